@@ -1,0 +1,3 @@
+module gantry.example/messages
+
+go 1.26.0

@@ -1,0 +1,99 @@
+package postgres
+
+import (
+	"context"
+	"crypto/subtle"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/internal/secrets"
+	"gantry.example/messages"
+)
+
+// Statuses of a configuration version.
+const (
+	ConfigurationPending  = "pending"
+	ConfigurationUploaded = "uploaded"
+)
+
+// ConfigurationVersion is one uploaded tarball, immutable once uploaded.
+type ConfigurationVersion struct {
+	ID            string     `db:"id"`
+	WorkspaceID   string     `db:"workspace_id"`
+	Status        string     `db:"status"`
+	Speculative   bool       `db:"speculative"`
+	Provisional   bool       `db:"provisional"`
+	AutoQueueRuns bool       `db:"auto_queue_runs"`
+	Source        string     `db:"source"`
+	Size          int64      `db:"size"`
+	UploadHash    []byte     `db:"upload_hash"`
+	CreatedAt     time.Time  `db:"created_at"`
+	UploadedAt    *time.Time `db:"uploaded_at"`
+}
+
+const selectConfiguration = `SELECT id, workspace_id, status, speculative, provisional, auto_queue_runs, source, size, upload_hash,
+	created_at, uploaded_at FROM configuration_versions`
+
+// NewConfigurationVersion is what one is created from.
+type NewConfigurationVersion struct {
+	WorkspaceID   string
+	Speculative   bool
+	Provisional   bool
+	AutoQueueRuns bool
+	Source        string
+}
+
+// CreateConfigurationVersion returns a pending version and the secret its upload URL carries; only its hash is kept.
+func (d *DB) CreateConfigurationVersion(ctx context.Context, in NewConfigurationVersion) (ConfigurationVersion, string, error) {
+	secret := secrets.NewToken(prefixUpload)
+	cv := ConfigurationVersion{
+		ID: messages.NewID("cv-"), WorkspaceID: in.WorkspaceID, Status: ConfigurationPending, Speculative: in.Speculative,
+		Provisional: in.Provisional, AutoQueueRuns: in.AutoQueueRuns, Source: in.Source, UploadHash: secrets.HashToken(secret), CreatedAt: now(),
+	}
+	_, err := d.q(ctx).NamedExecContext(ctx, `
+		INSERT INTO configuration_versions (id, workspace_id, status, speculative, provisional, auto_queue_runs, source, upload_hash, created_at)
+		VALUES (:id, :workspace_id, :status, :speculative, :provisional, :auto_queue_runs, :source, :upload_hash, :created_at)`, cv)
+	return cv, secret, err
+}
+
+// ConfigurationVersion returns one by id.
+func (d *DB) ConfigurationVersion(ctx context.Context, id string) (ConfigurationVersion, error) {
+	var cv ConfigurationVersion
+	err := d.q(ctx).GetContext(ctx, &cv, selectConfiguration+` WHERE id = $1`, id)
+	if noRows(err) {
+		return cv, notFound("configuration version", id)
+	}
+	return cv, err
+}
+
+// UploadConfiguration stores the archive. The same archive again is no change. Errors: not_found (also for a wrong
+// secret), conflict when another archive was uploaded before.
+func (d *DB) UploadConfiguration(ctx context.Context, id, secret string, archive []byte) (ConfigurationVersion, error) {
+	var cv ConfigurationVersion
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		err := tx.GetContext(ctx, &cv, selectConfiguration+` WHERE id = $1 FOR UPDATE`, id)
+		if noRows(err) || (err == nil && subtle.ConstantTimeCompare(cv.UploadHash, secrets.HashToken(secret)) != 1) {
+			return notFound("configuration version", id)
+		}
+		if err != nil {
+			return err
+		}
+		if cv.Status == ConfigurationUploaded {
+			have, err := d.blob(ctx, tx, id, BlobConfiguration)
+			if err == nil && string(have) != string(archive) {
+				return fail(messages.CodeConflict, "configuration version %s was uploaded before and is immutable: create another", id)
+			}
+			return err
+		}
+		if err := d.putBlob(ctx, tx, id, BlobConfiguration, archive); err != nil {
+			return err
+		}
+		at := now()
+		cv.Status, cv.Size, cv.UploadedAt = ConfigurationUploaded, int64(len(archive)), &at
+		_, err = tx.ExecContext(ctx, `UPDATE configuration_versions SET status = $2, size = $3, uploaded_at = $4 WHERE id = $1`,
+			id, cv.Status, cv.Size, at)
+		return err
+	})
+	return cv, err
+}

@@ -1,0 +1,194 @@
+// Package postgres is the only home of SQL: Gantry's decisions as rows.
+//
+// Every change of a run goes through transact (transition.go): lock, load, run.Transition, append the events, store the
+// fold, write the effects to the outbox, release what the change frees — one transaction, whoever calls. Locks are taken in
+// one order everywhere: workspace, then run.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/pressly/goose/v3"
+
+	"gantry.example/messages"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Sealer encrypts what is secret before it reaches a row. aad binds a ciphertext to its row. Safe for concurrent use.
+type Sealer interface {
+	Seal(plaintext, aad []byte) ([]byte, error)
+	Open(ciphertext, aad []byte) ([]byte, error)
+}
+
+// Config configures Open.
+type Config struct {
+	DSN    string // lib/pq connection string
+	Sealer Sealer
+	// MaxConns bounds the pool. Zero means 20.
+	MaxConns int
+	// Limits of the life of a task. Zero values mean the defaults of DefaultTiming.
+	Timing Timing
+}
+
+// Timing are the deadlines Postgres keeps.
+type Timing struct {
+	StartWithin time.Duration // from claim to start
+	TokenLife   time.Duration // of an attempt token
+	LeaseTTL    time.Duration
+	Grace       time.Duration // from SIGINT to SIGKILL of terraform
+}
+
+// DefaultTiming is what DESIGN says.
+func DefaultTiming() Timing {
+	return Timing{StartWithin: 30 * time.Second, TokenLife: 24 * time.Hour, LeaseTTL: 15 * time.Second, Grace: 60 * time.Second}
+}
+
+// DB is a connection pool with Gantry's queries. Safe for concurrent use.
+type DB struct {
+	sql    *sqlx.DB
+	seal   Sealer
+	timing Timing
+	dsn    string
+}
+
+// Open connects and brings the schema up to date. Several servers may open the same database at once: migrations run
+// under an advisory lock.
+func Open(ctx context.Context, cfg Config) (*DB, error) {
+	db, err := sqlx.Open("postgres", cfg.DSN)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if cfg.MaxConns == 0 {
+		cfg.MaxConns = 20
+	}
+	db.SetMaxOpenConns(cfg.MaxConns)
+	db.SetMaxIdleConns(cfg.MaxConns)
+	if cfg.Timing == (Timing{}) {
+		cfg.Timing = DefaultTiming()
+	}
+	d := &DB{sql: db, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN}
+	if err := d.migrate(ctx); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("database: bring the schema up to date: %w", err)
+	}
+	return d, nil
+}
+
+func (d *DB) migrate(ctx context.Context) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	conn, err := d.sql.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	const lock = 0x67616e747279 // "gantry"
+	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, lock); err != nil {
+		return err
+	}
+	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lock) }()
+	p, err := goose.NewProvider(goose.DialectPostgres, d.sql.DB, dir)
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Close closes the pool.
+func (d *DB) Close() error { return d.sql.Close() }
+
+// Timing returns the deadlines in force.
+func (d *DB) Timing() Timing { return d.timing }
+
+// Ping reports whether the database answers.
+func (d *DB) Ping(ctx context.Context) error { return d.sql.PingContext(ctx) }
+
+// Error is an error a caller can act on; its code travels to the user.
+type Error struct {
+	Code    messages.Code
+	Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func fail(code messages.Code, format string, args ...any) error {
+	return &Error{code, fmt.Sprintf(format, args...)}
+}
+
+func notFound(what, id string) error {
+	return fail(messages.CodeNotFound, "%s %q does not exist", what, id)
+}
+
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	sqlx.ExtContext
+	GetContext(ctx context.Context, dest any, query string, args ...any) error
+	SelectContext(ctx context.Context, dest any, query string, args ...any) error
+	NamedExecContext(ctx context.Context, query string, arg any) (sql.Result, error)
+}
+
+// txKey carries the transaction of an idempotent request in its context, so that what the request does and the memory of
+// its answer commit together.
+type txKey struct{}
+
+func (d *DB) q(ctx context.Context) querier {
+	if tx, ok := ctx.Value(txKey{}).(*sqlx.Tx); ok {
+		return tx
+	}
+	return d.sql
+}
+
+// tx runs f in a transaction and repeats it when Postgres asks for that (deadlock, serialization failure). Inside an
+// idempotent request it joins that request's transaction.
+func (d *DB) tx(ctx context.Context, f func(*sqlx.Tx) error) error {
+	if tx, ok := ctx.Value(txKey{}).(*sqlx.Tx); ok {
+		return f(tx)
+	}
+	const tries = 5
+	for i := 1; ; i++ {
+		err := d.once(ctx, f)
+		if err == nil || i == tries || !repeatable(err) {
+			return err
+		}
+	}
+}
+
+func (d *DB) once(ctx context.Context, f func(*sqlx.Tx) error) error {
+	tx, err := d.sql.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func repeatable(err error) bool {
+	var pe *pq.Error
+	return errors.As(err, &pe) && (pe.Code == "40P01" || pe.Code == "40001")
+}
+
+func uniqueViolation(err error) bool {
+	var pe *pq.Error
+	return errors.As(err, &pe) && pe.Code == "23505"
+}
+
+func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
+
+// now is the time written to rows: UTC at Postgres' resolution, so that what is stored equals what is read.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

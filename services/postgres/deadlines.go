@@ -1,0 +1,95 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/messages"
+	"gantry.example/services/run"
+)
+
+// OpenAttempt is an attempt that may still write, as the reconciler looks at it.
+type OpenAttempt struct {
+	ID            string           `db:"id"`
+	RunID         string           `db:"run_id"`
+	State         run.AttemptState `db:"state"`
+	Epoch         int64            `db:"epoch"`
+	StartDeadline time.Time        `db:"start_deadline"`
+	StartedAt     *time.Time       `db:"started_at"`
+	LostAt        *time.Time       `db:"lost_at"`
+	Pool          string           `db:"pool_id"`
+	Key           string           `db:"key"` // of its lease
+}
+
+// OpenAttempts lists all attempts that may still write.
+func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
+	var out []OpenAttempt
+	err := d.q(ctx).SelectContext(ctx, &out, `
+		SELECT a.id, a.run_id, a.state, a.epoch, a.start_deadline, a.started_at, a.lost_at, t.pool_id,
+		       CASE WHEN r.exclusive THEN r.workspace_id ELSE r.id END AS key
+		FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN runs r ON r.id = a.run_id
+		WHERE a.state <> 'closed' ORDER BY a.claimed_at`)
+	return out, err
+}
+
+// QueuedTasks lists tasks that have been queued for longer than age, oldest first.
+func (d *DB) QueuedTasks(ctx context.Context, age time.Duration) ([]messages.Task, error) {
+	var rows []struct {
+		ID  string `db:"id"`
+		Doc []byte `db:"doc"`
+	}
+	if err := d.q(ctx).SelectContext(ctx, &rows, `
+		SELECT t.id, r.doc FROM tasks t JOIN runs r ON r.id = t.run_id
+		WHERE t.state = 'queued' AND t.queued_at < $1 ORDER BY t.queued_at`, now().Add(-age)); err != nil {
+		return nil, err
+	}
+	out := make([]messages.Task, 0, len(rows))
+	for _, row := range rows {
+		r, err := decodeRun(row.Doc)
+		if err != nil {
+			return nil, err
+		}
+		if t := r.TaskByID(row.ID); t != nil {
+			out = append(out, r.Message(t))
+		}
+	}
+	return out, nil
+}
+
+// PendingResult is a stored result that no projector has folded yet.
+type PendingResult struct {
+	RunID     string `db:"run_id"`
+	AttemptID string `db:"attempt_id"`
+}
+
+// PendingResults lists results that have waited for longer than age.
+func (d *DB) PendingResults(ctx context.Context, age time.Duration) ([]PendingResult, error) {
+	var out []PendingResult
+	err := d.q(ctx).SelectContext(ctx, &out, `
+		SELECT run_id, attempt_id FROM results WHERE NOT projected AND received_at < $1 ORDER BY received_at`, now().Add(-age))
+	return out, err
+}
+
+// FreeGates releases the next run of every workspace whose gate is free although a run waits: a net below releaseNext.
+func (d *DB) FreeGates(ctx context.Context) error {
+	var ids []string
+	if err := d.q(ctx).SelectContext(ctx, &ids, `
+		SELECT DISTINCT w.id FROM workspaces w JOIN runs r ON r.workspace_id = w.id AND r.status = 'pending' AND r.exclusive
+		WHERE w.gate_run_id IS NULL AND NOT w.locked`); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := d.tx(ctx, func(tx *sqlx.Tx) error {
+			ws, err := lockGate(ctx, tx, id)
+			if err != nil {
+				return err
+			}
+			return releaseNext(ctx, tx, ws)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,142 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/messages"
+	"gantry.example/services/run"
+)
+
+// RunEvents returns the events of one run after seq, in order.
+func (d *DB) RunEvents(ctx context.Context, runID string, after int64, limit int) ([]run.Event, error) {
+	var docs [][]byte
+	if err := d.q(ctx).SelectContext(ctx, &docs, `SELECT event FROM run_events WHERE run_id = $1 AND seq > $2 ORDER BY seq LIMIT $3`,
+		runID, after, limit); err != nil {
+		return nil, err
+	}
+	out := make([]run.Event, len(docs))
+	for i, doc := range docs {
+		if err := json.Unmarshal(doc, &out[i]); err != nil {
+			return nil, fmt.Errorf("decode event of run %s: %w", runID, err)
+		}
+	}
+	return out, nil
+}
+
+// Cursor is a position in the events of all runs. Commits of different runs become visible in no particular order, so a
+// position is not a number: it is what a snapshot of Postgres had seen (From), what the next one had seen (To), and how
+// far the events between the two were read (ID). A reader that goes on from any Cursor misses nothing and sees nothing
+// twice.
+type Cursor struct {
+	From, To string // pg_snapshot as text
+	ID       int64
+}
+
+// String is the cursor as an event id of an SSE stream.
+func (c Cursor) String() string { return c.From + "/" + c.To + "/" + strconv.FormatInt(c.ID, 10) }
+
+// ParseCursor reads what String wrote. Errors: invalid.
+func ParseCursor(s string) (Cursor, error) {
+	bad := fail(messages.CodeInvalid, "Last-Event-ID %q is not one this server sent: reconnect without it", s)
+	parts := strings.Split(s, "/")
+	if len(parts) != 3 {
+		return Cursor{}, bad
+	}
+	id, err := strconv.ParseInt(parts[2], 10, 64)
+	for _, snap := range parts[:2] {
+		if err != nil || strings.Trim(snap, "0123456789:,") != "" || strings.Count(snap, ":") != 2 {
+			return Cursor{}, bad
+		}
+	}
+	return Cursor{From: parts[0], To: parts[1], ID: id}, nil
+}
+
+// FeedEvent is an event of any run with the position after it.
+type FeedEvent struct {
+	Event  run.Event
+	Cursor Cursor
+}
+
+// Snapshot returns the newest runs of an organization and the cursor from which every later change follows.
+func (d *DB) Snapshot(ctx context.Context, organizationID string, limit int) ([]run.Run, Cursor, error) {
+	var out []run.Run
+	var c Cursor
+	err := d.once(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
+			return err
+		}
+		if err := tx.GetContext(ctx, &c.From, `SELECT pg_current_snapshot()::text`); err != nil {
+			return err
+		}
+		c.To = c.From
+		var docs [][]byte
+		if err := tx.SelectContext(ctx, &docs, `SELECT doc FROM runs WHERE organization_id = $1 ORDER BY position DESC LIMIT $2`,
+			organizationID, limit); err != nil {
+			return err
+		}
+		for _, doc := range docs {
+			r, err := decodeRun(doc)
+			if err != nil {
+				return err
+			}
+			out = append(out, r)
+		}
+		return nil
+	})
+	return out, c, err
+}
+
+// Follow returns the events of an organization after the cursor, in an order in which each run's own events are in order,
+// and the cursor after the last of them.
+func (d *DB) Follow(ctx context.Context, organizationID string, c Cursor) ([]FeedEvent, Cursor, error) {
+	var out []FeedEvent
+	err := d.once(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
+			return err
+		}
+		var err error
+		if c.From != c.To { // the rest of an interrupted step first
+			if out, err = feed(ctx, tx, organizationID, c); err != nil {
+				return err
+			}
+		}
+		next := Cursor{From: c.To}
+		if err := tx.GetContext(ctx, &next.To, `SELECT pg_current_snapshot()::text`); err != nil {
+			return err
+		}
+		more, err := feed(ctx, tx, organizationID, next)
+		out = append(out, more...)
+		c = Cursor{From: next.To, To: next.To}
+		return err
+	})
+	return out, c, err
+}
+
+// feed reads the events committed between the two snapshots of the step, after its ID.
+func feed(ctx context.Context, tx *sqlx.Tx, organizationID string, step Cursor) ([]FeedEvent, error) {
+	var rows []struct {
+		ID    int64  `db:"id"`
+		Event []byte `db:"event"`
+	}
+	if err := tx.SelectContext(ctx, &rows, `
+		SELECT id, event FROM run_events
+		WHERE xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::pg_snapshot)
+		  AND pg_visible_in_snapshot(xid, $2::pg_snapshot) AND organization_id = $3 AND id > $4
+		ORDER BY id`, step.From, step.To, organizationID, step.ID); err != nil {
+		return nil, err
+	}
+	out := make([]FeedEvent, len(rows))
+	for i, r := range rows {
+		if err := json.Unmarshal(r.Event, &out[i].Event); err != nil {
+			return nil, err
+		}
+		out[i].Cursor = Cursor{From: step.From, To: step.To, ID: r.ID}
+	}
+	return out, nil
+}

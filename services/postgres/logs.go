@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// LogChunk is a piece of an attempt's log: bytes at an offset, or the end at the log's size.
+type LogChunk struct {
+	AttemptID string
+	Offset    int64
+	Data      []byte
+	End       bool
+}
+
+// ErrLogGap tells that a chunk came before one that precedes it: deliver it again later.
+var ErrLogGap = errors.New("log chunk is ahead of the stored log")
+
+// AppendLog stores a chunk. A chunk stored before, or of an attempt that was followed by another, changes nothing. Errors:
+// ErrLogGap.
+func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		log, taskID, err := openLog(ctx, tx, c.AttemptID)
+		if err != nil || log == nil {
+			return err
+		}
+		at := log.Base + c.Offset
+		if at > log.Size {
+			return ErrLogGap
+		}
+		if c.End {
+			_, err = tx.ExecContext(ctx, `UPDATE logs SET complete = true WHERE task_id = $1`, taskID)
+		} else if have := log.Size - at; have < int64(len(c.Data)) {
+			err = appendChunk(ctx, tx, taskID, log.Size, c.Data[have:])
+		}
+		if err != nil {
+			return err
+		}
+		return notify(ctx, tx, ChannelLogs, taskID)
+	})
+}
+
+type logRow struct {
+	Attempt  string `db:"attempt_id"`
+	Base     int64  `db:"base"`
+	Size     int64  `db:"size"`
+	Complete bool   `db:"complete"`
+}
+
+// openLog returns the log the attempt may append to, or nil when a newer attempt has it or nobody knows the attempt.
+func openLog(ctx context.Context, tx *sqlx.Tx, attemptID string) (*logRow, string, error) {
+	var a struct {
+		Task    string    `db:"task_id"`
+		Run     string    `db:"run_id"`
+		Claimed time.Time `db:"claimed_at"`
+	}
+	err := tx.GetContext(ctx, &a, `SELECT task_id, run_id, claimed_at FROM attempts WHERE id = $1`, attemptID)
+	if noRows(err) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO logs (task_id, run_id, attempt_id) VALUES ($1, $2, $3) ON CONFLICT (task_id) DO NOTHING`,
+		a.Task, a.Run, attemptID); err != nil {
+		return nil, "", err
+	}
+	var log logRow
+	if err := tx.GetContext(ctx, &log, `SELECT attempt_id, base, size, complete FROM logs WHERE task_id = $1 FOR UPDATE`, a.Task); err != nil {
+		return nil, "", err
+	}
+	if log.Attempt == attemptID {
+		return &log, a.Task, nil
+	}
+	var newer bool
+	if err := tx.GetContext(ctx, &newer, `SELECT claimed_at < $2 FROM attempts WHERE id = $1`, log.Attempt, a.Claimed); err != nil || !newer {
+		return nil, "", err
+	}
+	log = logRow{Attempt: attemptID, Base: log.Size, Size: log.Size}
+	_, err = tx.ExecContext(ctx, `UPDATE logs SET attempt_id = $2, base = $3, complete = false WHERE task_id = $1`, a.Task, attemptID, log.Base)
+	return &log, a.Task, err
+}
+
+func appendChunk(ctx context.Context, tx *sqlx.Tx, taskID string, at int64, data []byte) error {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO log_chunks (task_id, position, data) VALUES ($1, $2, $3)`, taskID, at, data); err != nil {
+		return fmt.Errorf("append to the log of task %s: %w", taskID, err)
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE logs SET size = $2 WHERE task_id = $1`, taskID, at+int64(len(data)))
+	return err
+}
+
+// LogPart is a piece of a task's log.
+type LogPart struct {
+	Data []byte
+	Size int64 // of the whole log so far
+	// Ended tells that nothing will follow: the task is over and its log is complete, or was never begun.
+	Ended bool
+}
+
+// ReadLog returns up to limit bytes of the task's log from offset.
+func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int) (LogPart, error) {
+	var p LogPart
+	err := d.once(ctx, func(tx *sqlx.Tx) error {
+		var row struct {
+			Size     int64 `db:"size"`
+			Complete bool  `db:"complete"`
+			Over     bool  `db:"over"`
+		}
+		err := tx.GetContext(ctx, &row, `
+			SELECT COALESCE(l.size, 0) AS size, t.state = 'finished' AS over,
+			       COALESCE(l.complete, NOT EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.id AND a.started_at IS NOT NULL)) AS complete
+			FROM tasks t LEFT JOIN logs l ON l.task_id = t.id WHERE t.id = $1`, taskID)
+		if noRows(err) {
+			return notFound("log of task", taskID)
+		}
+		if err != nil {
+			return err
+		}
+		p.Size, p.Ended = row.Size, row.Over && row.Complete
+		rows, err := tx.QueryxContext(ctx, `
+			SELECT position, data FROM log_chunks WHERE task_id = $1 AND position < $3
+			AND position >= COALESCE((SELECT max(position) FROM log_chunks WHERE task_id = $1 AND position <= $2), 0)
+			ORDER BY position`, taskID, offset, offset+int64(limit))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var at int64
+			var data []byte
+			if err := rows.Scan(&at, &data); err != nil {
+				return err
+			}
+			from, to := max(offset-at, 0), min(offset+int64(limit)-at, int64(len(data)))
+			if from < to {
+				p.Data = append(p.Data, data[from:to]...)
+			}
+		}
+		return rows.Err()
+	})
+	return p, err
+}
+
+// SealLogs ends the logs of tasks that finished longer than age ago and whose runner never sent the end: it is gone.
+func (d *DB) SealLogs(ctx context.Context, age time.Duration) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		var ids []string
+		// A task whose log never began but whose attempt started gets an empty, ended log.
+		if err := tx.SelectContext(ctx, &ids, `
+			INSERT INTO logs (task_id, run_id, attempt_id, complete)
+			SELECT DISTINCT ON (t.id) t.id, t.run_id, a.id, true FROM tasks t JOIN attempts a ON a.task_id = t.id
+			LEFT JOIN logs l ON l.task_id = t.id
+			WHERE t.state = 'finished' AND a.started_at IS NOT NULL AND a.closed_at < $1 AND COALESCE(NOT l.complete, true)
+			ORDER BY t.id, a.claimed_at DESC
+			ON CONFLICT (task_id) DO UPDATE SET complete = true
+			RETURNING task_id`, now().Add(-age)); err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := notify(ctx, tx, ChannelLogs, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

@@ -1,0 +1,112 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/messages"
+)
+
+// Kinds of outbox rows.
+const (
+	OutboxTask    = "task"    // payload messages.Task: publish it
+	OutboxDelete  = "delete"  // payload messages.Task: take its message off the queue
+	OutboxEvent   = "event"   // payload EventRow: publish the event
+	OutboxCommand = "command" // payload CommandRow: tell a running attempt
+)
+
+// CommandRow is a command and the pool whose subject carries it.
+type CommandRow struct {
+	Pool    string           `json:"pool"`
+	Command messages.Command `json:"command"`
+}
+
+// EventRow is an event and the pool whose subject carries it.
+type EventRow struct {
+	Pool  string         `json:"pool"`
+	Event messages.Event `json:"event"`
+}
+
+// OutboxRow is something to be sent. Rows are sent in order of ID.
+type OutboxRow struct {
+	ID        int64           `db:"id"`
+	Kind      string          `db:"kind"`
+	RunID     string          `db:"run_id"`
+	Payload   json.RawMessage `db:"payload"`
+	CreatedAt time.Time       `db:"created_at"`
+}
+
+// Channels of NOTIFY. A notification says "look": it is never the only way to learn of a change.
+const (
+	ChannelOutbox = "gantry_outbox"
+	ChannelEvents = "gantry_events" // payload: run id
+	ChannelLogs   = "gantry_logs"   // payload: task id
+)
+
+func enqueue(ctx context.Context, tx *sqlx.Tx, kind, runID string, payload any) error {
+	b, err := json.Marshal(payload)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (kind, run_id, payload, created_at) VALUES ($1, $2, $3, $4)`,
+		kind, runID, b, now()); err != nil {
+		return err
+	}
+	return notify(ctx, tx, ChannelOutbox, "")
+}
+
+func notify(ctx context.Context, tx *sqlx.Tx, channel, payload string) error {
+	_, err := tx.ExecContext(ctx, `SELECT pg_notify($1, $2)`, channel, payload)
+	return err
+}
+
+// relayLock serialises relays, so that the messages of one key leave in the order they were written.
+const relayLock = 0x72656c6179 // "relay"
+
+// Relay gives the oldest rows, at most limit, to send and deletes those it has sent. send returns how many rows, from the
+// first, were sent; the rest stays. Only one relay works at a time; another gets n = 0 without waiting.
+func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []OutboxRow) (int, error)) (n int, err error) {
+	var sendErr error
+	err = d.once(ctx, func(tx *sqlx.Tx) error {
+		var mine bool
+		if err := tx.GetContext(ctx, &mine, `SELECT pg_try_advisory_xact_lock($1)`, relayLock); err != nil || !mine {
+			return err
+		}
+		var rows []OutboxRow
+		if err := tx.SelectContext(ctx, &rows, `SELECT id, kind, run_id, payload, created_at FROM outbox ORDER BY id LIMIT $1`, limit); err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		n, sendErr = send(ctx, rows)
+		if n == 0 {
+			return nil
+		}
+		ids := make([]int64, n)
+		for i := range ids {
+			ids[i] = rows[i].ID
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM outbox WHERE id = ANY ($1)`, int64Array(ids))
+		return err
+	})
+	if err == nil {
+		err = sendErr
+	}
+	return n, err
+}
+
+// Requeue writes task messages to the outbox again. The reconciler uses it for tasks whose message is gone.
+func (d *DB) Requeue(ctx context.Context, tasks []messages.Task) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		for _, t := range tasks {
+			if err := enqueue(ctx, tx, OutboxTask, t.RunID, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

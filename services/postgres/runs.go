@@ -1,0 +1,235 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/services/run"
+)
+
+// NewRun is what a user asks for.
+type NewRun struct {
+	WorkspaceID            string
+	ConfigurationVersionID string // empty: the newest uploaded one of the workspace
+	Options                run.Options
+	Variables              []wire.RunVariable
+	Execution              messages.Execution // the run's own document, merged over the workspace's
+	Message                string
+	Source                 string
+	CreatedBy              string
+}
+
+// CreateRun stores the run and, when it may run at once, its task: one transaction. Errors: not_found for the workspace,
+// configuration.missing, execution.*.
+func (d *DB) CreateRun(ctx context.Context, in NewRun) (run.Run, error) {
+	var out run.Run
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		ws, err := lockGate(ctx, tx, in.WorkspaceID)
+		if err != nil {
+			return err
+		}
+		spec, err := d.runSpec(ctx, tx, in)
+		if err != nil {
+			return err
+		}
+		l := &locked{tx: tx, run: run.Run{}}
+		if !spec.Options.PlanOnly {
+			l.ws = ws
+		}
+		cause := Cause{Actor: in.CreatedBy}
+		if _, _, err := l.apply(ctx, run.Create{Spec: spec}, cause); err != nil {
+			return err
+		}
+		if err := d.putVariables(ctx, tx, spec.ID, in.Variables); err != nil {
+			return err
+		}
+		if spec.Options.PlanOnly {
+			_, _, err = l.apply(ctx, run.Queue{}, cause)
+		} else {
+			err = releaseNext(ctx, tx, ws)
+		}
+		if err != nil {
+			return err
+		}
+		out, err = lockRun(ctx, tx, spec.ID)
+		return err
+	})
+	return out, err
+}
+
+// runSpec resolves everything that is frozen into the run.
+func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, error) {
+	var ws struct {
+		Organization string `db:"organization_id"`
+		Name         string `db:"name"`
+		Execution    []byte `db:"execution"`
+		Defaults     []byte `db:"defaults"`
+	}
+	if err := tx.GetContext(ctx, &ws, `
+		SELECT w.organization_id, w.name, w.execution, o.execution AS defaults
+		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, in.WorkspaceID); err != nil {
+		return run.Spec{}, err
+	}
+	target, err := mergeExecution(in.Execution, ws.Execution, ws.Defaults)
+	if err != nil {
+		return run.Spec{}, err
+	}
+	cv, speculative, err := usableConfiguration(ctx, tx, in, ws.Name)
+	if err != nil {
+		return run.Spec{}, err
+	}
+	in.Options.PlanOnly = in.Options.PlanOnly || speculative
+	spec := run.Spec{
+		ID: messages.NewID("run-"), OrganizationID: ws.Organization, WorkspaceID: in.WorkspaceID, ConfigurationVersionID: cv,
+		Options: in.Options, Execution: target, Pool: messages.LocalPool, Note: in.Message, Source: in.Source, CreatedBy: in.CreatedBy,
+	}
+	err = tx.GetContext(ctx, &spec.Position, `SELECT nextval('run_positions')`)
+	return spec, err
+}
+
+// mergeExecution merges the documents run > workspace > organization and refuses what this server cannot carry out.
+func mergeExecution(own messages.Execution, levels ...[]byte) (messages.Execution, error) {
+	for _, b := range levels {
+		var base messages.Execution
+		if err := json.Unmarshal(b, &base); err != nil {
+			return own, err
+		}
+		own = own.Merge(base)
+	}
+	if own.Mode == "" {
+		own.Mode = messages.ModeLocal
+	}
+	if own.Mode != messages.ModeLocal {
+		return own, fail(messages.CodeExecutionUnsupported,
+			"execution document: field execution_mode: %q is not available on this server yet; use \"local\"", own.Mode)
+	}
+	return own, own.Validate()
+}
+
+func usableConfiguration(ctx context.Context, tx *sqlx.Tx, in NewRun, workspace string) (id string, speculative bool, err error) {
+	var cv struct {
+		ID          string `db:"id"`
+		Workspace   string `db:"workspace_id"`
+		Status      string `db:"status"`
+		Speculative bool   `db:"speculative"`
+	}
+	if in.ConfigurationVersionID == "" {
+		err = tx.GetContext(ctx, &cv, `
+			SELECT id, workspace_id, status, speculative FROM configuration_versions
+			WHERE workspace_id = $1 AND status = 'uploaded' AND NOT speculative ORDER BY created_at DESC LIMIT 1`, in.WorkspaceID)
+	} else {
+		err = tx.GetContext(ctx, &cv, `
+			SELECT id, workspace_id, status, speculative FROM configuration_versions WHERE id = $1`, in.ConfigurationVersionID)
+	}
+	switch {
+	case noRows(err) && in.ConfigurationVersionID == "":
+		return "", false, fail(messages.CodeConfigurationMissing, "workspace %s has no configuration yet: upload a configuration version first", workspace)
+	case noRows(err), err == nil && cv.Workspace != in.WorkspaceID:
+		return "", false, notFound("configuration version", in.ConfigurationVersionID)
+	case err != nil:
+		return "", false, err
+	case cv.Status != ConfigurationUploaded:
+		return "", false, fail(messages.CodeConfigurationMissing, "configuration version %s is %s: upload its archive before starting a run", cv.ID, cv.Status)
+	}
+	return cv.ID, cv.Speculative, nil
+}
+
+func (d *DB) putVariables(ctx context.Context, tx *sqlx.Tx, runID string, vars []wire.RunVariable) error {
+	if len(vars) == 0 {
+		return nil
+	}
+	plain, err := json.Marshal(vars)
+	if err != nil {
+		return err
+	}
+	sealed, err := d.seal.Seal(plain, []byte("run-variables/"+runID))
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `INSERT INTO run_variables (run_id, sealed) VALUES ($1, $2)`, runID, sealed)
+	return err
+}
+
+func (d *DB) variables(ctx context.Context, q sqlx.QueryerContext, runID string) ([]wire.RunVariable, error) {
+	var sealed []byte
+	err := sqlx.GetContext(ctx, q, &sealed, `SELECT sealed FROM run_variables WHERE run_id = $1`, runID)
+	if noRows(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	plain, err := d.seal.Open(sealed, []byte("run-variables/"+runID))
+	if err != nil {
+		return nil, err
+	}
+	var out []wire.RunVariable
+	return out, json.Unmarshal(plain, &out)
+}
+
+// Run returns one run.
+func (d *DB) Run(ctx context.Context, id string) (run.Run, error) {
+	var doc []byte
+	err := d.q(ctx).GetContext(ctx, &doc, `SELECT doc FROM runs WHERE id = $1`, id)
+	if noRows(err) {
+		return run.Run{}, notFound("run", id)
+	}
+	if err != nil {
+		return run.Run{}, err
+	}
+	return decodeRun(doc)
+}
+
+// RunOfTask returns the run a plan or apply belongs to.
+func (d *DB) RunOfTask(ctx context.Context, taskID string) (run.Run, error) {
+	var doc []byte
+	err := d.q(ctx).GetContext(ctx, &doc, `SELECT r.doc FROM runs r JOIN tasks t ON t.run_id = r.id WHERE t.id = $1`, taskID)
+	if noRows(err) {
+		return run.Run{}, notFound("task", taskID)
+	}
+	if err != nil {
+		return run.Run{}, err
+	}
+	return decodeRun(doc)
+}
+
+// RunFilter selects runs of one workspace or one organization, newest first.
+type RunFilter struct {
+	WorkspaceID    string
+	OrganizationID string
+	Statuses       []run.Status
+	Page           Page
+}
+
+// Runs lists runs and the number of all that match.
+func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
+	const where = ` FROM runs WHERE ($1 = '' OR workspace_id = $1) AND ($2 = '' OR organization_id = $2)
+		AND (cardinality($3::text[]) = 0 OR status = ANY ($3))`
+	statuses := make([]string, len(f.Statuses))
+	for i, s := range f.Statuses {
+		statuses[i] = string(s)
+	}
+	args := []any{f.WorkspaceID, f.OrganizationID, textArray(statuses)}
+	var total int
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*)`+where, args...); err != nil {
+		return nil, 0, err
+	}
+	var docs [][]byte
+	if err := d.q(ctx).SelectContext(ctx, &docs, `SELECT doc`+where+` ORDER BY position DESC LIMIT $4 OFFSET $5`,
+		append(args, f.Page.limit(), f.Page.offset())...); err != nil {
+		return nil, 0, err
+	}
+	out := make([]run.Run, 0, len(docs))
+	for _, doc := range docs {
+		r, err := decodeRun(doc)
+		if err != nil {
+			return nil, 0, err
+		}
+		out = append(out, r)
+	}
+	return out, total, nil
+}

@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"crypto/md5" //nolint:gosec // TFE's API identifies states by MD5; nothing is secured by it
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/services/run"
+)
+
+// StateVersion is one stored state, without its body.
+type StateVersion struct {
+	ID               string    `db:"id"`
+	WorkspaceID      string    `db:"workspace_id"`
+	RunID            *string   `db:"run_id"`
+	Serial           int64     `db:"serial"`
+	Lineage          string    `db:"lineage"`
+	Superseded       bool      `db:"superseded"`
+	TerraformVersion string    `db:"terraform_version"`
+	MD5              string    `db:"md5"` // hex
+	Size             int64     `db:"size"`
+	CreatedAt        time.Time `db:"created_at"`
+}
+
+const stateColumns = `id, workspace_id, run_id, serial, lineage, superseded, terraform_version, md5, size, created_at`
+
+// stateHead is what every Terraform state says about itself.
+type stateHead struct {
+	Version          int    `json:"version"`
+	TerraformVersion string `json:"terraform_version"`
+	Serial           int64  `json:"serial"`
+	Lineage          string `json:"lineage"`
+}
+
+func readStateHead(body []byte) (stateHead, error) {
+	var h stateHead
+	if err := json.Unmarshal(body, &h); err != nil || h.Lineage == "" || h.Version == 0 {
+		return h, fail(messages.CodeInvalid, "the body is not a Terraform state: it needs version, serial and lineage")
+	}
+	return h, nil
+}
+
+// currentState names the workspace's current state.
+func currentState(ctx context.Context, tx *sqlx.Tx, workspaceID string) (run.StateRef, error) {
+	var ref struct {
+		Serial  int64  `db:"serial"`
+		Lineage string `db:"lineage"`
+	}
+	err := tx.GetContext(ctx, &ref, `
+		SELECT s.serial, s.lineage FROM workspaces w JOIN state_versions s ON s.id = w.state_id WHERE w.id = $1`, workspaceID)
+	if noRows(err) {
+		return run.StateRef{}, nil
+	}
+	return run.StateRef(ref), err
+}
+
+// PutState stores a state the attempt's terraform wrote and makes it the workspace's current one. The same state again is
+// no change. Errors: state.stale_epoch (kept aside), state.conflict (serial or lineage do not follow), invalid.
+func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRef, error) {
+	head, err := readStateHead(body)
+	if err != nil {
+		return wire.StateRef{}, err
+	}
+	ref := run.StateRef{Serial: head.Serial, Lineage: head.Lineage}
+	var refusal error
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lock(ctx, tx, a.RunID)
+		if err != nil {
+			return err
+		}
+		if l.ws == nil {
+			return fail(messages.CodeForbidden, "a plan-only run never writes state")
+		}
+		_, at := l.run.Attempt(a.ID)
+		current := at != nil && at.Epoch == l.ws.Epoch && at.StartedAt != nil && l.run.TakesResult(a.ID)
+		if !current {
+			refusal = fail(messages.CodeStateStaleEpoch, "attempt %s no longer stands: state serial %d was kept aside, not applied", a.ID, head.Serial)
+			return d.insertState(ctx, tx, l, a, at, head, body, true)
+		}
+		have, err := currentState(ctx, tx, l.run.WorkspaceID)
+		if err != nil {
+			return err
+		}
+		if have == ref {
+			return sameState(ctx, tx, l.run.WorkspaceID, body)
+		}
+		if have != (run.StateRef{}) && (have.Lineage != head.Lineage || have.Serial > head.Serial) {
+			return fail(messages.CodeStateConflict, "state serial %d of lineage %s does not follow the workspace's serial %d of lineage %s",
+				head.Serial, head.Lineage, have.Serial, have.Lineage)
+		}
+		return d.insertState(ctx, tx, l, a, at, head, body, false)
+	})
+	return wire.StateRef(ref), firstError(err, refusal)
+}
+
+// sameState accepts a repeated upload and refuses another state under the same serial.
+func sameState(ctx context.Context, tx *sqlx.Tx, workspaceID string, body []byte) error {
+	var sum string
+	if err := tx.GetContext(ctx, &sum, `
+		SELECT s.md5 FROM workspaces w JOIN state_versions s ON s.id = w.state_id WHERE w.id = $1`, workspaceID); err != nil {
+		return err
+	}
+	if sum != md5Hex(body) {
+		return fail(messages.CodeStateConflict, "the workspace already has another state under the same serial")
+	}
+	return nil
+}
+
+func (d *DB) insertState(ctx context.Context, tx *sqlx.Tx, l *locked, a Attempt, at *run.Attempt, h stateHead, body []byte, superseded bool) error {
+	id := messages.NewID("sv-")
+	sealed, err := d.seal.Seal(body, []byte("state/"+id))
+	if err != nil {
+		return err
+	}
+	var epoch int64
+	if at != nil {
+		epoch = at.Epoch
+	}
+	if _, err := tx.ExecContext(ctx, `
+		INSERT INTO state_versions (id, workspace_id, run_id, attempt_id, epoch, serial, lineage, superseded, terraform_version, md5, size, sealed, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+		id, l.run.WorkspaceID, a.RunID, a.ID, epoch, h.Serial, h.Lineage, superseded, h.TerraformVersion, md5Hex(body), len(body), sealed, now()); err != nil {
+		return err
+	}
+	if superseded {
+		return nil
+	}
+	_, err = tx.ExecContext(ctx, `UPDATE workspaces SET state_id = $2, updated_at = $3 WHERE id = $1`, l.run.WorkspaceID, id, now())
+	return err
+}
+
+// CurrentStateVersion returns the workspace's current state version. Errors: not_found when it has no state yet.
+func (d *DB) CurrentStateVersion(ctx context.Context, workspaceID string) (StateVersion, error) {
+	var sv StateVersion
+	err := d.q(ctx).GetContext(ctx, &sv, `SELECT `+stateColumns+` FROM state_versions
+		WHERE id = (SELECT state_id FROM workspaces WHERE id = $1)`, workspaceID)
+	if noRows(err) {
+		return sv, fail(messages.CodeNotFound, "workspace %s has no state yet", workspaceID)
+	}
+	return sv, err
+}
+
+// StateVersion returns one state version by id.
+func (d *DB) StateVersion(ctx context.Context, id string) (StateVersion, error) {
+	var sv StateVersion
+	err := d.q(ctx).GetContext(ctx, &sv, `SELECT `+stateColumns+` FROM state_versions WHERE id = $1`, id)
+	if noRows(err) {
+		return sv, notFound("state version", id)
+	}
+	return sv, err
+}
+
+// StateBody returns the state itself.
+func (d *DB) StateBody(ctx context.Context, id string) ([]byte, error) {
+	var sealed []byte
+	err := d.q(ctx).GetContext(ctx, &sealed, `SELECT sealed FROM state_versions WHERE id = $1`, id)
+	if noRows(err) {
+		return nil, notFound("state version", id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.seal.Open(sealed, []byte("state/"+id))
+}
+
+func md5Hex(b []byte) string {
+	sum := md5.Sum(b) //nolint:gosec // see the import
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,110 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"gantry.example/internal/secrets"
+	"gantry.example/messages"
+)
+
+// TokenKind says what a token may do.
+type TokenKind string
+
+// The kinds. More come with users and agent pools.
+const (
+	TokenAdmin TokenKind = "admin" // everything a person can do
+	TokenPool  TokenKind = "pool"  // take the tasks of one pool
+)
+
+// Prefixes by which people and secret scanners recognize a token.
+const (
+	prefixAttempt = "gantry-att-"
+	prefixUpload  = "gantry-up-"
+	prefixSession = "gantry-se-"
+	prefixCSRF    = "gantry-cs-"
+	// PrefixAdmin and PrefixPool are those of the tokens written to files at first start.
+	PrefixAdmin = "gantry-"
+	PrefixPool  = "gantry-pool-"
+)
+
+// Token is the holder of a token, without the token.
+type Token struct {
+	ID          string     `db:"id"`
+	Kind        TokenKind  `db:"kind"`
+	PoolID      *string    `db:"pool_id"`
+	Description string     `db:"description"`
+	ExpiresAt   *time.Time `db:"expires_at"`
+}
+
+// Pool returns the pool of a pool token, or "".
+func (t Token) Pool() string {
+	if t.PoolID == nil {
+		return ""
+	}
+	return *t.PoolID
+}
+
+// EnsureToken stores the hash of a token unless it is known, so that a token written to a file at first start stays good.
+func (d *DB) EnsureToken(ctx context.Context, token string, kind TokenKind, pool, description string) error {
+	_, err := d.q(ctx).ExecContext(ctx, `
+		INSERT INTO tokens (id, hash, kind, pool_id, description, created_at) VALUES ($1, $2, $3, NULLIF($4, ''), $5, $6)
+		ON CONFLICT (hash) DO NOTHING`, messages.NewID("at-"), secrets.HashToken(token), kind, pool, description, now())
+	return err
+}
+
+// Token authenticates. Errors: unauthorized for an unknown or expired token.
+func (d *DB) Token(ctx context.Context, token string) (Token, error) {
+	var t Token
+	err := d.q(ctx).GetContext(ctx, &t, `SELECT id, kind, pool_id, description, expires_at FROM tokens WHERE hash = $1`, secrets.HashToken(token))
+	if noRows(err) || (err == nil && t.ExpiresAt != nil && t.ExpiresAt.Before(now())) {
+		return Token{}, fail(messages.CodeUnauthorized, "the token is unknown, expired or revoked")
+	}
+	return t, err
+}
+
+// Session is a browser's login.
+type Session struct {
+	TokenID string `db:"token_id"`
+	CSRF    string `db:"csrf"`
+}
+
+// CreateSession starts a session for the token's holder. The returned secret is the cookie's value; only its hash is kept.
+func (d *DB) CreateSession(ctx context.Context, t Token, life time.Duration) (secret string, s Session, err error) {
+	secret = secrets.NewToken(prefixSession)
+	s = Session{TokenID: t.ID, CSRF: secrets.NewToken(prefixCSRF)}
+	_, err = d.q(ctx).ExecContext(ctx, `INSERT INTO sessions (hash, token_id, csrf, expires_at) VALUES ($1, $2, $3, $4)`,
+		secrets.HashToken(secret), s.TokenID, s.CSRF, now().Add(life))
+	return secret, s, err
+}
+
+// Session returns the live session of a cookie, while its token is good. Errors: unauthorized.
+func (d *DB) Session(ctx context.Context, secret string) (Session, error) {
+	var s Session
+	err := d.q(ctx).GetContext(ctx, &s, `
+		SELECT s.token_id, s.csrf FROM sessions s JOIN tokens t ON t.id = s.token_id
+		WHERE s.hash = $1 AND s.expires_at > $2 AND (t.expires_at IS NULL OR t.expires_at > $2)`, secrets.HashToken(secret), now())
+	if noRows(err) {
+		return s, fail(messages.CodeUnauthorized, "the session is over: log in again")
+	}
+	return s, err
+}
+
+// EndSession logs out. Expired sessions of everybody go with it.
+func (d *DB) EndSession(ctx context.Context, secret string) error {
+	_, err := d.q(ctx).ExecContext(ctx, `DELETE FROM sessions WHERE hash = $1 OR expires_at < $2`, secrets.HashToken(secret), now())
+	return err
+}
+
+// EnsureBasics creates what every installation has: the local pool and the organization "default".
+func (d *DB) EnsureBasics(ctx context.Context) error {
+	if _, err := d.q(ctx).ExecContext(ctx, `
+		INSERT INTO pools (id, mode, name, created_at) VALUES ($1, $2, 'local', $3) ON CONFLICT (id) DO NOTHING`,
+		messages.LocalPool, messages.ModeLocal, now()); err != nil {
+		return err
+	}
+	_, err := d.q(ctx).ExecContext(ctx, `
+		INSERT INTO organizations (id, name, created_at) SELECT $1, 'default', $2
+		WHERE NOT EXISTS (SELECT 1 FROM organizations) ON CONFLICT DO NOTHING`, messages.NewID("org-"), now())
+	return err
+}

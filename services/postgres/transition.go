@@ -1,0 +1,232 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/messages"
+	"gantry.example/services/run"
+)
+
+// Cause says who or what brings an input.
+type Cause struct {
+	Actor    string // a user, "worker …", "reconciler"
+	SourceID string // id of the message, where one brought it: a repeated message changes nothing
+}
+
+// Transition gives in to the run and stores what follows. The refusal, if any, is returned as *Error after its events
+// (if any) were committed.
+func (d *DB) Transition(ctx context.Context, runID string, in run.Input, c Cause) (run.Run, error) {
+	var after run.Run
+	var refusal error
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lock(ctx, tx, runID)
+		if err != nil {
+			return err
+		}
+		after, refusal, err = l.apply(ctx, in, c)
+		return err
+	})
+	if err != nil {
+		return run.Run{}, err
+	}
+	return after, refusal
+}
+
+// gate is the part of a workspace that decides who may run.
+type gate struct {
+	ID     string  `db:"id"`
+	Locked bool    `db:"locked"`
+	Run    *string `db:"gate_run_id"`
+	Epoch  int64   `db:"epoch"`
+}
+
+// locked is a run under its row lock and, when the run is exclusive, its workspace under its own.
+type locked struct {
+	tx  *sqlx.Tx
+	ws  *gate // nil for plan-only runs: they do not touch the gate
+	run run.Run
+}
+
+// lock takes the locks in the order that everyone takes them: workspace, then run.
+func lock(ctx context.Context, tx *sqlx.Tx, runID string) (*locked, error) {
+	var row struct {
+		Workspace string `db:"workspace_id"`
+		Exclusive bool   `db:"exclusive"`
+	}
+	err := tx.GetContext(ctx, &row, `SELECT workspace_id, exclusive FROM runs WHERE id = $1`, runID)
+	if noRows(err) {
+		return nil, notFound("run", runID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := &locked{tx: tx}
+	if row.Exclusive {
+		if l.ws, err = lockGate(ctx, tx, row.Workspace); err != nil {
+			return nil, err
+		}
+	}
+	l.run, err = lockRun(ctx, tx, runID)
+	return l, err
+}
+
+func lockGate(ctx context.Context, tx *sqlx.Tx, workspaceID string) (*gate, error) {
+	var g gate
+	err := tx.GetContext(ctx, &g, `SELECT id, locked, gate_run_id, epoch FROM workspaces WHERE id = $1 FOR UPDATE`, workspaceID)
+	if noRows(err) {
+		return nil, notFound("workspace", workspaceID)
+	}
+	return &g, err
+}
+
+func lockRun(ctx context.Context, tx *sqlx.Tx, runID string) (run.Run, error) {
+	var doc []byte
+	if err := tx.GetContext(ctx, &doc, `SELECT doc FROM runs WHERE id = $1 FOR UPDATE`, runID); err != nil {
+		return run.Run{}, err
+	}
+	return decodeRun(doc)
+}
+
+func decodeRun(doc []byte) (run.Run, error) {
+	var r run.Run
+	if err := json.Unmarshal(doc, &r); err != nil {
+		return r, fmt.Errorf("decode run: %w", err)
+	}
+	return r, nil
+}
+
+// apply is the one transition function of API, projector and reconciler.
+func (l *locked) apply(ctx context.Context, in run.Input, c Cause) (after run.Run, refusal, err error) {
+	if c.SourceID != "" {
+		var seen bool
+		if err := l.tx.GetContext(ctx, &seen, `SELECT EXISTS (SELECT 1 FROM run_events WHERE source_id = $1)`, c.SourceID); err != nil || seen {
+			return l.run, nil, err
+		}
+	}
+	before := l.run
+	events, ref := run.Transition(before, in, run.Env{Now: now(), Actor: c.Actor, SourceID: c.SourceID, NewID: messages.NewID})
+	if ref != nil {
+		refusal = &Error{ref.Code, ref.Message}
+	}
+	if len(events) == 0 {
+		return before, refusal, nil
+	}
+	for _, e := range events {
+		l.run = run.Fold(l.run, e)
+	}
+	if err := appendEvents(ctx, l.tx, l.run, events); err != nil {
+		return before, nil, err
+	}
+	if err := storeRun(ctx, l.tx, l.run); err != nil {
+		return before, nil, err
+	}
+	if err := l.effects(ctx, before); err != nil {
+		return before, nil, err
+	}
+	return l.run, refusal, nil
+}
+
+// effects writes to the outbox what the change must tell the world, and hands a freed gate to the next run.
+func (l *locked) effects(ctx context.Context, before run.Run) error {
+	for _, e := range run.Effects(before, l.run) {
+		var err error
+		switch {
+		case e.Publish != nil:
+			err = enqueue(ctx, l.tx, OutboxTask, l.run.ID, e.Publish)
+		case e.Delete != nil:
+			err = enqueue(ctx, l.tx, OutboxDelete, l.run.ID, e.Delete)
+		case e.Command != nil:
+			err = enqueue(ctx, l.tx, OutboxCommand, l.run.ID, CommandRow{Pool: l.run.Pool, Command: *e.Command})
+		case e.Free && l.ws != nil && l.ws.Run != nil && *l.ws.Run == l.run.ID:
+			l.ws.Run = nil
+			if _, err = l.tx.ExecContext(ctx, `UPDATE workspaces SET gate_run_id = NULL WHERE id = $1`, l.ws.ID); err == nil {
+				err = releaseNext(ctx, l.tx, l.ws)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releaseNext gives a free, unlocked gate to the oldest waiting run. It is called in the transaction that freed the gate,
+// unlocked the workspace or created a run, so that no run waits for anything but time.
+func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
+	if ws.Run != nil || ws.Locked {
+		return nil
+	}
+	var doc []byte
+	err := tx.GetContext(ctx, &doc, `
+		SELECT doc FROM runs WHERE workspace_id = $1 AND status = 'pending' AND exclusive
+		ORDER BY position LIMIT 1 FOR UPDATE`, ws.ID)
+	if noRows(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	next, err := decodeRun(doc)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE workspaces SET gate_run_id = $2 WHERE id = $1`, ws.ID, next.ID); err != nil {
+		return err
+	}
+	ws.Run = &next.ID
+	_, _, err = (&locked{tx: tx, ws: ws, run: next}).apply(ctx, run.Queue{}, Cause{Actor: "gate"})
+	return err
+}
+
+func appendEvents(ctx context.Context, tx *sqlx.Tx, r run.Run, events []run.Event) error {
+	for _, e := range events {
+		doc, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO run_events (run_id, seq, organization_id, workspace_id, type, source_id, at, event)
+			VALUES ($1, $2, $3, $4, $5, NULLIF($6, ''), $7, $8)`,
+			r.ID, e.Seq, r.OrganizationID, r.WorkspaceID, e.Type, e.SourceID, e.At, doc); err != nil {
+			return fmt.Errorf("append event %d of run %s: %w", e.Seq, r.ID, err)
+		}
+	}
+	return notify(ctx, tx, ChannelEvents, r.ID)
+}
+
+// storeRun writes the fold and its index rows.
+func storeRun(ctx context.Context, tx *sqlx.Tx, r run.Run) error {
+	doc, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `
+		INSERT INTO runs (id, position, organization_id, workspace_id, status, exclusive, holds, seq, doc, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT (id) DO UPDATE SET status = $5, holds = $7, seq = $8, doc = $9`,
+		r.ID, r.Position, r.OrganizationID, r.WorkspaceID, r.Status, r.Exclusive(), r.Holds(), r.Seq, doc, r.CreatedAt); err != nil {
+		return fmt.Errorf("store run %s: %w", r.ID, err)
+	}
+	for _, t := range r.Tasks() {
+		if _, err := tx.ExecContext(ctx, `
+			INSERT INTO tasks (id, run_id, phase, state, pool_id, queued_at) VALUES ($1, $2, $3, $4, $5, $6)
+			ON CONFLICT (id) DO UPDATE SET state = $4, queued_at = $6`,
+			t.ID, r.ID, t.Phase, t.State, r.Pool, t.QueuedAt); err != nil {
+			return fmt.Errorf("store task %s: %w", t.ID, err)
+		}
+		for _, a := range t.Attempts {
+			if _, err := tx.ExecContext(ctx, `
+				INSERT INTO attempts (id, task_id, run_id, epoch, state, claimed_at, start_deadline, started_at, lost_at, closed_at)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+				ON CONFLICT (id) DO UPDATE SET state = $5, started_at = $8, lost_at = $9, closed_at = $10`,
+				a.ID, t.ID, r.ID, a.Epoch, a.State, a.ClaimedAt, a.StartDeadline, a.StartedAt, a.LostAt, a.ClosedAt); err != nil {
+				return fmt.Errorf("store attempt %s: %w", a.ID, err)
+			}
+		}
+	}
+	return nil
+}

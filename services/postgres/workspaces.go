@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"gantry.example/messages"
+)
+
+// Workspace is configuration + variables + state + its execution document.
+type Workspace struct {
+	ID               string    `db:"id"`
+	OrganizationID   string    `db:"organization_id"`
+	OrganizationName string    `db:"organization_name"`
+	Name             string    `db:"name"`
+	Description      string    `db:"description"`
+	AutoApply        bool      `db:"auto_apply"`
+	Execution        []byte    `db:"execution"` // the workspace's own document, JSON
+	Defaults         []byte    `db:"defaults"`  // the organization's
+	Locked           bool      `db:"locked"`
+	LockReason       string    `db:"lock_reason"`
+	LockedBy         string    `db:"locked_by"`
+	GateRunID        *string   `db:"gate_run_id"`
+	OutcomeUnknown   bool      `db:"outcome_unknown"` // the gate's run ended without a known outcome
+	CreatedAt        time.Time `db:"created_at"`
+	UpdatedAt        time.Time `db:"updated_at"`
+}
+
+const selectWorkspace = `
+	SELECT w.id, w.organization_id, o.name AS organization_name, w.name, w.description, w.auto_apply, w.execution,
+	       o.execution AS defaults, w.locked, w.lock_reason, w.locked_by, w.gate_run_id,
+	       COALESCE(r.status = 'errored', false) AS outcome_unknown, w.created_at, w.updated_at
+	FROM workspaces w JOIN organizations o ON o.id = w.organization_id LEFT JOIN runs r ON r.id = w.gate_run_id`
+
+// Target is the workspace's execution document merged over its organization's; the mode is local when nobody said another.
+func (w Workspace) Target() (messages.Execution, error) {
+	var own, base messages.Execution
+	if err := json.Unmarshal(w.Execution, &own); err != nil {
+		return own, fmt.Errorf("execution document of workspace %s: %w", w.ID, err)
+	}
+	if err := json.Unmarshal(w.Defaults, &base); err != nil {
+		return own, fmt.Errorf("execution document of organization %s: %w", w.OrganizationID, err)
+	}
+	own = own.Merge(base)
+	if own.Mode == "" {
+		own.Mode = messages.ModeLocal
+	}
+	return own, nil
+}
+
+// NewWorkspace is what a workspace is created from.
+type NewWorkspace struct {
+	Organization string // id or name
+	Name         string
+	Description  string
+	AutoApply    bool
+	Execution    messages.Execution
+}
+
+// CreateWorkspace creates a workspace. Errors: not_found (organization), invalid, name_taken, execution.*.
+func (d *DB) CreateWorkspace(ctx context.Context, in NewWorkspace) (Workspace, error) {
+	if err := checkName("workspace", in.Name); err != nil {
+		return Workspace{}, err
+	}
+	if err := in.Execution.Validate(); err != nil {
+		return Workspace{}, err
+	}
+	o, err := d.Organization(ctx, in.Organization)
+	if err != nil {
+		return Workspace{}, err
+	}
+	doc, err := json.Marshal(in.Execution)
+	if err != nil {
+		return Workspace{}, err
+	}
+	id := messages.NewID("ws-")
+	_, err = d.q(ctx).ExecContext(ctx, `
+		INSERT INTO workspaces (id, organization_id, name, description, auto_apply, execution, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $7)`, id, o.ID, in.Name, in.Description, in.AutoApply, doc, now())
+	if uniqueViolation(err) {
+		return Workspace{}, fail(messages.CodeNameTaken, "organization %s already has a workspace named %q", o.Name, in.Name)
+	}
+	if err != nil {
+		return Workspace{}, err
+	}
+	return d.Workspace(ctx, id)
+}
+
+// Workspace returns a workspace by id.
+func (d *DB) Workspace(ctx context.Context, id string) (Workspace, error) {
+	var w Workspace
+	err := d.q(ctx).GetContext(ctx, &w, selectWorkspace+` WHERE w.id = $1`, id)
+	if noRows(err) {
+		return w, notFound("workspace", id)
+	}
+	return w, err
+}
+
+// WorkspaceByName returns a workspace of an organization (id or name). Errors: not_found naming what is missing.
+func (d *DB) WorkspaceByName(ctx context.Context, organization, name string) (Workspace, error) {
+	o, err := d.Organization(ctx, organization)
+	if err != nil {
+		return Workspace{}, err
+	}
+	var w Workspace
+	err = d.q(ctx).GetContext(ctx, &w, selectWorkspace+` WHERE w.organization_id = $1 AND lower(w.name) = lower($2)`, o.ID, name)
+	if noRows(err) {
+		return w, notFound("workspace", o.Name+"/"+name)
+	}
+	return w, err
+}
+
+// Workspaces lists the workspaces of an organization by name and the number of all.
+func (d *DB) Workspaces(ctx context.Context, organization string, p Page) ([]Workspace, int, error) {
+	o, err := d.Organization(ctx, organization)
+	if err != nil {
+		return nil, 0, err
+	}
+	var total int
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM workspaces WHERE organization_id = $1`, o.ID); err != nil {
+		return nil, 0, err
+	}
+	var out []Workspace
+	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+` WHERE w.organization_id = $1 ORDER BY lower(w.name) LIMIT $2 OFFSET $3`,
+		o.ID, p.limit(), p.offset())
+	return out, total, err
+}
+
+// WorkspaceChange is a partial update: nil fields stay.
+type WorkspaceChange struct {
+	Name        *string
+	Description *string
+	AutoApply   *bool
+	Execution   *messages.Execution
+}
+
+// UpdateWorkspace changes a workspace. Runs that exist keep the target frozen into them. Errors: not_found, invalid,
+// name_taken, execution.*.
+func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) (Workspace, error) {
+	if c.Name != nil {
+		if err := checkName("workspace", *c.Name); err != nil {
+			return Workspace{}, err
+		}
+	}
+	var doc []byte
+	if c.Execution != nil {
+		if err := c.Execution.Validate(); err != nil {
+			return Workspace{}, err
+		}
+		var err error
+		if doc, err = json.Marshal(c.Execution); err != nil {
+			return Workspace{}, err
+		}
+	}
+	_, err := d.q(ctx).ExecContext(ctx, `
+		UPDATE workspaces SET name = COALESCE($2, name), description = COALESCE($3, description),
+		       auto_apply = COALESCE($4, auto_apply), execution = COALESCE($5::jsonb, execution), updated_at = $6
+		WHERE id = $1`, id, c.Name, c.Description, c.AutoApply, nullJSON(doc), now())
+	if uniqueViolation(err) {
+		return Workspace{}, fail(messages.CodeNameTaken, "the organization already has a workspace named %q", *c.Name)
+	}
+	if err != nil {
+		return Workspace{}, err
+	}
+	return d.Workspace(ctx, id)
+}
+
+func nullJSON(b []byte) any {
+	if b == nil {
+		return nil
+	}
+	return string(b)
+}

@@ -1,0 +1,168 @@
+package run
+
+import (
+	"fmt"
+
+	"gantry.example/messages"
+)
+
+// attemptInput handles what is reported about one attempt. An attempt that is unknown or closed changes nothing, with one
+// exception: the late result of an apply whose outcome is unknown.
+func (m *machine) attemptInput(in Input) {
+	id := attemptID(in)
+	t, a := m.run.Attempt(id)
+	if a == nil {
+		return
+	}
+	if f, ok := in.(Finish); ok && (a.Open() || m.resolves(t, a)) {
+		m.finish(t, a, f)
+		return
+	}
+	if !a.Open() {
+		return
+	}
+	switch in := in.(type) {
+	case Progress:
+		if a.Stage != in.Stage {
+			m.emit(EventProgress, Data{TaskID: t.ID, AttemptID: a.ID, Stage: in.Stage})
+		}
+	case ExpireClaim:
+		if a.State == AttemptClaimed {
+			m.neverStarted(t, a, "not started in time")
+		}
+	case Exit:
+		if a.State == AttemptClaimed {
+			m.neverStarted(t, a, in.Detail)
+		} else {
+			m.vanished(t, a, in.Detail)
+		}
+	case LoseContact:
+		if a.State == AttemptStarted {
+			m.emit(EventContactLost, Data{TaskID: t.ID, AttemptID: a.ID})
+			if t.Phase == messages.PhasePlan {
+				m.vanished(t, a, "contact lost")
+			}
+		}
+	case RegainContact:
+		if a.State == AttemptLost {
+			m.emit(EventContactRegained, Data{TaskID: t.ID, AttemptID: a.ID})
+		}
+	case GiveUp:
+		if a.State == AttemptLost {
+			m.vanished(t, a, "contact lost")
+		}
+	}
+}
+
+func attemptID(in Input) string {
+	switch in := in.(type) {
+	case ExpireClaim:
+		return in.AttemptID
+	case Progress:
+		return in.AttemptID
+	case Finish:
+		return in.AttemptID
+	case Exit:
+		return in.AttemptID
+	case LoseContact:
+		return in.AttemptID
+	case RegainContact:
+		return in.AttemptID
+	case GiveUp:
+		return in.AttemptID
+	default:
+		return ""
+	}
+}
+
+// resolves reports whether a late result of the closed attempt settles an unknown outcome: it must be the apply's only
+// started attempt, and nobody may have recovered the run since (which moves the epoch and clears the mark).
+func (m *machine) resolves(t *Task, a *Attempt) bool {
+	return m.run.OutcomeUnknown && t.Phase == messages.PhaseApply && t.Last().ID == a.ID
+}
+
+func (m *machine) finish(t *Task, a *Attempt, in Finish) {
+	d := Data{
+		Outcome: in.Outcome, Changes: in.Changes, State: in.State, TerraformVersion: in.TerraformVersion, Reason: "result",
+		Code: in.Code, Message: in.Message, HasChanges: in.HasChanges,
+	}
+	switch {
+	case in.Outcome == Succeeded && t.Phase == messages.PhaseApply:
+		m.end(EventApplied, t, a.ID, d) // it was applied, whether or not a cancel came too late
+	case m.run.CancelRequested:
+		d.Code, d.Force = messages.CodeRunCanceled, m.run.ForceRequested
+		m.end(EventCanceled, t, a.ID, d)
+	case in.Outcome == Succeeded:
+		m.end(EventPlanned, t, a.ID, d)
+		m.autoApply()
+	case in.Outcome == Stopped && t.Phase == messages.PhasePlan:
+		m.retry(t, a, "interrupted on its host") // somebody stopped the host, not the run
+	default:
+		if d.Code == "" {
+			d.Code = messages.CodeRunTerraformFailed
+		}
+		m.end(EventErrored, t, a.ID, d)
+	}
+}
+
+func (m *machine) autoApply() {
+	if m.run.Status == Planned && m.run.Options.AutoApply {
+		m.env.Actor = "auto-apply"
+		m.emit(EventConfirmed, Data{})
+		m.emit(EventApplyQueued, Data{TaskID: m.env.NewID("task-")})
+	}
+}
+
+// neverStarted closes an attempt that executed nothing. It is outside the retry limit, but not for ever.
+func (m *machine) neverStarted(t *Task, a *Attempt, why string) {
+	m.emit(EventClaimExpired, Data{TaskID: t.ID, AttemptID: a.ID, Reason: why})
+	if n := m.run.TaskByID(t.ID).Unstart; n >= MaxUnstarted {
+		m.end(EventErrored, t, "", Data{
+			Code: messages.CodeRunNeverStarted, Outcome: Lost,
+			Message: fmt.Sprintf("%d workers in a row took this %s and did not start it (last: %s, %s). Nothing was executed. Check the workers of pool %s, then start a new run.",
+				n, t.Phase, a.Worker, why, m.run.Pool),
+		})
+		return
+	}
+	m.emit(EventRequeued, Data{TaskID: t.ID, Phase: t.Phase, Reason: why})
+}
+
+// vanished ends an attempt whose runner is gone after it started: a plan is tried again, an apply never is.
+func (m *machine) vanished(t *Task, a *Attempt, why string) {
+	if m.run.CancelRequested && t.Phase == messages.PhasePlan {
+		m.end(EventCanceled, t, a.ID, Data{Outcome: Lost, Reason: why, Code: messages.CodeRunCanceled, Force: m.run.ForceRequested})
+		return
+	}
+	if t.Phase == messages.PhasePlan {
+		m.retry(t, a, why)
+		return
+	}
+	m.end(EventOutcomeUnknown, t, a.ID, Data{
+		Code: messages.CodeRunOutcomeUnknown, Outcome: Lost, Reason: why,
+		Message: fmt.Sprintf("The runner of this apply on %s is gone (%s) and left no result, so what it changed is unknown. The workspace stays locked. Compare the last saved state with reality, then recover the run.",
+			a.Worker, why),
+	})
+}
+
+func (m *machine) retry(t *Task, a *Attempt, why string) {
+	if t.Retries >= MaxRetries {
+		m.end(EventErrored, t, a.ID, Data{
+			Code: messages.CodeRunLost, Outcome: Lost, Reason: why,
+			Message: fmt.Sprintf("The runner of this plan was lost %d times (last: %s, %s). Nothing was changed. Check the workers of pool %s, then start a new run.",
+				t.Retries+1, a.Worker, why, m.run.Pool),
+		})
+		return
+	}
+	m.emit(EventRequeued, Data{TaskID: t.ID, Phase: t.Phase, AttemptID: a.ID, Reason: why})
+}
+
+// TakesResult reports whether a result of the attempt would count: it is open, or the late one that settles an unknown
+// outcome.
+func (r *Run) TakesResult(attemptID string) bool {
+	t, a := r.Attempt(attemptID)
+	if a == nil {
+		return false
+	}
+	m := machine{run: *r}
+	return a.Open() || m.resolves(t, a)
+}

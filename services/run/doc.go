@@ -1,0 +1,16 @@
+// Package run is the life of a run as pure functions: no clock, no database, no network.
+//
+// A run is folded from its events. Transition is the only place that decides what may happen next; the API, the projector
+// and the reconciler all call it under the run's row lock. Fold applies what was decided; replaying a run's events into an
+// empty Run gives the same Run again. Effects says what the outside world must be told about a change.
+//
+//	          Queue          Claim, Start             Finish            Confirm            Claim, Start            Finish
+//	pending ────────▶ plan_queued ────────▶ planning ────────▶ planned ────────▶ apply_queued ────────▶ applying ────────▶ applied
+//	   │                  │    ▲ expired, lost    │               │                  │                     │
+//	   │                  │    └──────────────────┤               └─▶ discarded      │                     ├─▶ errored
+//	   └──────────────────┴─── Cancel ───────────▶│◀──────────────── Cancel ─────────┘                     └─▶ errored + OutcomeUnknown
+//	                                canceled, force_canceled, errored, planned_and_finished                       (workspace locked)
+//
+// An attempt is claimed, then started, then closed; contact_lost is a started attempt whose lease is gone. Only an attempt
+// of a plan is ever followed by another after it started: an apply starts at most once.
+package run

@@ -1,0 +1,240 @@
+package run
+
+import (
+	"time"
+
+	"gantry.example/messages"
+)
+
+// Status is the status of a run, in TFE's words.
+type Status string
+
+// The statuses. See doc.go for the order.
+const (
+	Pending            Status = "pending"
+	PlanQueued         Status = "plan_queued"
+	Planning           Status = "planning"
+	Planned            Status = "planned"
+	ApplyQueued        Status = "apply_queued"
+	Applying           Status = "applying"
+	Applied            Status = "applied"
+	PlannedAndFinished Status = "planned_and_finished"
+	Discarded          Status = "discarded"
+	Errored            Status = "errored"
+	Canceled           Status = "canceled"
+	ForceCanceled      Status = "force_canceled"
+)
+
+// Statuses lists all statuses in the order of a run's life.
+func Statuses() []Status {
+	return []Status{
+		Pending, PlanQueued, Planning, Planned, ApplyQueued, Applying,
+		Applied, PlannedAndFinished, Discarded, Errored, Canceled, ForceCanceled,
+	}
+}
+
+// Final reports whether no further change is expected. (A late result may still correct an unknown outcome.)
+func (s Status) Final() bool {
+	switch s {
+	case Applied, PlannedAndFinished, Discarded, Errored, Canceled, ForceCanceled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Options are what the user asked for. Values of run variables are not here: they may be secret and events are not.
+type Options struct {
+	PlanOnly     bool     `json:"plan_only,omitempty"`
+	AutoApply    bool     `json:"auto_apply,omitempty"`
+	Destroy      bool     `json:"destroy,omitempty"`
+	RefreshOnly  bool     `json:"refresh_only,omitempty"`
+	SkipRefresh  bool     `json:"skip_refresh,omitempty"`
+	TargetAddrs  []string `json:"target_addrs,omitempty"`
+	ReplaceAddrs []string `json:"replace_addrs,omitempty"`
+}
+
+// Spec is what is fixed when a run is created.
+type Spec struct {
+	ID                     string             `json:"id"`
+	Position               int64              `json:"position"` // order of creation, for FIFO per workspace
+	OrganizationID         string             `json:"organization_id"`
+	WorkspaceID            string             `json:"workspace_id"`
+	ConfigurationVersionID string             `json:"configuration_version_id"`
+	Options                Options            `json:"options"`
+	Execution              messages.Execution `json:"execution"`         // the frozen target
+	Pool                   string             `json:"pool"`              // the pool the target resolves to
+	Note                   string             `json:"message,omitempty"` // the user's words
+	Source                 string             `json:"source,omitempty"`  // "tfe-api", "gantry-cli", …
+	CreatedBy              string             `json:"created_by,omitempty"`
+}
+
+// Run is a run with its tasks and attempts: the fold of its events.
+type Run struct {
+	Spec
+	Status     Status               `json:"status"`
+	Seq        int64                `json:"seq"` // number of the last event folded
+	CreatedAt  time.Time            `json:"created_at"`
+	Timestamps map[Status]time.Time `json:"timestamps,omitempty"` // when each status was entered last
+	Plan       *Task                `json:"plan,omitempty"`
+	Apply      *Task                `json:"apply,omitempty"`
+
+	HasChanges      bool          `json:"has_changes,omitempty"`
+	CancelRequested bool          `json:"cancel_requested,omitempty"`
+	CancelAt        *time.Time    `json:"cancel_at,omitempty"` // when a cancel was first asked for
+	ForceRequested  bool          `json:"force_requested,omitempty"`
+	ConfirmedBy     string        `json:"confirmed_by,omitempty"`
+	Code            messages.Code `json:"code,omitempty"`    // why the run errored or was canceled
+	Failure         string        `json:"failure,omitempty"` // the same for people
+	// OutcomeUnknown marks an apply whose runner is gone without a result: the workspace stays locked until a late result
+	// arrives or a person recovers the run.
+	OutcomeUnknown bool `json:"outcome_unknown,omitempty"`
+}
+
+// Exclusive reports whether the run needs the workspace's gate. Plan-only runs may run beside others.
+func (r Run) Exclusive() bool { return !r.Options.PlanOnly }
+
+// Holds reports whether the run keeps the gate once it has it: until it is final with a known outcome.
+func (r Run) Holds() bool { return r.Exclusive() && (!r.Status.Final() || r.OutcomeUnknown) }
+
+// TaskState is where a task is.
+type TaskState string
+
+// The task states. A requeued task is queued again.
+const (
+	TaskQueued   TaskState = "queued"
+	TaskClaimed  TaskState = "claimed"
+	TaskStarted  TaskState = "started"
+	TaskFinished TaskState = "finished"
+)
+
+// Task is one phase of a run.
+type Task struct {
+	ID       string         `json:"id"`
+	Phase    messages.Phase `json:"phase"`
+	State    TaskState      `json:"state"`
+	QueuedAt time.Time      `json:"queued_at"`
+	Queued   int            `json:"queued"` // how often it was queued; tells a requeue from the first time
+	Retries  int            `json:"retries,omitempty"`
+	Unstart  int            `json:"unstarted,omitempty"` // claims in a row that never started
+	Stale    int            `json:"stale,omitempty"`     // starts refused because the state had moved
+	Outcome  string         `json:"outcome,omitempty"`   // succeeded, failed, canceled, lost
+	Changes  *Changes       `json:"changes,omitempty"`
+	Attempts []Attempt      `json:"attempts,omitempty"`
+}
+
+// Changes counts resources.
+type Changes struct {
+	Add     int `json:"add"`
+	Change  int `json:"change"`
+	Destroy int `json:"destroy"`
+	Import  int `json:"import"`
+}
+
+// AttemptState is where an attempt is.
+type AttemptState string
+
+// The attempt states.
+const (
+	AttemptClaimed AttemptState = "claimed"
+	AttemptStarted AttemptState = "started"
+	AttemptLost    AttemptState = "contact_lost"
+	AttemptClosed  AttemptState = "closed"
+)
+
+// Attempt is one try of a task.
+type Attempt struct {
+	ID            string         `json:"id"`
+	Number        int            `json:"number"` // from 1, within its task
+	Epoch         int64          `json:"epoch"`
+	Worker        string         `json:"worker"`
+	Nonce         string         `json:"nonce"` // of the claim
+	State         AttemptState   `json:"state"`
+	Base          StateRef       `json:"base"`
+	ClaimedAt     time.Time      `json:"claimed_at"`
+	StartDeadline time.Time      `json:"start_deadline"`
+	StartedAt     *time.Time     `json:"started_at,omitempty"`
+	RunnerNonce   string         `json:"runner_nonce,omitempty"`
+	Stage         messages.Stage `json:"stage,omitempty"`
+	LostAt        *time.Time     `json:"lost_at,omitempty"`
+	ClosedAt      *time.Time     `json:"closed_at,omitempty"`
+	CloseReason   string         `json:"close_reason,omitempty"`
+	LastState     *StateRef      `json:"last_state,omitempty"` // from its result
+}
+
+// Open reports whether the attempt may still write.
+func (a Attempt) Open() bool { return a.State != AttemptClosed }
+
+// StateRef names a state by serial and lineage. The zero value is "no state".
+type StateRef struct {
+	Serial  int64  `json:"serial"`
+	Lineage string `json:"lineage,omitempty"`
+}
+
+// Task returns the task of the phase, or nil.
+func (r *Run) Task(p messages.Phase) *Task {
+	if p == messages.PhaseApply {
+		return r.Apply
+	}
+	return r.Plan
+}
+
+// TaskByID returns the task with the id, or nil.
+func (r *Run) TaskByID(id string) *Task {
+	for _, t := range r.Tasks() {
+		if t.ID == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// Tasks returns the tasks that exist, plan first.
+func (r *Run) Tasks() []*Task {
+	var out []*Task
+	for _, t := range []*Task{r.Plan, r.Apply} {
+		if t != nil {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// Attempt returns the attempt with the id and its task, or nil.
+func (r *Run) Attempt(id string) (*Task, *Attempt) {
+	for _, t := range r.Tasks() {
+		for i := range t.Attempts {
+			if t.Attempts[i].ID == id {
+				return t, &t.Attempts[i]
+			}
+		}
+	}
+	return nil, nil
+}
+
+// Last returns the newest attempt of the task, or nil.
+func (t *Task) Last() *Attempt {
+	if t == nil || len(t.Attempts) == 0 {
+		return nil
+	}
+	return &t.Attempts[len(t.Attempts)-1]
+}
+
+// OpenAttempt returns the attempt that may write now, or nil. At most one is open at a time.
+func (r *Run) OpenAttempt() (*Task, *Attempt) {
+	for _, t := range r.Tasks() {
+		if a := t.Last(); a != nil && a.Open() {
+			return t, a
+		}
+	}
+	return nil, nil
+}
+
+// Message is the task message for the queue.
+func (r *Run) Message(t *Task) messages.Task {
+	labels, _ := messages.CanonicalLabels(r.Execution.RequiredLabels) // validated when the run was created
+	return messages.Task{
+		V: messages.Version, ID: t.ID, RunID: r.ID, WorkspaceID: r.WorkspaceID, OrganizationID: r.OrganizationID,
+		Phase: t.Phase, Mode: r.Execution.Mode, Pool: r.Pool, Labels: labels, Exclusive: r.Exclusive(), QueuedAt: t.QueuedAt,
+	}
+}
