@@ -2,12 +2,10 @@ package postgres
 
 import (
 	"context"
-	"crypto/subtle"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
-	"gantry.example/internal/secrets"
 	"gantry.example/messages"
 )
 
@@ -27,12 +25,11 @@ type ConfigurationVersion struct {
 	AutoQueueRuns bool       `db:"auto_queue_runs"`
 	Source        string     `db:"source"`
 	Size          int64      `db:"size"`
-	UploadHash    []byte     `db:"upload_hash"`
 	CreatedAt     time.Time  `db:"created_at"`
 	UploadedAt    *time.Time `db:"uploaded_at"`
 }
 
-const selectConfiguration = `SELECT id, workspace_id, status, speculative, provisional, auto_queue_runs, source, size, upload_hash,
+const selectConfiguration = `SELECT id, workspace_id, status, speculative, provisional, auto_queue_runs, source, size,
 	created_at, uploaded_at FROM configuration_versions`
 
 // NewConfigurationVersion is what one is created from.
@@ -44,17 +41,16 @@ type NewConfigurationVersion struct {
 	Source        string
 }
 
-// CreateConfigurationVersion returns a pending version and the secret its upload URL carries; only its hash is kept.
-func (d *DB) CreateConfigurationVersion(ctx context.Context, in NewConfigurationVersion) (ConfigurationVersion, string, error) {
-	secret := secrets.NewToken(prefixUpload)
+// CreateConfigurationVersion returns a pending version, to be uploaded.
+func (d *DB) CreateConfigurationVersion(ctx context.Context, in NewConfigurationVersion) (ConfigurationVersion, error) {
 	cv := ConfigurationVersion{
 		ID: messages.NewID("cv-"), WorkspaceID: in.WorkspaceID, Status: ConfigurationPending, Speculative: in.Speculative,
-		Provisional: in.Provisional, AutoQueueRuns: in.AutoQueueRuns, Source: in.Source, UploadHash: secrets.HashToken(secret), CreatedAt: now(),
+		Provisional: in.Provisional, AutoQueueRuns: in.AutoQueueRuns, Source: in.Source, CreatedAt: now(),
 	}
 	_, err := d.q(ctx).NamedExecContext(ctx, `
-		INSERT INTO configuration_versions (id, workspace_id, status, speculative, provisional, auto_queue_runs, source, upload_hash, created_at)
-		VALUES (:id, :workspace_id, :status, :speculative, :provisional, :auto_queue_runs, :source, :upload_hash, :created_at)`, cv)
-	return cv, secret, err
+		INSERT INTO configuration_versions (id, workspace_id, status, speculative, provisional, auto_queue_runs, source, created_at)
+		VALUES (:id, :workspace_id, :status, :speculative, :provisional, :auto_queue_runs, :source, :created_at)`, cv)
+	return cv, err
 }
 
 // ConfigurationVersion returns one by id.
@@ -67,13 +63,13 @@ func (d *DB) ConfigurationVersion(ctx context.Context, id string) (Configuration
 	return cv, err
 }
 
-// UploadConfiguration stores the archive. The same archive again is no change. Errors: not_found (also for a wrong
-// secret), conflict when another archive was uploaded before.
-func (d *DB) UploadConfiguration(ctx context.Context, id, secret string, archive []byte) (ConfigurationVersion, error) {
+// UploadConfiguration stores the archive. The same archive again is no change. Errors: not_found, conflict when another
+// archive was uploaded before.
+func (d *DB) UploadConfiguration(ctx context.Context, id string, archive []byte) (ConfigurationVersion, error) {
 	var cv ConfigurationVersion
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &cv, selectConfiguration+` WHERE id = $1 FOR UPDATE`, id)
-		if noRows(err) || (err == nil && subtle.ConstantTimeCompare(cv.UploadHash, secrets.HashToken(secret)) != 1) {
+		if noRows(err) {
 			return notFound("configuration version", id)
 		}
 		if err != nil {

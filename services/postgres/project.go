@@ -110,14 +110,15 @@ func (l *locked) finish(ctx context.Context, attemptID string) error {
 	return err
 }
 
-// Judge gives the reconciler's verdict about an attempt, unless a result waits to be folded: then that is folded instead.
+// Judge folds the result of an attempt if one waits, and otherwise gives the reconciler's verdict, if there is one (nil
+// only folds): a result always says more.
 func (d *DB) Judge(ctx context.Context, runID, attemptID string, verdict run.Input) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := lock(ctx, tx, runID)
 		if err != nil {
 			return err
 		}
-		if err := l.finish(ctx, attemptID); err != nil {
+		if err := l.finish(ctx, attemptID); err != nil || verdict == nil {
 			return err
 		}
 		_, _, err = l.apply(ctx, verdict, Cause{Actor: "reconciler"})

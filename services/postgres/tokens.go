@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/base64"
 	"time"
 
 	"gantry.example/internal/secrets"
@@ -20,7 +21,6 @@ const (
 // Prefixes by which people and secret scanners recognize a token.
 const (
 	prefixAttempt = "gantry-att-"
-	prefixUpload  = "gantry-up-"
 	prefixSession = "gantry-se-"
 	prefixCSRF    = "gantry-cs-"
 	// PrefixAdmin and PrefixPool are those of the tokens written to files at first start.
@@ -107,4 +107,24 @@ func (d *DB) EnsureBasics(ctx context.Context) error {
 		INSERT INTO organizations (id, name, created_at) SELECT $1, 'default', $2
 		WHERE NOT EXISTS (SELECT 1 FROM organizations) ON CONFLICT DO NOTHING`, messages.NewID("org-"), now())
 	return err
+}
+
+// SigningKey returns the installation's key for signed URLs, made at first use and kept sealed.
+func (d *DB) SigningKey(ctx context.Context) ([]byte, error) {
+	const name = "signing-key"
+	sealed, err := d.seal.Seal([]byte(secrets.NewToken("")), []byte(name))
+	if err != nil {
+		return nil, err
+	}
+	var stored string
+	if err := d.q(ctx).GetContext(ctx, &stored, `
+		INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = meta.value RETURNING value`,
+		name, base64.StdEncoding.EncodeToString(sealed)); err != nil {
+		return nil, err
+	}
+	b, err := base64.StdEncoding.DecodeString(stored)
+	if err != nil {
+		return nil, err
+	}
+	return d.seal.Open(b, []byte(name))
 }

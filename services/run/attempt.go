@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"slices"
 
 	"gantry.example/messages"
 )
@@ -23,7 +24,7 @@ func (m *machine) attemptInput(in Input) {
 	}
 	switch in := in.(type) {
 	case Progress:
-		if a.Stage != in.Stage {
+		if advances(a.Stage, in.Stage) {
 			m.emit(EventProgress, Data{TaskID: t.ID, AttemptID: a.ID, Stage: in.Stage})
 		}
 	case ExpireClaim:
@@ -52,6 +53,14 @@ func (m *machine) attemptInput(in Input) {
 			m.vanished(t, a, "contact lost")
 		}
 	}
+}
+
+// advances reports whether a report of stage next says something new after one of stage now: reports may be late. A stage
+// of a newer runner, which has no place in the order, is taken as it comes.
+func advances(now, next messages.Stage) bool {
+	order := []messages.Stage{messages.StageFetch, messages.StageInit, messages.StagePlan, messages.StageApply, messages.StageUpload}
+	at, to := slices.Index(order, now), slices.Index(order, next)
+	return now != next && (at < 0 || to < 0 || to > at)
 }
 
 func attemptID(in Input) string {
@@ -87,6 +96,8 @@ func (m *machine) finish(t *Task, a *Attempt, in Finish) {
 		Code: in.Code, Message: in.Message, HasChanges: in.HasChanges,
 	}
 	switch {
+	case a.State == AttemptClaimed && in.Outcome != Failed:
+		m.neverStarted(t, a, "stopped before it started") // whatever it says, it executed nothing
 	case in.Outcome == Succeeded && t.Phase == messages.PhaseApply:
 		m.end(EventApplied, t, a.ID, d) // it was applied, whether or not a cancel came too late
 	case m.run.CancelRequested:

@@ -68,8 +68,8 @@ type Data struct {
 	Outcome          string         `json:"outcome,omitempty"`
 }
 
-// Fold applies e to r. It is total: an event of an unknown type only moves Seq, and an event that was folded before
-// (e.Seq ≤ r.Seq) changes nothing.
+// Fold applies e to r and leaves its argument as it was. It is total: an event of an unknown type, or about a task or
+// attempt the run does not have, only moves Seq, and an event that was folded before (e.Seq ≤ r.Seq) changes nothing.
 func Fold(r Run, e Event) Run {
 	if e.Seq <= r.Seq {
 		return r
@@ -79,9 +79,10 @@ func Fold(r Run, e Event) Run {
 	d := e.Data
 	switch e.Type {
 	case EventCreated:
-		r.Spec = *d.Spec
-		r.CreatedAt = e.At
-		r.enter(Pending, e.At)
+		if d.Spec != nil {
+			r.Spec, r.CreatedAt = *d.Spec, e.At
+			r.enter(Pending, e.At)
+		}
 	case EventPlanQueued:
 		r.Plan = newTask(d.TaskID, messages.PhasePlan, e.At)
 		r.enter(PlanQueued, e.At)
@@ -98,24 +99,50 @@ func Fold(r Run, e Event) Run {
 		}
 	case EventDiscarded:
 		r.enter(Discarded, e.At)
+	case EventClaimed, EventRequeued:
+		if t := r.TaskByID(d.TaskID); t != nil {
+			r.foldTask(e, t)
+		}
+	case EventPlanned, EventApplied, EventErrored, EventCanceled, EventOutcomeUnknown:
+		r.foldEnd(e)
 	default:
-		r.foldAttempt(e)
+		if task, attempt := r.Attempt(d.AttemptID); attempt != nil {
+			r.foldAttempt(e, task, attempt)
+		}
 	}
 	return r
 }
 
-// foldAttempt applies the events that concern an attempt, or end the run while one may be open.
-func (r *Run) foldAttempt(e Event) {
+// foldTask applies the events that take a task from the queue and give it back.
+func (r *Run) foldTask(e Event, t *Task) {
 	d := e.Data
-	task, attempt := r.Attempt(d.AttemptID)
 	switch e.Type {
 	case EventClaimed:
-		t := r.TaskByID(d.TaskID)
-		t.State = TaskClaimed
-		t.Attempts = append(t.Attempts, Attempt{
-			ID: d.AttemptID, Number: d.Number, Epoch: d.Epoch, Worker: d.Worker, Nonce: d.Nonce, State: AttemptClaimed,
-			Base: *d.Base, ClaimedAt: e.At, StartDeadline: *d.Deadline,
-		})
+		a := Attempt{
+			ID: d.AttemptID, Number: d.Number, Epoch: d.Epoch, Worker: d.Worker, Nonce: d.Nonce, State: AttemptClaimed, ClaimedAt: e.At,
+		}
+		if d.Base != nil {
+			a.Base = *d.Base
+		}
+		if d.Deadline != nil {
+			a.StartDeadline = *d.Deadline
+		}
+		t.State, t.Attempts = TaskClaimed, append(t.Attempts, a)
+	case EventRequeued:
+		if _, a := r.Attempt(d.AttemptID); a != nil && a.Open() {
+			a.close(e)
+			t.Retries++
+		}
+		t.State, t.QueuedAt = TaskQueued, e.At
+		t.Queued++
+		r.enter(queuedStatus(t.Phase), e.At)
+	}
+}
+
+// foldAttempt applies the events in the life of one attempt.
+func (r *Run) foldAttempt(e Event, task *Task, attempt *Attempt) {
+	d := e.Data
+	switch e.Type {
 	case EventStarted:
 		attempt.State, attempt.StartedAt, attempt.RunnerNonce = AttemptStarted, &e.At, d.Nonce
 		task.State, task.Unstart = TaskStarted, 0
@@ -132,27 +159,17 @@ func (r *Run) foldAttempt(e Event) {
 	case EventBaseStale:
 		attempt.close(e)
 		task.Stale++
-	case EventRequeued:
-		if attempt != nil && attempt.Open() {
-			attempt.close(e)
-			task.Retries++
-		}
-		t := r.TaskByID(d.TaskID)
-		t.State, t.QueuedAt = TaskQueued, e.At
-		t.Queued++
-		r.enter(queuedStatus(t.Phase), e.At)
-	case EventPlanned, EventApplied, EventErrored, EventCanceled, EventOutcomeUnknown:
-		r.foldEnd(e, task, attempt)
 	}
 }
 
 // foldEnd closes whatever is open and enters the status the end leads to.
-func (r *Run) foldEnd(e Event, task *Task, attempt *Attempt) {
+func (r *Run) foldEnd(e Event) {
 	d := e.Data
-	if attempt != nil {
-		attempt.close(e)
-		attempt.LastState = d.State
+	if _, a := r.Attempt(d.AttemptID); a != nil {
+		a.close(e)
+		a.LastState = d.State
 	}
+	task := r.TaskByID(d.TaskID)
 	if task != nil {
 		task.Outcome, task.Changes = d.Outcome, d.Changes
 	}

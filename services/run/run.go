@@ -95,7 +95,9 @@ type Run struct {
 func (r Run) Exclusive() bool { return !r.Options.PlanOnly }
 
 // Holds reports whether the run keeps the gate once it has it: until it is final with a known outcome.
-func (r Run) Holds() bool { return r.Exclusive() && (!r.Status.Final() || r.OutcomeUnknown) }
+func (r Run) Holds() bool {
+	return r.Seq > 0 && r.Exclusive() && (!r.Status.Final() || r.OutcomeUnknown)
+}
 
 // TaskState is where a task is.
 type TaskState string

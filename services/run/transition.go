@@ -9,6 +9,9 @@ import (
 // Transition decides what in means for r: the events to append, in order, and the refusal to answer with, if any. No
 // events and no refusal means "nothing to do", as for a repeated or late input. It changes nothing itself.
 func Transition(r Run, in Input, env Env) ([]Event, *Refusal) {
+	if _, create := in.(Create); create != (r.Seq == 0) {
+		return nil, nil // a run begins once, and nothing happens to one that did not begin
+	}
 	m := machine{run: r, env: env}
 	var refusal *Refusal
 	switch in := in.(type) {
@@ -142,15 +145,18 @@ func (m *machine) discard(in Discard) *Refusal {
 func (m *machine) cancel(in Cancel) *Refusal {
 	r := m.run
 	switch {
-	case in.Force && !r.CancelRequested:
-		return m.notAllowed("force-canceled", "cancel it first, and give terraform the time to stop")
 	case r.Status.Final(), r.Status == Planned:
 		return m.notAllowed("canceled", "only a pending, queued or running run can be canceled")
+	case in.Force && !r.CancelRequested:
+		return m.notAllowed("force-canceled", "cancel it first, and give terraform the time to stop")
 	case r.CancelRequested && (!in.Force || r.ForceRequested):
 		return nil // asked before
 	}
 	m.emit(EventCancelRequested, Data{Force: in.Force, Message: in.Comment})
 	t, a := m.run.OpenAttempt()
+	if a == nil && len(r.Tasks()) > 0 {
+		t = r.Tasks()[len(r.Tasks())-1] // queued: the plan, or the apply that follows it
+	}
 	started := a != nil && a.State != AttemptClaimed
 	if started && (t.Phase == messages.PhaseApply || !in.Force) {
 		return nil // the runner is told, and its result ends the run; only a plan can be given up without proof

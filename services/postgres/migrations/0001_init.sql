@@ -70,7 +70,6 @@ CREATE TABLE configuration_versions (
     auto_queue_runs boolean NOT NULL,
     source          text NOT NULL,
     size            bigint NOT NULL DEFAULT 0,
-    upload_hash     bytea NOT NULL, -- of the secret in the upload URL
     created_at      timestamptz NOT NULL,
     uploaded_at     timestamptz
 );

@@ -1,0 +1,33 @@
+# What a developer types. Everything longer than a line is in scripts/.
+# Needed: Go 1.26 or newer, git, make and a shell. All else is found or installed by what needs it.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PROGRAMS := ./cmd/gantry ./cmd/gantry-exec
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test e2e generate lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the programs into bin/
+	@mkdir -p bin
+	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ $(PROGRAMS)
+
+run: build ## start a server, plan and apply examples/hello, keep serving until Ctrl-C (ONCE=1: stop after the run)
+	@scripts/run
+
+test: ## vet and test both modules with the race detector
+	@scripts/test
+
+e2e: build ## test the freshly built programs from outside
+	@scripts/e2e
+
+generate: ## write the generated files (schemas/*.json)
+	go run ./schemas/generate
+
+lint: ## run golangci-lint (the pinned version is installed into bin/tools)
+	@scripts/lint
+
+clean: ## delete what was built
+	rm -rf bin dist

@@ -1,0 +1,116 @@
+package bus
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+
+	"gantry.example/messages"
+)
+
+// Kind is what sort of client an identity is.
+type Kind string
+
+// The kinds of clients. The server itself needs no identity: it connects in process.
+const (
+	KindWorker Kind = "worker" // pulls the tasks of one pool
+	KindRunner Kind = "runner" // carries out one attempt
+)
+
+// Identity is who a client is; its permissions follow from it alone.
+type Identity struct {
+	Kind Kind
+	Pool string
+	Name string // worker id, or attempt id
+
+	// Runners only: what the attempt works on. Key is the exclusivity key of its lease.
+	WorkspaceID string
+	RunID       string
+	Key         string
+}
+
+// A user expires, the server disconnects it, and it is authenticated anew: that is how a revoked token ends.
+const (
+	workerLifetime = time.Hour
+	runnerLifetime = 24 * time.Hour
+)
+
+// maxSubscriptions bounds what one client can make the server remember.
+const maxSubscriptions = 200
+
+func (id Identity) lifetime() time.Duration {
+	if id.Kind == KindRunner {
+		return runnerLifetime
+	}
+	return workerLifetime
+}
+
+// validate makes sure that no part of the identity can widen a subject.
+func (id Identity) validate() error {
+	fields := map[string]string{"pool": id.Pool, "name": id.Name}
+	switch id.Kind {
+	case KindWorker:
+	case KindRunner:
+		fields["workspace id"], fields["run id"], fields["key"] = id.WorkspaceID, id.RunID, id.Key
+	default:
+		return fmt.Errorf("identity %q: unknown kind %q", id.Name, id.Kind)
+	}
+	for name, value := range fields {
+		if !messages.ValidName(value) {
+			return fmt.Errorf("identity %q: %s %q is not usable in a subject", id.Name, name, value)
+		}
+	}
+	return nil
+}
+
+// permissions allow what the identity needs and nothing else: with an allow list everything not on it is refused.
+func (id Identity) permissions() jwt.Permissions {
+	if id.Kind == KindRunner {
+		return id.runnerPermissions()
+	}
+	return id.workerPermissions()
+}
+
+// workerPermissions: pull and acknowledge the pool's tasks, report events. Subjects of acknowledgements carry no worker
+// name, so workers of one pool could acknowledge each other's messages: the pool is the trust boundary.
+func (id Identity) workerPermissions() jwt.Permissions {
+	stream := messages.TaskStream(id.Pool)
+	return jwt.Permissions{
+		Pub: jwt.Permission{Allow: jwt.StringList{
+			"$JS.API.STREAM.INFO." + stream,
+			"$JS.API.CONSUMER.INFO." + stream + ".*",
+			"$JS.API.CONSUMER.MSG.NEXT." + stream + ".*",
+			"$JS.ACK." + stream + ".>",
+			messages.PoolStatusSubjects(id.Pool),
+		}},
+		Sub: jwt.Permission{Allow: jwt.StringList{
+			messages.InboxPrefix(id.Name) + ".>",
+			messages.CommandSubject(id.Pool, "*"),
+			hintSubject(id.Pool, id.Name),
+		}},
+	}
+}
+
+// runnerPermissions: report on its own attempt, hold its own lease, hear its own commands. MSG.GET names the key in its
+// body, where permissions do not reach, so a runner can read (not write) the other leases of its pool: ids and epochs,
+// nothing secret.
+func (id Identity) runnerPermissions() jwt.Permissions {
+	leases := messages.LeaseStream(id.Pool)
+	return jwt.Permissions{
+		Pub: jwt.Permission{Allow: jwt.StringList{
+			messages.StatusSubject(id.Pool, id.WorkspaceID, id.RunID, id.Name),
+			messages.LogSubject(id.Pool, id.RunID, id.Name),
+			messages.LeaseSubject(id.Pool, id.Key),
+			"$JS.API.STREAM.INFO." + leases,
+			"$JS.API.STREAM.MSG.GET." + leases,
+		}},
+		Sub: jwt.Permission{Allow: jwt.StringList{
+			messages.InboxPrefix(id.Name) + ".>",
+			messages.CommandSubject(id.Pool, id.Name),
+		}},
+	}
+}
+
+// hintSubject is where a worker hears that a task waits for it.
+func hintSubject(pool, worker string) string { return "hint." + pool + "." + worker }

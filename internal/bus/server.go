@@ -1,0 +1,204 @@
+package bus
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+// Accounts of the embedded server: clients and JetStream live in APP, the callout that admits them in AUTH.
+const (
+	appAccount    = "APP"
+	authAccount   = "AUTH"
+	systemAccount = "SYS"
+	serverUser    = "server" // the program's own user in APP
+	authUser      = "auth"   // the callout's user in AUTH
+)
+
+// readyTimeout bounds the start: recovering the streams of a large store takes seconds.
+const readyTimeout = 60 * time.Second
+
+// ServerConfig configures the embedded server.
+type ServerConfig struct {
+	StoreDir string       // folder of the streams, created 0700 if missing
+	Listen   string       // loopback host:port for workers and runners; port 0 picks one; "" opens no port at all
+	Log      *slog.Logger // where the server's own log goes, its notices as debug messages; nil: nowhere
+	// NoSync leaves flushing to the operating system: much faster, and an acknowledged message may be lost with the
+	// machine. For tests.
+	NoSync bool
+}
+
+// ListenError tells that the server cannot listen on Addr, usually because another program does.
+type ListenError struct {
+	Addr string
+	Err  error
+}
+
+func (e *ListenError) Error() string {
+	return fmt.Sprintf("nats: cannot listen on %s: %v", e.Addr, e.Err)
+}
+
+// Unwrap gives the operating system's error.
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Server is a NATS server inside this process with JetStream on disk. Only the program's own user gets in without
+// ServeCallout.
+type Server struct {
+	ns       *server.Server
+	issuer   nkeys.KeyPair // signs the users the callout admits; a new one per start, never stored
+	password string        // of the program's own users; a new one per start, never stored
+	log      *slog.Logger
+}
+
+// StartServer starts the server and returns when it accepts clients and has recovered its streams. An unusable listen
+// address is a *ListenError. Stop it with Shutdown.
+func StartServer(c ServerConfig) (*Server, error) {
+	host, port, err := listenAddress(c.Listen)
+	if err != nil {
+		return nil, err
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	issuer, err := nkeys.CreateAccount()
+	if err != nil {
+		return nil, fmt.Errorf("nats: create issuer key: %w", err)
+	}
+	s := &Server{issuer: issuer, password: rand.Text(), log: c.Log}
+	opts, err := s.options(c, host, port)
+	if err != nil {
+		return nil, err
+	}
+	if s.ns, err = server.NewServer(opts); err != nil {
+		return nil, fmt.Errorf("nats: %w", err)
+	}
+	s.ns.SetLoggerV2(serverLog{c.Log}, false, false, false)
+	s.ns.Start()
+	if !s.ns.ReadyForConnections(readyTimeout) {
+		s.Shutdown()
+		return nil, &ListenError{Addr: c.Listen, Err: errors.New("the server did not become ready")}
+	}
+	app, err := s.ns.LookupAccount(appAccount)
+	if err == nil {
+		err = app.EnableJetStream(nil, nil)
+	}
+	if err != nil {
+		s.Shutdown()
+		return nil, fmt.Errorf("nats: open the streams in %s: %w", c.StoreDir, err)
+	}
+	return s, nil
+}
+
+func (s *Server) options(c ServerConfig, host string, port int) (*server.Options, error) {
+	public, err := s.issuer.PublicKey()
+	if err != nil {
+		return nil, fmt.Errorf("nats: issuer key: %w", err)
+	}
+	app, auth := server.NewAccount(appAccount), server.NewAccount(authAccount)
+	return &server.Options{
+		ServerName:    "gantry",
+		Host:          host,
+		Port:          port,
+		DontListen:    c.Listen == "",
+		NoSigs:        true,
+		JetStream:     true,
+		StoreDir:      c.StoreDir,
+		SyncAlways:    !c.NoSync,
+		SystemAccount: systemAccount,
+		Accounts:      []*server.Account{app, auth, server.NewAccount(systemAccount)},
+		Users: []*server.User{
+			{Username: serverUser, Password: s.password, Account: app},
+			{Username: authUser, Password: s.password, Account: auth},
+		},
+		AuthCallout: &server.AuthCallout{Issuer: public, Account: authAccount, AuthUsers: []string{serverUser, authUser}},
+		AuthTimeout: calloutTimeout.Seconds(),
+	}, nil
+}
+
+// listenAddress parses the address and tries it, because the server itself would only log a busy port.
+func listenAddress(addr string) (host string, port int, err error) {
+	if addr == "" {
+		return "", 0, nil
+	}
+	host, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, &ListenError{Addr: addr, Err: err}
+	}
+	if port, err = strconv.Atoi(p); err != nil {
+		return "", 0, &ListenError{Addr: addr, Err: fmt.Errorf("port %q is not a number", p)}
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", 0, &ListenError{Addr: addr, Err: errors.New("not a loopback address, and tokens would travel unencrypted")}
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return "", 0, &ListenError{Addr: addr, Err: err}
+	}
+	if err := l.Close(); err != nil {
+		return "", 0, &ListenError{Addr: addr, Err: err}
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// Connect opens an in-process connection of the server's own user: every permission in APP. It outlives nothing: close it
+// before Shutdown.
+func (s *Server) Connect(name string) (*nats.Conn, error) {
+	return s.connectInProcess(name, serverUser)
+}
+
+func (s *Server) connectInProcess(name, user string) (*nats.Conn, error) {
+	opts := append(connectOptions(name, s.log), nats.InProcessServer(s.ns), nats.UserInfo(user, s.password))
+	nc, err := nats.Connect("", opts...)
+	if err != nil {
+		return nil, fmt.Errorf("nats: connect %s in process: %w", name, err)
+	}
+	return nc, nil
+}
+
+// ClientURL is where workers and runners connect, nats://host:port; empty when nothing listens.
+func (s *Server) ClientURL() string {
+	if s.ns.Addr() == nil {
+		return ""
+	}
+	return s.ns.ClientURL()
+}
+
+// Shutdown stops the server and returns when its files are closed. It takes about 10 ms per consumer.
+func (s *Server) Shutdown() {
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+}
+
+// serverLog passes the server's log on. Its notices are a page at every start, so they are debug messages here.
+type serverLog struct{ log *slog.Logger }
+
+// Noticef implements server.Logger, as do the other methods.
+func (l serverLog) Noticef(format string, v ...any) { l.log.Debug(serverLine(format, v)) }
+
+// Warnf implements server.Logger.
+func (l serverLog) Warnf(format string, v ...any) { l.log.Warn(serverLine(format, v)) }
+
+// Errorf implements server.Logger.
+func (l serverLog) Errorf(format string, v ...any) { l.log.Error(serverLine(format, v)) }
+
+// Fatalf implements server.Logger. The server only logs and stops; StartServer's caller gets the error.
+func (l serverLog) Fatalf(format string, v ...any) { l.log.Error(serverLine(format, v)) }
+
+// Debugf implements server.Logger.
+func (l serverLog) Debugf(format string, v ...any) { l.log.Debug(serverLine(format, v)) }
+
+// Tracef implements server.Logger. Protocol traces are never asked for.
+func (l serverLog) Tracef(string, ...any) {}
+
+func serverLine(format string, v []any) string { return "nats server: " + fmt.Sprintf(format, v...) }

@@ -1,0 +1,112 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gantry.example/messages"
+)
+
+const (
+	// taskAckWait is how long a worker has between pull and acknowledgement: one claim. A message is never held while
+	// terraform runs.
+	taskAckWait = 10 * time.Second
+	// taskMaxAckPending leaves room for delayed redeliveries beside the tasks being claimed.
+	taskMaxAckPending = 10_000
+	// taskMaxWaiting is the number of pulls that may wait, one per free slot of the pool.
+	taskMaxWaiting = 4096
+	// labelsMetadata is the consumer's metadata key with the label set in clear; its name is only a hash of it.
+	labelsMetadata = "gantry-labels"
+)
+
+// EnsureTaskConsumer creates the durable consumer of a label set, which must exist before the first task of the set is
+// published or nobody is told of it. Its filter never changes: altering filters of a work queue strands messages.
+func (b *Bus) EnsureTaskConsumer(ctx context.Context, mode messages.Mode, pool string, labels []string) error {
+	labels, err := messages.CanonicalLabels(labels)
+	if err != nil {
+		return fmt.Errorf("task consumer of pool %s: %w", pool, err)
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	set := messages.LabelSetToken(labels)
+	_, err = b.js.CreateOrUpdateConsumer(ctx, messages.TaskStream(pool), jetstream.ConsumerConfig{
+		Durable:       messages.TaskConsumer(set),
+		FilterSubject: messages.TaskFilter(mode, pool, set),
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       taskAckWait,
+		MaxDeliver:    -1,
+		MaxAckPending: taskMaxAckPending,
+		MaxWaiting:    taskMaxWaiting,
+		Metadata:      map[string]string{labelsMetadata: strings.Join(labels, ",")},
+	})
+	if err != nil {
+		return fmt.Errorf("task consumer %s of pool %s: %w", messages.TaskConsumer(set), pool, noStream(err))
+	}
+	return nil
+}
+
+// PublishTask queues the task and returns when the stream has stored it. An older message of the same key goes. msgID
+// makes a retry of this call harmless; publishing a task again on purpose needs a new one, because the stream remembers
+// the ids of messages that are gone. headers carry the trace context and may be nil.
+func (b *Bus) PublishTask(ctx context.Context, task messages.Task, msgID string, headers map[string]string) error {
+	if err := task.Validate(); err != nil {
+		return err
+	}
+	body, err := json.Marshal(task)
+	if err != nil {
+		return fmt.Errorf("task %s: encode: %w", task.ID, err)
+	}
+	m := &nats.Msg{Subject: task.Subject(), Data: body, Header: nats.Header{}}
+	for k, v := range headers {
+		m.Header.Set(k, v)
+	}
+	if err := b.publish(ctx, m, msgID); err != nil {
+		return fmt.Errorf("task %s: publish to pool %s: %w", task.ID, task.Pool, err)
+	}
+	return nil
+}
+
+// DeleteTask removes the message of a subject from its pool's queue. A message or stream that is gone is no error. A worker
+// that holds the message already will be told by the claim.
+func (b *Bus) DeleteTask(ctx context.Context, subject string) error {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) != 5 || tokens[0] != "task" {
+		return fmt.Errorf("%q is not a task subject", subject)
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, messages.TaskStream(tokens[2]))
+	if err == nil {
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(subject))
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return fmt.Errorf("delete task message %s: %w", subject, err)
+	}
+	return nil
+}
+
+// HasTask reports whether the pool's queue still holds a message of the subject, delivered or not. It is false when the
+// stream itself is gone.
+func (b *Bus) HasTask(ctx context.Context, pool, subject string) (bool, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, messages.TaskStream(pool))
+	if err == nil {
+		_, err = stream.GetLastMsgForSubject(ctx, subject)
+	}
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrStreamNotFound):
+		return false, nil
+	default:
+		return false, fmt.Errorf("look for task message %s: %w", subject, err)
+	}
+}

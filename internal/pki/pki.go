@@ -1,0 +1,150 @@
+// Package pki makes the server's own certificate authority: terraform insists on HTTPS, and a first start has no
+// certificate anybody else would have signed.
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"gantry.example/internal/secrets"
+)
+
+const (
+	caLife   = 10 * 365 * 24 * time.Hour
+	leafLife = 90 * 24 * time.Hour
+	renewAt  = 30 * 24 * time.Hour // of life left
+)
+
+// CAFile is the name of the authority's certificate in the data folder: what users trust.
+const CAFile = "ca.pem"
+
+const caKeyFile = "ca-key.pem"
+
+// Authority signs certificates for this server. Safe for concurrent use.
+type Authority struct {
+	cert  *x509.Certificate
+	key   *ecdsa.PrivateKey
+	hosts []string
+
+	mu   sync.Mutex
+	leaf *tls.Certificate // guarded by mu
+}
+
+// Open reads the authority of a data folder, or makes one at the first start. hosts are the names and addresses its
+// certificates are for.
+func Open(dir string, hosts []string) (*Authority, error) {
+	a, err := read(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		a, err = create(dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certificate authority in %s: %w", dir, err)
+	}
+	a.hosts = hosts
+	return a, nil
+}
+
+func read(dir string) (*Authority, error) {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, CAFile), filepath.Join(dir, caKeyFile))
+	if err != nil {
+		return nil, err
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("%s is not an ECDSA key", caKeyFile)
+	}
+	return &Authority{cert: pair.Leaf, key: key}, nil
+}
+
+func create(dir string) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{Organization: []string{"Gantry"}, CommonName: "Gantry CA on " + host},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(caLife), IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	// The key first: a crash in between leaves no certificate, and the next start makes both anew.
+	if err := secrets.WriteFile0600(filepath.Join(dir, caKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})); err != nil {
+		return nil, err
+	}
+	if err := secrets.WriteFile0600(filepath.Join(dir, CAFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); err != nil {
+		return nil, err
+	}
+	return read(dir)
+}
+
+// TLS is a server configuration whose certificate renews itself.
+func (a *Authority) TLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return a.certificate(time.Now())
+	}}
+}
+
+func (a *Authority) certificate(now time.Time) (*tls.Certificate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.leaf != nil && a.leaf.Leaf.NotAfter.Sub(now) > renewAt {
+		return a.leaf, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial(), Subject: pkix.Name{Organization: []string{"Gantry"}, CommonName: "gantry server"},
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(leafLife),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, h := range a.hosts {
+		if ip := net.ParseIP(h); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, h)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		return nil, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	a.leaf = &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key, Leaf: leaf}
+	return a.leaf, nil
+}
+
+func serial() *big.Int {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails
+	return new(big.Int).SetBytes(b)
+}

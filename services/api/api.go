@@ -1,0 +1,98 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gantry.example/services/postgres"
+)
+
+// Config configures New.
+type Config struct {
+	DB       *postgres.DB
+	Notifier *postgres.Notifier
+	// PublicURL is the address users reach the server at, without a trailing slash; every link starts with it.
+	PublicURL string
+	// SigningKey signs URLs that carry their own permission.
+	SigningKey []byte
+	// Ready reports why the server can't serve yet, or nil.
+	Ready   func(context.Context) error
+	Version string
+	Log     *slog.Logger
+	// Registerer takes the HTTP metrics; nil means none.
+	Registerer prometheus.Registerer
+}
+
+// Limits of request bodies in bytes.
+const (
+	maxJSONBody      = 1 << 20
+	maxConfiguration = 256 << 20 // a compressed archive
+	maxState         = 512 << 20
+	maxPlan          = 512 << 20
+)
+
+// Server serves the API. Safe for concurrent use.
+type Server struct {
+	db       *postgres.DB
+	notifier *postgres.Notifier
+	public   *url.URL
+	signer   signer
+	ready    func(context.Context) error
+	version  string
+	log      *slog.Logger
+	metrics  *metrics
+	stop     context.Context // ends open streams when the server stops
+}
+
+// New returns a server. ctx ends its open streams (events, logs), so that a graceful stop is not held up by them.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	u, err := url.Parse(cfg.PublicURL)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("public URL %q: want scheme://host[:port]", cfg.PublicURL)
+	}
+	m, err := newMetrics(cfg.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{
+		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey}, ready: cfg.Ready,
+		version: cfg.Version, log: cfg.Log, metrics: m, stop: ctx,
+	}, nil
+}
+
+// link returns an absolute URL of this server.
+func (s *Server) link(format string, args ...any) string {
+	return s.public.String() + fmt.Sprintf(format, args...)
+}
+
+// Register adds every route to the mux.
+func (s *Server) Register(mux *http.ServeMux) {
+	for _, r := range s.routes() {
+		mux.Handle(r.method+" "+r.pattern, s.serve(r))
+	}
+	for _, prefix := range []string{"/api/", "/.well-known/"} {
+		mux.Handle(prefix, s.serve(route{handle: unknownPath}))
+	}
+}
+
+// Probes adds /healthz and /readyz: alive means the process answers, ready means it can do its work.
+func (s *Server) Probes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+		defer cancel()
+		if err := s.ready(ctx); err != nil {
+			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ready")
+	})
+}

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"crypto/md5" //nolint:gosec // Content-MD5 finds damage in transit; nothing is secured by it
+	"encoding/base64"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"time"
+
+	"gantry.example/internal/wire"
+	"gantry.example/services/postgres"
+)
+
+// attemptRoutes are the calls of workers and runners: the HTTP contract of package wire.
+func (s *Server) attemptRoutes() []route {
+	const one = "/api/gantry/v1/attempts/{attempt}"
+	return []route{
+		{method: "POST", pattern: "/api/gantry/v1/claim", access: pool, handle: s.claim,
+			summary: "Claim a task for a worker of the token's pool", in: wire.ClaimRequest{}, out: wire.Claim{}},
+		{method: "GET", pattern: one, access: attempt, handle: s.attemptStatus,
+			summary: "Tell whether the attempt is open and asked to stop", out: wire.AttemptStatus{}},
+		{method: "GET", pattern: one + "/inputs", access: attempt, handle: s.attemptInputs,
+			summary: "Read what the attempt has to do", out: wire.Inputs{}},
+		{method: "GET", pattern: one + "/configuration", access: attempt, handle: s.attemptConfiguration,
+			summary: "Read the configuration, a tar.gz", out: []byte{}},
+		{method: "GET", pattern: one + "/state", access: attempt, handle: s.attemptState,
+			summary: "Read the state the attempt starts from; not_found when the workspace has none yet", out: []byte{}},
+		{method: "PUT", pattern: one + "/state", access: attempt, handle: s.putState, maxBody: maxState,
+			summary: "Store a state that terraform wrote; header Content-MD5 is checked when sent", in: []byte{}, out: wire.StateRef{}},
+		{method: "GET", pattern: one + "/plan", access: attempt, handle: s.attemptPlan,
+			summary: "Read the plan file of the run", out: []byte{}},
+		{method: "PUT", pattern: one + "/plan", access: attempt, handle: s.putPlan(postgres.BlobPlan), maxBody: maxPlan,
+			summary: "Store the plan file of the run", in: []byte{}},
+		{method: "PUT", pattern: one + "/plan-json", access: attempt, handle: s.putPlan(postgres.BlobPlanJSON), maxBody: maxPlan,
+			summary: "Store the plan of the run as terraform shows it in JSON", in: []byte{}},
+		{method: "POST", pattern: one + "/start", access: attempt, handle: s.startAttempt,
+			summary: "Ask to execute terraform: only after a good answer it may be", in: wire.StartRequest{}, out: wire.StartAnswer{}},
+		{method: "POST", pattern: one + "/result", access: attempt, handle: s.putResult,
+			summary: "Hand in the result of the attempt; the first one stands", in: wire.Result{}},
+		{method: "POST", pattern: one + "/token", access: attempt, handle: s.renewToken,
+			summary: "Give the attempt token its full life again", out: tokenAnswer{}},
+	}
+}
+
+// tokenAnswer tells until when a renewed attempt token is good.
+type tokenAnswer struct {
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (s *Server) claim(r *request) (reply, error) {
+	var in wire.ClaimRequest
+	if err := r.decode(&in); err != nil {
+		return reply{}, err
+	}
+	for _, f := range []struct{ name, value string }{{"task_id", in.TaskID}, {"worker", in.Worker}, {"nonce", in.Nonce}} {
+		if f.value == "" {
+			return reply{}, invalid("field %s is missing", f.name)
+		}
+	}
+	out, err := s.db.Claim(r.Context(), r.token.Pool(), in)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(out)
+}
+
+func (s *Server) attemptStatus(r *request) (reply, error) {
+	of := r.attempt.Run
+	_, a := of.Attempt(r.attempt.ID)
+	return plain(wire.AttemptStatus{Open: a != nil && a.Open(), Cancel: of.CancelRequested, Force: of.ForceRequested})
+}
+
+func (s *Server) attemptInputs(r *request) (reply, error) {
+	in, err := s.db.Inputs(r.Context(), r.attempt)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(in)
+}
+
+func (s *Server) attemptConfiguration(r *request) (reply, error) {
+	b, err := s.db.Blob(r.Context(), r.attempt.Run.ConfigurationVersionID, postgres.BlobConfiguration)
+	return reply{body: b, kind: kindBytes}, err
+}
+
+// attemptState gives the workspace's current state. Should it have moved since the claim, the start tells.
+func (s *Server) attemptState(r *request) (reply, error) {
+	sv, err := s.db.CurrentStateVersion(r.Context(), r.attempt.Run.WorkspaceID)
+	if err != nil {
+		return reply{}, err
+	}
+	b, err := s.db.StateBody(r.Context(), sv.ID)
+	return reply{body: b, kind: kindBytes}, err
+}
+
+func (s *Server) putState(r *request) (reply, error) {
+	if err := checkMD5(r.body, r.Header.Get(wire.HeaderStateMD5)); err != nil {
+		return reply{}, err
+	}
+	ref, err := s.db.PutState(r.Context(), r.attempt, r.body)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(ref)
+}
+
+// checkMD5 compares the body with a Content-MD5 header in base64 (the standard) or hex (TFE's habit).
+func checkMD5(body []byte, header string) error {
+	if header == "" {
+		return nil
+	}
+	sum := md5.Sum(body) //nolint:gosec // see the import
+	if header == base64.StdEncoding.EncodeToString(sum[:]) || strings.EqualFold(header, hex.EncodeToString(sum[:])) {
+		return nil
+	}
+	return invalid("the body's MD5 is not the one of its header %s: %q; send it again", wire.HeaderStateMD5, header)
+}
+
+func (s *Server) attemptPlan(r *request) (reply, error) {
+	b, err := s.db.Blob(r.Context(), r.attempt.RunID, postgres.BlobPlan)
+	return reply{body: b, kind: kindBytes}, err
+}
+
+func (s *Server) putPlan(kind postgres.BlobKind) handler {
+	return func(r *request) (reply, error) {
+		if len(r.body) == 0 {
+			return reply{}, invalid("the body is empty: it must be the %s", kind)
+		}
+		return reply{}, s.db.PutPlan(r.Context(), r.attempt, kind, r.body)
+	}
+}
+
+func (s *Server) startAttempt(r *request) (reply, error) {
+	var in wire.StartRequest
+	if err := r.decode(&in); err != nil {
+		return reply{}, err
+	}
+	if in.Nonce == "" {
+		return reply{}, invalid("field nonce is missing")
+	}
+	out, err := s.db.Start(r.Context(), r.attempt, in)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(out)
+}
+
+func (s *Server) putResult(r *request) (reply, error) {
+	var in wire.Result
+	if err := r.decode(&in); err != nil {
+		return reply{}, err
+	}
+	if !slices.Contains([]wire.Outcome{wire.OutcomeSucceeded, wire.OutcomeFailed, wire.OutcomeCanceled}, in.Outcome) {
+		return reply{}, invalid("field outcome: %q is not one of succeeded, failed, canceled", in.Outcome)
+	}
+	return reply{}, s.db.PutResult(r.Context(), r.attempt, in)
+}
+
+func (s *Server) renewToken(r *request) (reply, error) {
+	until, err := s.db.RenewToken(r.Context(), r.attempt, r.bearer)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(tokenAnswer{ExpiresAt: until})
+}

@@ -1,0 +1,237 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/jsonapi"
+
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+)
+
+// access says who may call a route.
+type access int
+
+const (
+	public  access = iota // anybody: discovery, ping, signed URLs (which carry their own permission)
+	person                // a person's token
+	pool                  // a worker's token
+	attempt               // the token of one attempt, named in the path as {attempt}
+)
+
+func (a access) String() string { return [...]string{"public", "person", "pool", "attempt"}[a] }
+
+// route is one call of the API.
+type route struct {
+	method  string
+	pattern string // of net/http.ServeMux
+	access  access
+	summary string
+	in, out any   // zero values of the bodies' types, nil where there is none; []byte for raw bodies
+	status  int   // of a good answer; 0 means 200
+	media   string // content type of a good answer, where the type of out does not say it
+	query   []string
+	create  bool  // honours Idempotency-Key
+	maxBody int64 // 0 means maxJSONBody
+	// permit checks the permission that the path of a public route carries, before the body is read.
+	permit func(*request) error
+	handle handler
+}
+
+type handler func(*request) (reply, error)
+
+// request is a call whose caller is known.
+type request struct {
+	*http.Request
+	w       http.ResponseWriter
+	token   postgres.Token   // of a person or pool
+	attempt postgres.Attempt // of an attempt
+	bearer  string
+	body    []byte // read and bounded before the handler runs
+	// streaming tells that the answer's head is sent: an error can only end the stream.
+	streaming bool
+}
+
+// reply is a good answer. The zero value is "no content".
+type reply struct {
+	status  int
+	body    []byte
+	kind    string // content type
+	header  http.Header
+	handled bool // the handler wrote the answer itself (streams)
+}
+
+const (
+	kindJSON    = "application/json"
+	kindJSONAPI = "application/vnd.api+json"
+	kindBytes   = "application/octet-stream"
+)
+
+// plain answers with a plain JSON document.
+func plain(v any) (reply, error) {
+	b, err := json.Marshal(v)
+	return reply{body: b, kind: kindJSON}, err
+}
+
+// object answers with one JSON:API resource, or with a list of them: v is a pointer to a tagged struct or a slice of
+// such pointers. related resources go into "included".
+func object(v any) (reply, error) {
+	var b bytes.Buffer
+	err := jsonapi.MarshalPayload(&b, v)
+	return reply{body: b.Bytes(), kind: kindJSONAPI}, err
+}
+
+// list answers with a page of JSON:API resources. A list that is empty is "data": [].
+func list[T any](items []*T, p postgres.Page, total int) (reply, error) {
+	payload, err := jsonapi.Marshal(items)
+	if err != nil {
+		return reply{}, err
+	}
+	many, ok := payload.(*jsonapi.ManyPayload)
+	if !ok {
+		return reply{}, fmt.Errorf("list of %T did not marshal as a list", items)
+	}
+	if many.Data == nil {
+		many.Data = []*jsonapi.Node{}
+	}
+	many.Meta = &jsonapi.Meta{"pagination": pagination(p, total)}
+	r, err := plain(many)
+	r.kind = kindJSONAPI
+	return r, err
+}
+
+// decode reads a plain JSON body. Unknown fields are accepted: a newer client may send them.
+func (r *request) decode(v any) error {
+	if err := json.Unmarshal(r.body, v); err != nil {
+		return invalid("the body is not the expected JSON: %v", err)
+	}
+	return nil
+}
+
+// decodeObject reads a JSON:API body into a tagged struct.
+func (r *request) decodeObject(v any) error {
+	if err := jsonapi.UnmarshalPayload(bytes.NewReader(r.body), v); err != nil {
+		return invalid("the body is not the expected JSON:API document: %v", err)
+	}
+	return nil
+}
+
+// serve authenticates, bounds and reads the body, calls the handler and writes what it returns.
+func (s *Server) serve(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
+		began := time.Now()
+		req := &request{Request: hr, w: w}
+		s.versionHeaders(w.Header())
+		rep, err := s.call(rt, req)
+		if err != nil {
+			rep = s.errorReply(req, err)
+		}
+		if !rep.handled && !req.streaming {
+			s.metrics.observe(rt, rep.code(rt), time.Since(began))
+			writeReply(w, rt, rep)
+		}
+	})
+}
+
+func (s *Server) call(rt route, req *request) (rep reply, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if err := s.authenticate(rt, req); err != nil {
+		return reply{}, err
+	}
+	if err := readBody(rt, req); err != nil {
+		return reply{}, err
+	}
+	if key := req.Header.Get("Idempotency-Key"); rt.create && key != "" {
+		return s.once(rt, req, key)
+	}
+	return rt.handle(req)
+}
+
+// once carries out a create at most once per caller and key.
+func (s *Server) once(rt route, req *request, key string) (reply, error) {
+	kind := kindJSONAPI
+	content := append([]byte(req.Method+" "+req.URL.Path+"\n"), req.body...)
+	a, err := s.db.Idempotent(req.Context(), req.token.ID, key, content, func(ctx context.Context) (postgres.Answer, error) {
+		req.Request = req.WithContext(ctx)
+		rep, err := rt.handle(req)
+		if err != nil {
+			return postgres.Answer{}, err
+		}
+		return postgres.Answer{Status: max(rep.status, rt.status), Body: rep.body}, nil
+	})
+	return reply{status: a.Status, body: a.Body, kind: kind}, err
+}
+
+func readBody(rt route, req *request) error {
+	limit := rt.maxBody
+	if limit == 0 {
+		limit = maxJSONBody
+	}
+	b, err := io.ReadAll(http.MaxBytesReader(req.w, req.Body, limit))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return &postgres.Error{Code: messages.CodeTooLarge, Message: fmt.Sprintf("the body is larger than the %d bytes this call takes", limit)}
+	}
+	if err != nil {
+		return invalid("the body could not be read: %v", err)
+	}
+	req.body = b
+	return nil
+}
+
+// code is the HTTP status of the reply.
+func (rep reply) code(rt route) int {
+	switch {
+	case rep.status != 0:
+		return rep.status
+	case rt.status != 0:
+		return rt.status
+	case rep.body == nil:
+		return http.StatusNoContent
+	default:
+		return http.StatusOK
+	}
+}
+
+func writeReply(w http.ResponseWriter, rt route, rep reply) {
+	status := rep.code(rt)
+	for k, v := range rep.header {
+		w.Header()[k] = v
+	}
+	if rep.kind != "" {
+		w.Header().Set("Content-Type", rep.kind)
+	}
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if status != http.StatusNoContent {
+		w.Header().Set("Content-Length", strconv.Itoa(len(rep.body)))
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(rep.body) // the caller is gone: nobody to tell
+}
+
+// versionHeaders are what Terraform's CLI decides by (reference: its internal/cloud package).
+func (s *Server) versionHeaders(h http.Header) {
+	h.Set("TFP-API-Version", "2.6")
+	h.Set("TFP-AppName", "Gantry")
+}
+
+func unknownPath(r *request) (reply, error) {
+	return reply{}, &postgres.Error{Code: messages.CodeNotFound, Message: fmt.Sprintf("%s %s is no call of this API", r.Method, strings.TrimSpace(r.URL.Path))}
+}

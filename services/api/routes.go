@@ -1,0 +1,8 @@
+package api
+
+import "slices"
+
+// routes is the whole API. The OpenAPI document is generated from it.
+func (s *Server) routes() []route {
+	return slices.Concat(s.attemptRoutes(), s.gantryRoutes(), s.tfeObjectRoutes(), s.tfeRunRoutes(), s.signedRoutes(), s.discoveryRoutes())
+}

@@ -1,0 +1,63 @@
+// Package auth tells NATS who connects: a token becomes an identity, and the bus derives what that identity may do.
+package auth
+
+import (
+	"context"
+	"errors"
+
+	"gantry.example/internal/bus"
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+)
+
+// Store knows the tokens. Safe for concurrent use.
+type Store interface {
+	Token(ctx context.Context, token string) (postgres.Token, error)
+	AttemptByToken(ctx context.Context, token string) (postgres.Attempt, error)
+}
+
+// NATS authenticates the clients of the bus. Safe for concurrent use.
+type NATS struct{ store Store }
+
+// NewNATS returns an authenticator over the store.
+func NewNATS(store Store) *NATS { return &NATS{store: store} }
+
+// Authenticate implements bus.Authenticator: a pool token makes a worker of that pool under the client's own name, an
+// attempt token the runner of that attempt, whatever it calls itself. A runner stays one after its attempt is closed:
+// it still has the end of its log and its event to deliver.
+func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (bus.Identity, error) {
+	t, err := n.store.Token(ctx, token)
+	switch {
+	case err == nil && t.Kind == postgres.TokenPool:
+		return bus.Identity{Kind: bus.KindWorker, Pool: t.Pool(), Name: clientName}, nil
+	case err == nil:
+		return bus.Identity{}, errors.New("this kind of token has no business on NATS")
+	case !unknown(err):
+		return bus.Identity{}, err
+	}
+	a, err := n.store.AttemptByToken(ctx, token)
+	if err != nil {
+		return bus.Identity{}, err
+	}
+	if clientName != a.ID {
+		return bus.Identity{}, errors.New("the client's name is not that of the token's attempt")
+	}
+	r := a.Run
+	key := r.ID
+	if r.Exclusive() {
+		key = r.WorkspaceID
+	}
+	return bus.Identity{
+		Kind: bus.KindRunner, Pool: r.Pool, Name: a.ID, WorkspaceID: r.WorkspaceID, RunID: r.ID, Key: key,
+	}, nil
+}
+
+func unknown(err error) bool {
+	var e *postgres.Error
+	return errors.As(err, &e) && e.Code == messages.CodeUnauthorized
+}
+
+var (
+	_ bus.Authenticator = (*NATS)(nil)
+	_ Store             = (*postgres.DB)(nil)
+)

@@ -1,0 +1,218 @@
+// Package reconciler ends what nobody else ends. It needs Postgres to judge and looks at streams and leases only to repair
+// them: whatever is lost, a run reaches its end.
+//
+//	queued for 30 s, message gone        the message is published again
+//	claimed, not started by its deadline the attempt is closed, the task requeued
+//	started, lease gone for TTL + 5 s    contact_lost: a plan is tried again, an apply waits for its runner
+//	apply without contact for lost_after outcome_unknown: the workspace stays locked
+//	result stored, not folded            folded
+//	gate free, run waiting               released
+//	task over, log never ended           the log is sealed
+package reconciler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"gantry.example/internal/bus"
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+)
+
+// Timing are the reconciler's patience.
+type Timing struct {
+	Every       time.Duration // between two rounds
+	Republish   time.Duration // a queued task's message is looked for after this
+	ResultAfter time.Duration // a stored result is folded here after this
+	SealLogs    time.Duration // a log without an end is sealed this long after its task ended
+	LostAfter   time.Duration // an apply without contact is given up after this
+	Settle      time.Duration // nobody is judged for lost contact until this long after a start or an outage
+}
+
+// DefaultTiming is what DESIGN says; leaseTTL is that of the leases.
+func DefaultTiming(leaseTTL time.Duration) Timing {
+	return Timing{
+		Every: time.Second, Republish: 30 * time.Second, ResultAfter: 5 * time.Second, SealLogs: time.Minute,
+		LostAfter: 15 * time.Minute, Settle: leaseTTL + 30*time.Second,
+	}
+}
+
+// Reconciler repairs. One per server; several do no harm, because every verdict is a transition under the run's lock.
+type Reconciler struct {
+	db       *postgres.DB
+	bus      *bus.Bus
+	timing   Timing
+	replicas int
+	log      *slog.Logger
+
+	settled time.Time            // contact is judged from here on
+	absent  map[string]time.Time // since when a started attempt's lease is missing, by attempt id
+}
+
+// New returns a reconciler. Its fields are used by Run's goroutine only.
+func New(db *postgres.DB, b *bus.Bus, t Timing, replicas int, log *slog.Logger) *Reconciler {
+	return &Reconciler{db: db, bus: b, timing: t, replicas: replicas, log: log, absent: map[string]time.Time{}}
+}
+
+// Run reconciles until ctx ends.
+func (r *Reconciler) Run(ctx context.Context) error {
+	r.settled = time.Now().Add(r.timing.Settle)
+	tick := time.NewTicker(r.timing.Every)
+	defer tick.Stop()
+	for {
+		if err := r.Round(ctx); err != nil && ctx.Err() == nil {
+			// A dependency is down. Runners could not reach it either, so nobody is judged until things have settled again.
+			r.settled = time.Now().Add(r.timing.Settle)
+			clear(r.absent)
+			r.log.Warn("reconciler: round not finished, trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
+func (r *Reconciler) Round(ctx context.Context) error {
+	return errors.Join(r.results(ctx), r.attempts(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
+}
+
+// results folds stored results whose event was lost.
+func (r *Reconciler) results(ctx context.Context) error {
+	pending, err := r.db.PendingResults(ctx, r.timing.ResultAfter)
+	if err != nil {
+		return fmt.Errorf("pending results: %w", err)
+	}
+	for _, p := range pending {
+		if err := r.db.Judge(ctx, p.RunID, p.AttemptID, nil); err != nil {
+			return fmt.Errorf("result of attempt %s: %w", p.AttemptID, err)
+		}
+	}
+	return nil
+}
+
+// attempts judges the open ones.
+func (r *Reconciler) attempts(ctx context.Context) error {
+	open, err := r.db.OpenAttempts(ctx)
+	if err != nil {
+		return fmt.Errorf("open attempts: %w", err)
+	}
+	leases, err := r.leases(ctx, open)
+	if err != nil {
+		return fmt.Errorf("leases: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, a := range open {
+		seen[a.ID] = true
+		verdict := r.verdict(a, leases[a.Pool][a.Key])
+		if verdict == nil {
+			continue
+		}
+		r.log.Info("reconciler: verdict", "run", a.RunID, "attempt", a.ID, "verdict", fmt.Sprintf("%T", verdict))
+		if err := r.db.Judge(ctx, a.RunID, a.ID, verdict); err != nil {
+			return fmt.Errorf("attempt %s: %w", a.ID, err)
+		}
+	}
+	for id := range r.absent {
+		if !seen[id] {
+			delete(r.absent, id)
+		}
+	}
+	return nil
+}
+
+// leases reads the leases of the pools that have a started attempt.
+func (r *Reconciler) leases(ctx context.Context, open []postgres.OpenAttempt) (map[string]map[string]messages.Lease, error) {
+	out := map[string]map[string]messages.Lease{}
+	for _, a := range open {
+		if a.State == run.AttemptClaimed || out[a.Pool] != nil {
+			continue
+		}
+		held, err := r.bus.ReadLeases(ctx, a.Pool)
+		if errors.Is(err, bus.ErrNoStream) { // deleted by hand: its holders will write themselves in again
+			err = errors.Join(err, r.bus.EnsureLeases(ctx, a.Pool, r.replicas))
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[a.Pool] = held
+	}
+	return out, nil
+}
+
+// verdict is what to do about an open attempt whose key has the given lease (the zero value when it has none), or nil.
+func (r *Reconciler) verdict(a postgres.OpenAttempt, held messages.Lease) run.Input {
+	now := time.Now()
+	if a.State == run.AttemptClaimed {
+		if now.After(a.StartDeadline) {
+			return run.ExpireClaim{AttemptID: a.ID}
+		}
+		return nil
+	}
+	if held.AttemptID == a.ID {
+		delete(r.absent, a.ID)
+		if a.State == run.AttemptLost {
+			return run.RegainContact{AttemptID: a.ID}
+		}
+		return nil
+	}
+	if now.Before(r.settled) {
+		return nil
+	}
+	if a.State == run.AttemptLost {
+		if now.Sub(*a.LostAt) > r.timing.LostAfter {
+			return run.GiveUp{AttemptID: a.ID}
+		}
+		return nil
+	}
+	since, known := r.absent[a.ID]
+	if !known {
+		r.absent[a.ID] = now
+		return nil
+	}
+	// The lease expired a TTL after its last renewal; five more seconds tell a lost runner from one that ends right now.
+	if now.Sub(since) > leaseMargin {
+		return run.LoseContact{AttemptID: a.ID}
+	}
+	return nil
+}
+
+// leaseMargin is how long a lease must be missing.
+const leaseMargin = 5 * time.Second
+
+// messages publishes tasks again whose message is gone, and makes sure that their consumer exists. What the stream still
+// holds is left alone, so that its order is kept.
+func (r *Reconciler) messages(ctx context.Context) error {
+	queued, err := r.db.QueuedTasks(ctx, r.timing.Republish)
+	if err != nil {
+		return fmt.Errorf("queued tasks: %w", err)
+	}
+	ensured := map[string]bool{}
+	var gone []messages.Task
+	for _, t := range queued {
+		if set := t.Pool + "/" + messages.LabelSetToken(t.Labels); !ensured[set] {
+			ensured[set] = true
+			err := r.bus.EnsureTaskConsumer(ctx, t.Mode, t.Pool, t.Labels)
+			if err != nil && !errors.Is(err, bus.ErrNoStream) {
+				return err
+			}
+		}
+		has, err := r.bus.HasTask(ctx, t.Pool, t.Subject())
+		if err != nil {
+			return err
+		}
+		if !has {
+			gone = append(gone, t)
+		}
+	}
+	if len(gone) > 0 {
+		r.log.Info("reconciler: publishing tasks again whose messages are gone", "tasks", len(gone))
+	}
+	return r.db.Requeue(ctx, gone)
+}

@@ -1,0 +1,89 @@
+// Package runner carries out one attempt of a task, from its inputs to its delivered result. The same program does it in
+// every mode; only where it runs differs.
+//
+//	inputs ─▶ lease ─▶ start (the fence) ─▶ init ─▶ plan | apply ─▶ state or plan stored ─▶ log end ─▶ result ─▶ finished
+//	   └ fetched and unpacked beside the connection to NATS       └ terraform prints to a file; the file is streamed to NATS
+//
+// Everything the attempt has on disk is in its folder (see folder.go), so that whoever finds it later can deliver it.
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/workers/terraform"
+)
+
+// Assignment is everything a runner process is told: one line of JSON on its standard input, because it holds a token.
+type Assignment struct {
+	Claim wire.Claim `json:"claim"`
+
+	Address string `json:"address"`           // of the API
+	CACert  string `json:"ca_cert,omitempty"` // PEM; empty means the system's authorities
+	NATSURL string `json:"nats_url"`
+
+	Dir      string           `json:"dir"`              // the attempt's folder, absolute; made if missing
+	CacheDir string           `json:"cache_dir"`        // engines and their versions; shared by the attempts of a host
+	Engine   terraform.Engine `json:"engine,omitzero"`  // what the worker found already; used if it is what the task wants
+	Mirror   string           `json:"mirror,omitempty"` // of releases.hashicorp.com
+
+	// OfflineLimit bounds how long a finished attempt tries to deliver its state, log and result; default 10 minutes.
+	// What is not delivered by then stays in the folder.
+	OfflineLimit time.Duration `json:"offline_limit,omitempty"`
+	// SetupLimit bounds the time until the start is answered; default 30 seconds, as the server's claim deadline.
+	SetupLimit time.Duration `json:"setup_limit,omitempty"`
+
+	Limits terraform.Limits `json:"limits,omitzero"` // of the unpacked configuration
+}
+
+const (
+	defaultOfflineLimit = 10 * time.Minute
+	defaultSetupLimit   = 30 * time.Second
+	defaultGrace        = 2 * time.Minute
+)
+
+// Validate reports the first field that makes the assignment unusable.
+func (a Assignment) Validate() error {
+	in := a.Claim.Inputs
+	switch {
+	case !messages.ValidID(a.Claim.AttemptID, "att-"):
+		return fmt.Errorf("assignment: field claim.attempt_id: %q is not an att-… id", a.Claim.AttemptID)
+	case in.AttemptID != a.Claim.AttemptID:
+		return fmt.Errorf("assignment: field claim.inputs.attempt_id: %q is not the claim's attempt", in.AttemptID)
+	case in.Phase != messages.PhasePlan && in.Phase != messages.PhaseApply:
+		return fmt.Errorf("assignment: field claim.inputs.phase: unknown phase %q", in.Phase)
+	case a.Claim.Token == "":
+		return errors.New("assignment: field claim.token: empty")
+	case a.Address == "":
+		return errors.New("assignment: field address: empty")
+	case !filepath.IsAbs(a.Dir) || !filepath.IsAbs(a.CacheDir):
+		return errors.New("assignment: fields dir and cache_dir: must be absolute paths")
+	}
+	return nil
+}
+
+func (a Assignment) withDefaults() Assignment {
+	if a.OfflineLimit == 0 {
+		a.OfflineLimit = defaultOfflineLimit
+	}
+	if a.SetupLimit == 0 {
+		a.SetupLimit = defaultSetupLimit
+	}
+	if a.Claim.Inputs.GraceSeconds == 0 {
+		a.Claim.Inputs.GraceSeconds = int(defaultGrace / time.Second)
+	}
+	return a
+}
+
+// Exit codes of a runner. Only ExitDelivered means that the server has the attempt's result.
+const (
+	ExitDelivered   = 0  // result stored, whatever it says; or nothing was assigned
+	ExitContract    = 64 // the assignment cannot be understood
+	ExitUnavailable = 69 // API or NATS did not answer, or a plan lost its lease: there is no result
+	ExitInternal    = 70 // our own failure
+	ExitRefused     = 75 // the start was refused, or another runner of the attempt lives in the folder
+)

@@ -1,0 +1,129 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"gantry.example/client"
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/workers/terraform"
+)
+
+// logPatience is how long the result waits for the log to be stored. A log that comes later still counts.
+const logPatience = 5 * time.Second
+
+// deliver stores state or plan, ends the log, reports the result, releases the lease and says "finished", in this order:
+// each implies the ones before. It does not stop for a cancel.
+func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
+	defer cancel()
+	if err := r.upload(ctx, &result); err != nil {
+		return err
+	}
+	if result.Outcome != wire.OutcomeSucceeded {
+		r.out.printf("\nGantry: %s", result.Message)
+	}
+	end, err := r.out.finish()
+	if err != nil {
+		return fmt.Errorf("the log cannot be read: %w", err)
+	}
+	result.LogSize, result.LogSHA256, result.Phases = end.size, end.sha256, r.phases
+	if err := r.folder.saveResult(result); err != nil {
+		return fmt.Errorf("the result cannot be kept: %w", err)
+	}
+	select {
+	case <-r.out.done:
+	case <-time.After(logPatience):
+		r.log.Warn("the log is not stored yet, the result goes first")
+	}
+	if err := r.api.Result(ctx, result); err != nil {
+		return remote(err, "the result was not accepted")
+	}
+	if lease != nil {
+		r.release(ctx, lease)
+	}
+	r.events.add(messages.EventFinished, "")
+	select {
+	case <-r.out.done:
+		return nil
+	case <-ctx.Done():
+		r.log.Warn("the log was not stored completely")
+		return nil
+	}
+}
+
+// upload stores what terraform made. What the server refuses to take becomes part of the result.
+func (r *attempt) upload(ctx context.Context, result *wire.Result) error {
+	var err error
+	switch {
+	case r.session == nil:
+		return nil
+	case r.in.Phase == messages.PhaseApply:
+		defer r.enter(messages.StageUpload)()
+		err = r.uploadState(ctx, result)
+	case result.HasChanges:
+		defer r.enter(messages.StageUpload)()
+		err = r.uploadPlan(ctx)
+	}
+	var refusal *client.Error
+	if errors.As(err, &refusal) && refusal.Status < 500 {
+		if client.HasCode(err, messages.CodeAttemptClosed) {
+			return &refusedError{err}
+		}
+		result.Outcome, result.Code, result.Message = wire.OutcomeFailed, refusal.Code, err.Error()
+		if result.Code == "" {
+			result.Code = messages.CodeRunSetupFailed
+		}
+		return nil
+	}
+	if err != nil {
+		return &unavailableError{err}
+	}
+	return nil
+}
+
+// uploadState stores the state if terraform changed it, however the apply ended.
+func (r *attempt) uploadState(ctx context.Context, result *wire.Result) error {
+	state, err := r.session.State()
+	if err != nil {
+		return err
+	}
+	if state == nil {
+		return nil
+	}
+	ref, err := terraform.StateRefOf(state)
+	if err != nil {
+		result.Outcome, result.Code = wire.OutcomeFailed, messages.CodeRunTerraformFailed
+		result.Message = fmt.Sprintf("Terraform left a damaged state file, which was not stored: %v. It is in %s on the runner's host.", err, r.root)
+		return nil
+	}
+	before, err := r.base()
+	if err == nil && ref == before {
+		return nil
+	}
+	if err := r.api.PutState(ctx, state); err != nil {
+		return fmt.Errorf("the state with serial %d was not stored: %w", ref.Serial, err)
+	}
+	result.State = &ref
+	return nil
+}
+
+func (r *attempt) uploadPlan(ctx context.Context) error {
+	f, err := os.Open(r.folder.plan())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := r.api.PutPlan(ctx, f, info.Size()); err != nil {
+		return fmt.Errorf("the plan was not stored: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/workers/terraform"
+	"gantry.example/workers/terraform/shim"
+)
+
+// execute runs terraform under the lease and delivers what came of it.
+func (r *attempt) execute(ctx context.Context, lease Lease) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if r.in.Phase == messages.PhasePlan { // an apply goes on without its lease: stopping it would not undo anything
+		ended := make(chan struct{})
+		defer close(ended)
+		go func() {
+			select {
+			case <-lease.Lost():
+				cancel(errLeaseLost)
+			case <-ended:
+			}
+		}()
+	}
+	result := r.terraform(ctx)
+	if errors.Is(context.Cause(ctx), errLeaseLost) {
+		// No result: the server takes the silence for a lost plan and queues it again, which is what is wanted.
+		return &unavailableError{errors.New("the plan was stopped because its lease was lost")}
+	}
+	if err := r.deliver(ctx, lease, result); err != nil {
+		return err
+	}
+	if r.in.Phase == messages.PhasePlan && result.HasChanges {
+		r.publishPlanJSON(ctx)
+	}
+	return nil
+}
+
+// terraform prepares and runs the engine and says how it ended. The state or plan file is in the folder afterwards.
+func (r *attempt) terraform(ctx context.Context) wire.Result {
+	result := wire.Result{V: messages.Version, Outcome: wire.OutcomeSucceeded}
+	err := r.openSession(ctx)
+	result.TerraformVersion = r.engine.Version
+	if err != nil && ctx.Err() != nil {
+		result.Outcome, result.Code, result.Message = wire.OutcomeCanceled, messages.CodeRunCanceled, "Canceled before terraform was started."
+		return result
+	}
+	if err != nil {
+		return setupFailure(err).result()
+	}
+	leave := r.enter(messages.StageInit)
+	err = r.session.Init(ctx)
+	leave()
+	if err == nil && r.in.Phase == messages.PhasePlan {
+		leave := r.enter(messages.StagePlan)
+		result.HasChanges, err = r.session.Plan(ctx, r.in.Options, r.folder.plan())
+		leave()
+	} else if err == nil {
+		leave := r.enter(messages.StageApply)
+		err = r.session.Apply(ctx, r.folder.plan())
+		leave()
+	}
+	summary := r.summary()
+	result.Changes = summary.Changes
+	if err != nil {
+		result.Outcome, result.Code, result.Message = r.explain(err, summary)
+		result.HasChanges = false
+	} else if result.Changes == nil {
+		result.Changes = &wire.Changes{} // outputs only
+	}
+	return result
+}
+
+// explain turns the failure of a call into what people read.
+func (r *attempt) explain(err error, summary terraform.Summary) (wire.Outcome, messages.Code, string) {
+	phase := r.in.Phase
+	switch {
+	case errors.Is(err, terraform.ErrCanceled) && errors.Is(err, terraform.ErrKilled):
+		return wire.OutcomeFailed, messages.CodeRunCanceled,
+			fmt.Sprintf("The %s was canceled and terraform was killed before it stopped by itself: its last changes may be missing from the state.", phase)
+	case errors.Is(err, terraform.ErrCanceled):
+		return wire.OutcomeCanceled, messages.CodeRunCanceled, fmt.Sprintf("The %s was canceled on request.", phase)
+	case errors.Is(err, terraform.ErrKilled):
+		return wire.OutcomeFailed, messages.CodeRunTerraformFailed,
+			"Terraform was killed from outside (out of memory?): its last changes may be missing from the state."
+	case terraform.Failed(err) && summary.Error != "":
+		return wire.OutcomeFailed, messages.CodeRunTerraformFailed, summary.Error
+	case terraform.Failed(err):
+		return wire.OutcomeFailed, messages.CodeRunTerraformFailed, "Terraform ended with an error; its log says why."
+	}
+	return wire.OutcomeFailed, messages.CodeRunSetupFailed, err.Error()
+}
+
+// openSession finds the engine and prepares the work folder. It runs after the start, because an engine may have to be
+// downloaded and asking a program for its version is executing it.
+func (r *attempt) openSession(ctx context.Context) (err error) {
+	want := r.in.Execution
+	r.engine = r.Engine
+	if !r.engine.Satisfies(want.Engine, want.TerraformVersion) {
+		r.engine, err = terraform.Locate(ctx, terraform.LocateConfig{
+			Version: want.TerraformVersion, Engine: want.Engine, CacheDir: r.CacheDir, Mirror: r.Mirror,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	host, _ := os.Hostname() // for people; an empty one is fine
+	r.out.printf("Runner %s on %s, %s %s\n", r.in.AttemptID, host, r.engine.Engine, r.engine.Version)
+	program, err := shimProgram(r.cfg.Shim, r.folder)
+	if err != nil {
+		return err
+	}
+	r.session, err = terraform.NewSession(terraform.SessionConfig{
+		Engine: r.engine, Shim: program, Dir: r.Dir, Root: r.root, Output: r.folder.log(),
+		Env: runEnvironment(r.in), Variables: r.in.Options.Variables, State: r.state,
+		Grace: time.Duration(r.in.GraceSeconds) * time.Second, OwnChildren: r.cfg.Dedicated,
+	})
+	if err != nil {
+		return err
+	}
+	if r.in.Phase == messages.PhaseApply {
+		if err := r.session.UsePlanLock(r.folder.plan()); err != nil {
+			return err
+		}
+	}
+	r.stop.killWith(func() {
+		if err := r.session.Kill(); err != nil {
+			r.log.Error("forced end", "error", err)
+		}
+	})
+	return nil
+}
+
+// shimProgram finds the program that starts engines.
+func shimProgram(configured string, f folder) (string, error) {
+	if configured != "" {
+		return configured, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	beside := filepath.Join(filepath.Dir(self), shim.Name)
+	if _, err := os.Stat(beside); err == nil {
+		return beside, nil
+	}
+	link := f.path(shim.Name)
+	if err := os.Symlink(self, link); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", err
+	}
+	return link, nil
+}
+
+// runEnvironment is what a configuration may know about its run, each also as a root-module variable if it declares one.
+func runEnvironment(in wire.Inputs) []string {
+	var env []string
+	for _, kv := range [][2]string{
+		{"TFC_RUN_ID", in.RunID},
+		{"TFC_WORKSPACE_ID", in.WorkspaceID},
+		{"TFC_WORKSPACE_NAME", in.WorkspaceName},
+		{"TFC_WORKSPACE_SLUG", in.OrganizationName + "/" + in.WorkspaceName},
+	} {
+		env = append(env, kv[0]+"="+kv[1], "TF_VAR_"+kv[0]+"="+kv[1])
+	}
+	// Terraform refuses import blocks under TFC_RUN_ID unless the agent says it can handle generated configuration.
+	return append(env, "TFC_AGENT_VERSION=1.10.0")
+}
+
+// summary reads Terraform's own words out of the log.
+func (r *attempt) summary() terraform.Summary {
+	f, err := os.Open(r.folder.log())
+	if err != nil {
+		return terraform.Summary{}
+	}
+	defer f.Close()
+	s, err := terraform.ReadSummary(f)
+	if err != nil {
+		r.log.Warn("the log cannot be read for its summary", "error", err)
+	}
+	return s
+}
+
+// publishPlanJSON stores the plan for machines. Nobody waits for it and no run fails by it.
+func (r *attempt) publishPlanJSON(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
+	defer cancel()
+	plan, err := r.session.ShowPlanJSON(ctx, r.folder.plan())
+	if err == nil {
+		err = r.api.PutPlanJSON(ctx, plan)
+	}
+	if err != nil {
+		r.log.Warn("the plan's JSON form was not stored", "error", err)
+	}
+}
+
+// endSession ends what terraform may have left running.
+func (r *attempt) endSession() {
+	if r.session == nil {
+		return
+	}
+	if err := r.session.Close(); err != nil {
+		r.log.Error("processes left by terraform", "error", err)
+	}
+}

@@ -1,0 +1,124 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"gantry.example/client"
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/workers/terraform"
+)
+
+// failure is an end of the attempt that the server is told as its result: ours, not terraform's.
+type failure struct {
+	code messages.Code
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func (f *failure) result() wire.Result {
+	return wire.Result{V: messages.Version, Outcome: wire.OutcomeFailed, Code: f.code, Message: f.err.Error()}
+}
+
+// setupFailure finds the code for what went wrong while preparing.
+func setupFailure(err error) *failure {
+	var archive *terraform.ArchiveError
+	var missing *terraform.MissingError
+	switch {
+	case errors.As(err, &archive):
+		return &failure{messages.CodeConfigurationInvalid, err}
+	case errors.As(err, &missing):
+		return &failure{messages.CodeRunEngineMissing, err}
+	}
+	return &failure{messages.CodeRunSetupFailed, err}
+}
+
+// fetch brings the inputs into the folder. Its error is a *failure if the server should know it as the result.
+func (r *attempt) fetch(ctx context.Context) error {
+	defer r.enter(messages.StageFetch)()
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.fetchConfiguration(gctx) })
+	g.Go(func() (err error) {
+		r.state, err = r.api.State(gctx)
+		return fetched("state", err)
+	})
+	if r.in.Phase == messages.PhaseApply {
+		g.Go(func() error {
+			return fetched("plan", intoFile(r.folder.plan(), func(f *os.File) error { return r.api.Plan(gctx, f) }))
+		})
+	}
+	return g.Wait()
+}
+
+// fetched gives the failure of a download its meaning: a refusal that concerns the attempt ends the attempt without a
+// result, one that concerns the body is the result, and no answer is neither.
+func fetched(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var refusal *client.Error
+	var path *os.PathError
+	switch {
+	case errors.As(err, &refusal) && (refusal.Code == messages.CodeAttemptClosed || refusal.Status == 401 || refusal.Status == 403):
+		return &refusedError{fmt.Errorf("the %s was not given: %w", what, err)}
+	case errors.As(err, &refusal) && refusal.Status < 500, errors.As(err, &path):
+		return setupFailure(fmt.Errorf("the run's %s could not be fetched: %w", what, err))
+	}
+	return &unavailableError{fmt.Errorf("the run's %s could not be fetched: %w", what, err)}
+}
+
+func (r *attempt) fetchConfiguration(ctx context.Context) error {
+	archive := r.folder.path("configuration.tar.gz")
+	if err := intoFile(archive, func(f *os.File) error { return r.api.Configuration(ctx, f) }); err != nil {
+		return fetched("configuration", err)
+	}
+	// A runner before this one may have left its work; the attempt has not started, so nothing in it counts.
+	err := errors.Join(os.RemoveAll(r.folder.config()), os.Mkdir(r.folder.config(), 0o700))
+	if err == nil {
+		err = terraform.Unpack(archive, r.folder.config(), r.Limits)
+	}
+	if err != nil {
+		return setupFailure(err)
+	}
+	_ = os.Remove(archive) // the folder is removed in the end anyway
+	workdir := r.in.Execution.Workdir
+	if workdir != "" && !filepath.IsLocal(workdir) {
+		return setupFailure(fmt.Errorf("the working directory %q is not a path inside the configuration", workdir))
+	}
+	r.root = filepath.Join(r.folder.config(), workdir)
+	if info, err := os.Stat(r.root); err != nil || !info.IsDir() {
+		return setupFailure(&terraform.ArchiveError{Problem: fmt.Sprintf("the workspace's working directory %q is not in it", workdir)})
+	}
+	return nil
+}
+
+func intoFile(path string, download func(*os.File) error) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(download(f), f.Close())
+}
+
+// base reads what state the attempt really has. The server compares it with what the task was made for.
+func (r *attempt) base() (wire.StateRef, error) {
+	if r.state == nil {
+		if r.in.Base != (wire.StateRef{}) {
+			return wire.StateRef{}, setupFailure(fmt.Errorf("the workspace has state with serial %d, but the server did not give it", r.in.Base.Serial))
+		}
+		return wire.StateRef{}, nil
+	}
+	ref, err := terraform.StateRefOf(r.state)
+	if err != nil {
+		return ref, setupFailure(err)
+	}
+	return ref, nil
+}

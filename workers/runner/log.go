@@ -1,0 +1,129 @@
+package runner
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"time"
+
+	"gantry.example/messages"
+)
+
+// logPoll is how often the file is looked at: terraform writes it without us, so there is nothing to wait on.
+const logPoll = 25 * time.Millisecond
+
+// logStream is the attempt's log: a file that terraform and we append to, and a goroutine that carries it to the sink.
+// The file is the truth; the sink gets each byte in order, as often as it takes.
+type logStream struct {
+	file *os.File
+	log  *slog.Logger
+	quit context.CancelFunc
+	end  chan logEnd   // sent once, when nothing more is appended
+	done chan struct{} // closed when everything is stored, or when the stream was stopped
+}
+
+// logEnd says what the complete log is.
+type logEnd struct {
+	size   int64
+	sha256 string
+}
+
+func openLog(path string, log *slog.Logger) (*logStream, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("attempt folder: %w", err)
+	}
+	return &logStream{file: f, log: log, quit: func() {}, end: make(chan logEnd, 1), done: make(chan struct{})}, nil
+}
+
+// printf appends lines of ours.
+func (l *logStream) printf(format string, args ...any) {
+	if _, err := fmt.Fprintf(l.file, strings.TrimRight(format, "\n")+"\n", args...); err != nil {
+		l.log.Error("the attempt's log cannot be written", "error", err)
+	}
+}
+
+// start begins to carry the log to the sink. Call it at most once.
+func (l *logStream) start(sink LogSink) {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.quit = cancel
+	go func() {
+		defer close(l.done)
+		if err := l.carry(ctx, sink); err != nil && ctx.Err() == nil {
+			l.log.Error("the attempt's log is not carried any further", "error", err)
+		}
+	}()
+}
+
+// finish declares the log complete. Nothing may be appended after it.
+func (l *logStream) finish() (logEnd, error) {
+	hash := sha256.New()
+	size, err := io.Copy(hash, io.NewSectionReader(l.file, 0, 1<<62))
+	if err != nil {
+		return logEnd{}, err
+	}
+	end := logEnd{size, hex.EncodeToString(hash.Sum(nil))}
+	l.end <- end
+	return end, nil
+}
+
+// stop ends the carrying, complete or not, and closes the file. It must be called after start.
+func (l *logStream) stop() {
+	l.quit()
+	<-l.done
+	_ = l.file.Close()
+}
+
+func (l *logStream) carry(ctx context.Context, sink LogSink) error {
+	tick := time.NewTicker(logPoll)
+	defer tick.Stop()
+	buf := make([]byte, messages.MaxLogChunk)
+	var offset int64
+	var end *logEnd
+	for {
+		n, err := l.file.ReadAt(buf, offset)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if n > 0 {
+			if err := untilStored(ctx, func() error { return sink.Chunk(ctx, offset, buf[:n]) }); err != nil {
+				return err
+			}
+			offset += int64(n)
+			continue
+		}
+		if end != nil && offset >= end.size {
+			return untilStored(ctx, func() error { return sink.End(ctx, end.size, end.sha256) })
+		}
+		select {
+		case e := <-l.end:
+			end = &e
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// untilStored repeats store until it succeeds or ctx ends.
+func untilStored(ctx context.Context, store func() error) error {
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		if store() == nil {
+			return nil
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause/2))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,87 @@
+package terraform_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/workers/terraform"
+)
+
+// fakeEngine is a program that tells its version and counts how often it was asked.
+func fakeEngine(t *testing.T, name, version string) (dir, asked string) {
+	t.Helper()
+	dir, asked = t.TempDir(), filepath.Join(t.TempDir(), "asked")
+	script := "#!/bin/sh\necho x >> " + asked + "\necho '{\"terraform_version\":\"" + version + "\"}'\n"
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir, asked
+}
+
+func TestLocate(t *testing.T) {
+	t.Parallel()
+	old, _ := fakeEngine(t, "terraform", "1.5.7")
+	current, asked := fakeEngine(t, "terraform", "1.11.4")
+	tofu, _ := fakeEngine(t, "tofu", "1.8.0")
+	cache, path := t.TempDir(), strings.Join([]string{old, current, tofu}, string(os.PathListSeparator))
+	releases := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(releases.Close)
+	for _, tt := range []struct {
+		version string
+		engine  messages.Engine
+		want    string // version, or text of the error
+	}{
+		{"", "", "1.5.7"},
+		{"1.11.4", "", "1.11.4"},
+		{"~> 1.11.0", messages.EngineTerraform, "1.11.4"},
+		{"1.15.0-dev", "", "1.5.7"},
+		{"", messages.EngineOpenTofu, "1.8.0"},
+		{"1.9.0", messages.EngineOpenTofu, "tofu 1.9.0 is wanted: found 1.8.0"},
+		{"0.0.1", "", "terraform 0.0.1 is wanted: found 1.5.7"},
+		{"what?", "", "neither a version nor a version constraint"},
+	} {
+		got, err := terraform.Locate(t.Context(), terraform.LocateConfig{
+			Version: tt.version, Engine: tt.engine, CacheDir: cache, Path: path, Mirror: releases.URL,
+		})
+		var missing *terraform.MissingError
+		if errors.As(err, &missing) && strings.Contains(err.Error(), tt.want) {
+			continue
+		}
+		if err != nil || got.Version != tt.want || !got.Satisfies(tt.engine, tt.version) {
+			t.Errorf("%s %q: got %+v, %v, want %s", tt.engine, tt.version, got, err, tt.want)
+		}
+	}
+	if got := read(t, asked); got != "x\n" {
+		t.Errorf("the program was asked %d times for its version, want once", strings.Count(got, "x"))
+	}
+}
+
+func TestReadSummary(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		log  string
+		want terraform.Summary
+	}{
+		{"Plan: 2 to add, 3 to change, 4 to destroy.\n", terraform.Summary{Changes: &wire.Changes{Add: 2, Change: 3, Destroy: 4}}},
+		{"\x1b[1mPlan:\x1b[0m 1 to import, 2 to add, 3 to change, 4 to destroy.\x1b[0m\n", terraform.Summary{Changes: &wire.Changes{Import: 1, Add: 2, Change: 3, Destroy: 4}}},
+		{"\x1b[1m\x1b[32m\nApply complete! Resources: 1 added, 2 changed, 3 destroyed.\x1b[0m", terraform.Summary{Changes: &wire.Changes{Add: 1, Change: 2, Destroy: 3}}},
+		{"Apply complete! Resources: 5 imported, 1 added, 2 changed, 3 destroyed.\n", terraform.Summary{Changes: &wire.Changes{Import: 5, Add: 1, Change: 2, Destroy: 3}}},
+		{"No changes. Your infrastructure matches the configuration.\n", terraform.Summary{Changes: &wire.Changes{}}},
+		{strings.Repeat("long", 1<<16) + "\n╷\n│ Error: Invalid reference\n│ \n│ Error: second\n", terraform.Summary{Error: "Invalid reference"}},
+		{"nothing", terraform.Summary{}},
+	} {
+		got, err := terraform.ReadSummary(strings.NewReader(tt.log))
+		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+			t.Errorf("%.60q: %v (-want +got):\n%s", tt.log, err, diff)
+		}
+	}
+}

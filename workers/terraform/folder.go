@@ -1,0 +1,147 @@
+package terraform
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"gantry.example/workers/terraform/shim"
+)
+
+const (
+	stateFile        = "terraform.tfstate"
+	erroredStateFile = "errored.tfstate"
+
+	// The override replaces a cloud block or any backend of the configuration: the state of a run is always the local file.
+	override = "terraform {\n  backend \"local\" {}\n}\n"
+)
+
+// cleanRoot removes what an upload must not bring along: a state, and the memory of another backend or workspace.
+func (s *Session) cleanRoot() error {
+	if err := os.Chmod(s.cfg.Root, 0o700); err != nil { // the archive may have made it read-only
+		return fmt.Errorf("prepare the work folder: %w", err)
+	}
+	for _, name := range []string{
+		stateFile, stateFile + ".backup", erroredStateFile, "." + stateFile + ".lock.info",
+		".terraform/terraform.tfstate", ".terraform/environment",
+	} {
+		if err := os.RemoveAll(filepath.Join(s.cfg.Root, name)); err != nil {
+			return fmt.Errorf("prepare the work folder: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *Session) writeState() error {
+	if s.cfg.State == nil {
+		return nil
+	}
+	return newFile(filepath.Join(s.cfg.Root, stateFile), s.cfg.State)
+}
+
+func (s *Session) writeOverride() error {
+	name, err := lastName(s.cfg.Root, "zz_gantry_override.tf", "_override.tf", "_override.tf.json", "_override.tofu", "_override.tofu.json")
+	if err != nil {
+		return err
+	}
+	return newFile(filepath.Join(s.cfg.Root, name), []byte(override))
+}
+
+// writeVariables writes the run's variables where they win over every other file. A value is an expression that Terraform
+// parses; it cannot reach beyond this file.
+func (s *Session) writeVariables() error {
+	if len(s.cfg.Variables) == 0 {
+		return nil
+	}
+	identifier := regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_-]*$`)
+	var b strings.Builder
+	for _, v := range s.cfg.Variables {
+		if !identifier.MatchString(v.Key) {
+			return fmt.Errorf("run variable %q: not a valid variable name", v.Key)
+		}
+		fmt.Fprintf(&b, "%s = %s\n", v.Key, v.Value)
+	}
+	name, err := lastName(s.cfg.Root, "zzz_gantry.auto.tfvars", ".auto.tfvars", ".auto.tfvars.json")
+	if err != nil {
+		return err
+	}
+	return newFile(filepath.Join(s.cfg.Root, name), []byte(b.String()))
+}
+
+// writeSpec makes the engine's environment: built from nothing, so that no secret of the host reaches a run.
+func (s *Session) writeSpec() error {
+	home, tmp := filepath.Join(s.cfg.Dir, "home"), filepath.Join(s.cfg.Dir, "tmp")
+	cliConfig := filepath.Join(s.cfg.Dir, "terraform.rc")
+	for _, dir := range []string{home, tmp} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("prepare the attempt's folder: %w", err)
+		}
+	}
+	env := append(inherited(), s.cfg.Env...)
+	env = append(env,
+		"HOME="+home, "TMPDIR="+tmp, "TF_CLI_CONFIG_FILE="+cliConfig,
+		"TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1", "LANG=C.UTF-8",
+	)
+	spec, err := json.Marshal(shim.Spec{Engine: s.cfg.Engine.Path, Version: s.cfg.Engine.Version, Env: env, Output: s.cfg.Output})
+	if err != nil {
+		return err
+	}
+	return errors.Join(replaceFile(cliConfig, []byte("disable_checkpoint = true\n")), replaceFile(s.specPath(), spec))
+}
+
+func (s *Session) specPath() string { return filepath.Join(s.cfg.Dir, "exec.json") }
+
+// inherited is the only part of our own environment that a run sees: how to reach the network, and PATH.
+func inherited() []string {
+	var env []string
+	for _, key := range []string{
+		"PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+	} {
+		if v, ok := os.LookupEnv(key); ok {
+			env = append(env, key+"="+v)
+		}
+	}
+	return env
+}
+
+// lastName returns want, with z's before it until it sorts after every file of dir that has one of the suffixes: Terraform
+// reads such files in that order and the last one wins.
+func lastName(dir, want string, suffixes ...string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", fmt.Errorf("prepare the work folder: %w", err)
+	}
+	for _, e := range entries {
+		matches := func(suffix string) bool { return strings.HasSuffix(e.Name(), suffix) }
+		for slices.ContainsFunc(suffixes, matches) && e.Name() >= want && len(want) < 200 {
+			want = "z" + want
+		}
+	}
+	return want, nil
+}
+
+// newFile writes a private file that must not exist, so that it cannot be a link of the archive to somewhere else.
+func newFile(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("prepare the work folder: %w", err)
+	}
+	_, err = f.Write(content)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("prepare the work folder: %w", err)
+	}
+	return nil
+}
+
+func replaceFile(path string, content []byte) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("prepare the work folder: %w", err)
+	}
+	return newFile(path, content)
+}

@@ -1,0 +1,241 @@
+package terraform
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/terraform-exec/tfexec"
+
+	"gantry.example/internal/wire"
+	"gantry.example/workers/terraform/shim"
+)
+
+// SessionConfig describes the work folder of one attempt.
+type SessionConfig struct {
+	Engine Engine
+	Shim   string // path of a program that acts as the shim: gantry-exec
+	Dir    string // the attempt's private folder, absolute; the engine's HOME, TMPDIR and settings are made in it
+	Root   string // folder of the root module, inside Dir
+	Output string // file that everything the engine prints is appended to, stdout and stderr in order
+
+	Env       []string           // the run's own variables, KEY=VALUE, beside those every run has
+	Variables []wire.RunVariable // values of root-module variables
+	State     []byte             // the state to start from; nil means none
+	Grace     time.Duration      // from SIGINT to SIGKILL after the context of a call ends
+
+	// OwnChildren tells that every child process of this process belongs to this session, as in a runner that called
+	// BecomeSubreaper. Then Close also ends those that left the engine's tree.
+	OwnChildren bool
+}
+
+// Session is one prepared work folder. Its calls are made one after the other; Kill may come from anywhere at any time.
+//
+// A call whose context ends sends the engine one SIGINT and waits; when the grace period is over, the whole process tree
+// is killed. The error of such a call satisfies errors.Is(err, ErrCanceled), and ErrKilled if it had to be killed.
+type Session struct {
+	cfg SessionConfig
+	tf  *tfexec.Terraform
+}
+
+// Errors of a session's calls, tested with errors.Is. Everything else wraps an *exec.ExitError when the engine ran and
+// failed (its output says why), or is about our own work.
+var (
+	// ErrCanceled: the context ended and the engine stopped with a failure.
+	ErrCanceled = errors.New("canceled")
+	// ErrKilled: the engine ended by SIGKILL, so what it was doing is not in its state.
+	ErrKilled = errors.New("killed")
+)
+
+// NewSession writes everything the engine needs beside the configuration into the work folder: local state, run variables,
+// an environment made from nothing, and an override of whatever backend the configuration names.
+func NewSession(cfg SessionConfig) (*Session, error) {
+	s := &Session{cfg: cfg}
+	for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.writeOverride, s.writeVariables, s.writeSpec} {
+		if err := prepare(); err != nil {
+			return nil, err
+		}
+	}
+	tf, err := tfexec.NewTerraform(cfg.Root, cfg.Shim)
+	if err != nil {
+		return nil, err
+	}
+	env := map[string]string{shim.SpecVariable: s.specPath(), "CHECKPOINT_DISABLE": "1"}
+	if err := errors.Join(tf.SetEnv(env), tf.SetWaitDelay(cfg.Grace)); err != nil {
+		return nil, err
+	}
+	s.tf = tf
+	return s, nil
+}
+
+// Init runs "init".
+func (s *Session) Init(ctx context.Context) error {
+	return s.call(ctx, "init", func(ctx context.Context) error { return s.tf.Init(ctx, tfexec.Upgrade(false)) })
+}
+
+// Plan runs "plan", saves the plan in the file out and reports whether it has changes to make.
+func (s *Session) Plan(ctx context.Context, o wire.RunOptions, out string) (hasChanges bool, err error) {
+	opts := []tfexec.PlanOption{
+		tfexec.Out(out), tfexec.Lock(true), tfexec.Destroy(o.Destroy), tfexec.Refresh(!o.SkipRefresh), tfexec.RefreshOnly(o.RefreshOnly),
+	}
+	for _, addr := range o.TargetAddrs {
+		opts = append(opts, tfexec.Target(addr))
+	}
+	for _, addr := range o.ReplaceAddrs {
+		opts = append(opts, tfexec.Replace(addr))
+	}
+	err = s.call(ctx, "plan", func(ctx context.Context) error {
+		hasChanges, err = s.tf.Plan(ctx, opts...)
+		return err
+	})
+	return hasChanges && err == nil, err
+}
+
+// UsePlanLock puts the provider versions that the saved plan was made with in place. Call it before the Init of an apply.
+func (s *Session) UsePlanLock(plan string) error {
+	lock, err := lockFromPlan(plan)
+	if err != nil || lock == nil {
+		return err
+	}
+	return replaceFile(filepath.Join(s.cfg.Root, lockFile), lock)
+}
+
+// Apply applies the saved plan and nothing else.
+func (s *Session) Apply(ctx context.Context, plan string) error {
+	return s.call(ctx, "apply", func(ctx context.Context) error {
+		return s.tf.Apply(ctx, tfexec.DirOrPlan(plan), tfexec.Lock(true))
+	})
+}
+
+// ShowPlanJSON returns a saved plan in Terraform's JSON form, byte for byte.
+func (s *Session) ShowPlanJSON(ctx context.Context, plan string) ([]byte, error) {
+	var out bytes.Buffer
+	s.tf.SetStdout(&out)
+	defer s.tf.SetStdout(nil)
+	err := s.call(ctx, "show", func(ctx context.Context) error {
+		_, err := s.tf.ShowPlanFile(ctx, plan, tfexec.JSONNumber(true))
+		return err
+	})
+	return out.Bytes(), err
+}
+
+// State returns the content of the state file, and of errored.tfstate, which Terraform leaves when it could not write the
+// former and which is then the newer one. Nil means there is none.
+func (s *Session) State() ([]byte, error) {
+	for _, name := range []string{erroredStateFile, stateFile} {
+		b, err := os.ReadFile(filepath.Join(s.cfg.Root, name))
+		if err == nil && len(b) > 0 {
+			return b, nil
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// Kill ends the engine and all its descendants at once, without giving it time to save its state.
+func (s *Session) Kill() error { return KillTree(s.cfg.Dir, s.cfg.OwnChildren) }
+
+// Close ends what the engine left running: provider plugins of a killed engine, background processes of provisioners.
+func (s *Session) Close() error { return s.Kill() }
+
+// call runs one command of the engine and gives its failure a form that says what happened.
+func (s *Session) call(ctx context.Context, name string, run func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return &callError{engine: s.cfg.Engine, command: name, canceled: true, err: ctx.Err()}
+	}
+	// Asked now, because terraform-exec would ask inside the command; the shim answers, and it asks once per session.
+	if _, _, err := s.tf.Version(context.WithoutCancel(ctx), false); err != nil {
+		return &callError{engine: s.cfg.Engine, command: "version", err: err}
+	}
+	started := make(chan struct{})
+	s.tf.SetStderr(&firstWrite{seen: started})
+	runCtx, interrupt := context.WithCancel(context.WithoutCancel(ctx))
+	returned := make(chan struct{})
+	var forward sync.WaitGroup
+	forward.Go(func() { forwardCancel(ctx, started, returned, interrupt) })
+	err := run(runCtx)
+	close(returned)
+	forward.Wait()
+	defer interrupt()
+
+	interrupted := errors.Is(err, context.Canceled)
+	if interrupted {
+		err = errors.Unwrap(err) // terraform-exec wraps how the process ended: with nil if it succeeded all the same
+	}
+	if err == nil {
+		return nil
+	}
+	killed := killedBySignal(err)
+	if interrupted && killed {
+		err = errors.Join(err, s.Kill()) // the engine is gone, its plugins are not
+	}
+	return &callError{engine: s.cfg.Engine, command: name, canceled: interrupted, killed: killed, err: err}
+}
+
+// forwardCancel interrupts a command when ctx ends, but not before the command has started: terraform-exec abandons a
+// process, without waiting for it, whose context ends while it is being started.
+func forwardCancel(ctx context.Context, started, returned <-chan struct{}, interrupt func()) {
+	select {
+	case <-returned:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-returned:
+	case <-started:
+		interrupt()
+	}
+}
+
+// firstWrite closes seen at the first write. The shim writes a byte before it becomes the engine.
+type firstWrite struct {
+	once sync.Once
+	seen chan struct{}
+}
+
+func (w *firstWrite) Write(p []byte) (int, error) {
+	w.once.Do(func() { close(w.seen) })
+	return len(p), nil
+}
+
+func killedBySignal(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
+
+// callError is the failure of one command.
+type callError struct {
+	engine           Engine
+	command          string
+	canceled, killed bool
+	err              error
+}
+
+func (e *callError) Error() string {
+	return fmt.Sprintf("%s %s: %v", e.engine.Engine, e.command, e.err)
+}
+
+func (e *callError) Unwrap() error { return e.err }
+
+func (e *callError) Is(target error) bool {
+	return target == ErrCanceled && e.canceled || target == ErrKilled && e.killed
+}
+
+// Failed reports whether err is the engine's own failure, whose reason is in its output, as opposed to one of ours.
+func Failed(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() != shim.ExitNotStarted
+}

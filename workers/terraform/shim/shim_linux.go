@@ -1,0 +1,7 @@
+package shim
+
+import "golang.org/x/sys/unix"
+
+func clearParentDeathSignal() error { return unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0) }
+
+func dup(from, to int) error { return unix.Dup3(from, to, 0) }

@@ -1,0 +1,10 @@
+//go:build unix && !linux
+
+package shim
+
+import "golang.org/x/sys/unix"
+
+// clearParentDeathSignal has nothing to do: only Linux has such a signal.
+func clearParentDeathSignal() error { return nil }
+
+func dup(from, to int) error { return unix.Dup2(from, to) }

@@ -1,0 +1,14 @@
+//go:build unix && !linux
+
+package terraform
+
+import "errors"
+
+// BecomeSubreaper does nothing: only Linux has subreapers. Other systems are for development.
+func BecomeSubreaper() error { return nil }
+
+// KillTree does nothing: without /proc the processes of an attempt cannot be told apart.
+func KillTree(string, bool) error { return nil }
+
+// Alive is not known without /proc.
+func Alive(string) (bool, error) { return false, errors.ErrUnsupported }
