@@ -105,7 +105,7 @@ type logReader struct {
 
 // next copies what follows and returns how many bytes of the log it was, marks included.
 func (l *logReader) next(ctx context.Context) (int, error) {
-	var part []byte // written only when it is whole: a retry reads it again
+	var part []byte                        // written only when it is whole: a retry reads it again
 	path, _, _ := strings.Cut(l.path, "?") // the protocol replaces the query
 	err := l.client.doWithin(ctx, streamPatience, l.client.anonymous, Request{
 		Method: http.MethodGet, Path: fmt.Sprintf("%s?limit=%d&offset=%d", path, logPart, l.offset),

@@ -1,3 +1,4 @@
+// Package client speaks Gantry's HTTP API. Transport carries requests; Attempt is what a runner may ask.
 package client
 
 import (

@@ -10,7 +10,7 @@ import (
 type Workspace struct {
 	ID               string    `json:"id"`
 	Name             string    `json:"name"`
-	Organization     string    `json:"organization_id"` // its name
+	Organization     string    `json:"organization_id,omitempty"` // its name
 	Locked           bool      `json:"locked"`
 	AutoApply        bool      `json:"auto_apply"`
 	ExecutionMode    string    `json:"execution_mode,omitempty"` // in TFE's words

@@ -19,7 +19,7 @@ type document struct {
 	build func(*source) (any, error)
 }
 
-func documents() []document {
+func documents(root string) []document {
 	return []document{
 		{"task.json", message(messages.Task{}, lenient)},
 		{"event.json", message(messages.Event{}, lenient)},
@@ -27,6 +27,7 @@ func documents() []document {
 		{"lease.json", message(messages.Lease{}, lenient)},
 		{"execution.json", message(messages.Execution{}, strict)},
 		{"codes.json", codes},
+		{"openapi.json", openapi(root)},
 	}
 }
 
@@ -38,7 +39,7 @@ func Generate(root string) (map[string][]byte, error) {
 		return nil, err
 	}
 	out := map[string][]byte{}
-	for _, d := range documents() {
+	for _, d := range documents(root) {
 		v, err := d.build(src)
 		if err != nil {
 			return nil, fmt.Errorf("schema %s: %w", d.file, err)

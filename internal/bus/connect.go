@@ -30,8 +30,8 @@ type ConnectConfig struct {
 
 // Connect opens a connection that never gives up: it returns before the server answers if it has to, and reconnects for as
 // long as it is not closed, also after a refused token, because the token may only be unknown while a server restarts.
-// While it is disconnected every publish and request fails at once with nats.ErrReconnectBufExceeded: nothing is kept back
-// to be sent late, so a caller that wants something delivered tries again. An error means a wrong configuration.
+// While it is disconnected every publish and request fails at once: nothing is kept back to be sent late, so a caller that
+// wants something delivered tries again. An error means a wrong configuration.
 func Connect(c ConnectConfig) (*nats.Conn, error) {
 	if !messages.ValidName(c.Name) {
 		return nil, fmt.Errorf("nats: client name %q: want 1 to %d of A-Z a-z 0-9 _ -", c.Name, messages.MaxNameLength)

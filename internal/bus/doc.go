@@ -24,6 +24,9 @@ import (
 // matching Ensure function and try again.
 var ErrNoStream = errors.New("the stream is missing")
 
+// ErrDisconnected tells that nothing was sent because the connection is down. It reconnects by itself: try again later.
+var ErrDisconnected = errors.New("not connected to nats")
+
 // requestTimeout bounds every exchange with the server, because an answer that is lost with a connection never comes,
 // however long the caller's context lasts.
 const requestTimeout = 5 * time.Second
@@ -51,6 +54,9 @@ func New(nc *nats.Conn) (*Bus, error) {
 // publish stores a message in the stream of its subject and returns when the stream has it. An error does not say that it
 // has not: id makes trying again harmless.
 func (b *Bus) publish(ctx context.Context, m *nats.Msg, id string) error {
+	if !b.nc.IsConnected() { // nats.go would speak of headers before the first connection
+		return ErrDisconnected
+	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	_, err := b.js.PublishMsg(ctx, m, jetstream.WithMsgID(id))

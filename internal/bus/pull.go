@@ -27,9 +27,6 @@ func (r Receipt) NakWithDelay(d time.Duration) error { return r.msg.NakWithDelay
 // Term gives the message up for good: it can never be processed. The reason reaches operators in an advisory.
 func (r Receipt) Term(reason string) error { return r.msg.TermWithReason(reason) }
 
-// errDisconnected ends a pull before it is sent.
-var errDisconnected = errors.New("not connected to nats")
-
 // puller asks a durable consumer for messages, one request at a time. It forgets the consumer after any failure and binds
 // or creates it anew, because stream and consumer may have been deleted or rebuilt. Not for concurrent use.
 //
@@ -48,7 +45,7 @@ func (p *puller) bind(ctx context.Context) (err error) {
 	// A pull that fails because the connection is down leaves its inbox subscription behind (nats.go 1.55), so while it is
 	// down none is tried.
 	if !p.bus.nc.IsConnected() {
-		return errDisconnected
+		return ErrDisconnected
 	}
 	if p.cons != nil {
 		return nil

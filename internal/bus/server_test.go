@@ -131,8 +131,11 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 	b, err := bus.New(nc)
 	must(t, err)
 	err = b.PublishEvent(context.Background(), "p", eventOf((&fixture{pool: "p"}).runner(), 1))
-	if !errors.Is(err, nats.ErrReconnectBufExceeded) {
-		t.Errorf("publish while disconnected: got %v, want nothing kept for later", err)
+	if !errors.Is(err, bus.ErrDisconnected) {
+		t.Errorf("publish while disconnected: got %v, want ErrDisconnected", err)
+	}
+	if err := nc.Publish("x", nil); !errors.Is(err, nats.ErrReconnectBufExceeded) {
+		t.Errorf("raw publish while disconnected: got %v, want nothing kept for later", err)
 	}
 
 	s.Restart(t)

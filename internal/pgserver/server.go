@@ -63,7 +63,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("private PostgreSQL: %w", err)
 	}
-	p, err := s.bringUp(ctx)
+	p, err := s.begin(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("private PostgreSQL: %w", errors.Join(err, s.release()))
 	}
@@ -140,13 +140,22 @@ func makeHome(home string, user *User) error {
 	return err
 }
 
-// bringUp returns a postmaster that answers. It takes a few tries only when a killed postmaster's children are
-// still busy dying, which Postgres waits for by refusing to start.
-func (s *Server) bringUp(ctx context.Context) (*process, error) {
+// begin is the first bringUp, the only one that may make a data folder: one that vanishes under a running Gantry must
+// be an error, not an empty database.
+func (s *Server) begin(ctx context.Context) (*process, error) {
 	if err := s.clearLeftovers(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.initialize(ctx); err != nil {
+		return nil, err
+	}
+	return s.bringUp(ctx)
+}
+
+// bringUp returns a postmaster that answers. It takes a few tries only when a killed postmaster's children are
+// still busy dying, which Postgres waits for by refusing to start.
+func (s *Server) bringUp(ctx context.Context) (*process, error) {
+	if err := s.clearLeftovers(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.user.makeDir(s.socket); err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"strconv"
 
 	"gantry.example/services/postgres"
@@ -49,12 +50,12 @@ func (s *Server) runEvents(r *request) (reply, error) {
 	}
 	st, err := openStream(r)
 	if err != nil {
-		return reply{}, err
+		return reply{}, ended(ctx, err)
 	}
 	defer st.close()
 	if last == "" {
 		if err := st.send(eventSnapshot, strconv.FormatInt(at.Seq, 10), at); err != nil {
-			return reply{}, err
+			return reply{}, ended(ctx, err)
 		}
 	}
 	return reply{}, s.followRun(ctx, st, at, id, wake)
@@ -133,7 +134,7 @@ func (s *Server) organizationEvents(r *request) (reply, error) {
 	}
 	st, err := openStream(r)
 	if err != nil {
-		return reply{}, err
+		return reply{}, ended(ctx, err)
 	}
 	defer st.close()
 	if last == "" {
@@ -142,7 +143,7 @@ func (s *Server) organizationEvents(r *request) (reply, error) {
 		}
 		feed.remember(newest.Runs...)
 		if err := st.send(eventSnapshot, feed.cursor.String(), newest); err != nil {
-			return reply{}, err
+			return reply{}, ended(ctx, err)
 		}
 	}
 	return reply{}, feed.follow(ctx, st, wake)
@@ -170,10 +171,18 @@ func (f *feed) remember(runs ...run.Run) {
 	}
 }
 
+// after is the run right after the event.
+func (f *feed) after(ctx context.Context, e run.Event) (run.Run, error) {
+	if before, ok := f.runs[e.RunID]; ok && before.Seq == e.Seq-1 {
+		return run.Fold(before, e), nil
+	}
+	return f.s.foldRun(ctx, e.RunID, run.Run{}, e.Seq)
+}
+
 func (f *feed) follow(ctx context.Context, st *stream, wake <-chan struct{}) error {
 	for {
 		for _, e := range f.pending {
-			after, err := f.s.foldRun(ctx, e.Event.RunID, run.Fold(f.before(e.Event), e.Event), e.Event.Seq)
+			after, err := f.after(ctx, e.Event)
 			if err != nil {
 				return ended(ctx, err)
 			}
@@ -194,7 +203,7 @@ func (f *feed) follow(ctx context.Context, st *stream, wake <-chan struct{}) err
 
 // ended makes the ordinary end of a stream, by its client or by the server's stop, no error.
 func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, errGone) {
 		return nil
 	}
 	return err

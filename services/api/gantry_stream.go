@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 )
@@ -18,6 +20,9 @@ const (
 	// writeWithin is how long a client that does not read may hold the stream up.
 	writeWithin = 30 * time.Second
 )
+
+// errGone tells that the client does not take the stream any more.
+var errGone = errors.New("the client is gone")
 
 // stream is an open answer of server-sent events. Used by the one goroutine of its request.
 type stream struct {
@@ -52,21 +57,37 @@ func (st *stream) send(event, id string, data any) error {
 	if err != nil {
 		return err
 	}
+	return st.write(fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", event, id, b))
+}
+
+func (st *stream) write(text string) error {
 	if err := st.extend(); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(st.w, "event: %s\nid: %s\ndata: %s\n\n", event, id, b)
-	return err
+	if _, err := io.WriteString(st.w, text); err != nil {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return nil
 }
 
 // extend replaces the server's write deadline, which is meant for answers that end.
-func (st *stream) extend() error { return st.control.SetWriteDeadline(time.Now().Add(writeWithin)) }
+func (st *stream) extend() error {
+	err := st.control.SetWriteDeadline(time.Now().Add(writeWithin))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return err
+}
 
 func (st *stream) flush() error {
 	if err := st.extend(); err != nil {
 		return err
 	}
-	return st.control.Flush()
+	err := st.control.Flush()
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("%w: %w", errGone, err)
+	}
+	return err
 }
 
 // wait returns when there may be something new, or with the error that ends the stream.
@@ -83,7 +104,7 @@ func (st *stream) wait(ctx context.Context, wake <-chan struct{}) error {
 		case <-st.poll.C:
 			return nil
 		case <-st.heartbeat.C:
-			if _, err := fmt.Fprint(st.w, ":\n\n"); err != nil {
+			if err := st.write(":\n\n"); err != nil {
 				return err
 			}
 			if err := st.flush(); err != nil {

@@ -37,8 +37,8 @@ type route struct {
 	pattern string // of net/http.ServeMux
 	access  access
 	summary string
-	in, out any   // zero values of the bodies' types, nil where there is none; []byte for raw bodies
-	status  int   // of a good answer; 0 means 200
+	in, out any    // zero values of the bodies' types, nil where there is none; []byte for raw bodies
+	status  int    // of a good answer; 0 means 200
 	media   string // content type of a good answer, where the type of out does not say it
 	query   []string
 	create  bool  // honours Idempotency-Key
@@ -83,16 +83,46 @@ func plain(v any) (reply, error) {
 	return reply{body: b, kind: kindJSON}, err
 }
 
-// object answers with one JSON:API resource, or with a list of them: v is a pointer to a tagged struct or a slice of
-// such pointers. related resources go into "included".
-func object(v any) (reply, error) {
-	var b bytes.Buffer
-	err := jsonapi.MarshalPayload(&b, v)
-	return reply{body: b.Bytes(), kind: kindJSONAPI}, err
+// object answers with one JSON:API resource, a pointer to a tagged struct. related resources, of the same kind, go into
+// "included".
+func object(v any, related ...any) (reply, error) {
+	answer, err := one(v)
+	if err != nil {
+		return reply{}, err
+	}
+	for _, r := range related {
+		side, err := one(r)
+		if err != nil {
+			return reply{}, err
+		}
+		answer.Included = append(answer.Included, side.Data)
+	}
+	r, err := plain(answer)
+	r.kind = kindJSONAPI
+	return r, err
 }
 
-// list answers with a page of JSON:API resources. A list that is empty is "data": [].
+// one marshals a resource alone: its relations only name what they point at.
+func one(v any) (*jsonapi.OnePayload, error) {
+	payload, err := jsonapi.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	p, ok := payload.(*jsonapi.OnePayload)
+	if !ok {
+		return nil, fmt.Errorf("%T did not marshal as one resource", v)
+	}
+	p.Included = nil
+	return p, nil
+}
+
+// list answers with a page of JSON:API resources.
 func list[T any](items []*T, p postgres.Page, total int) (reply, error) {
+	return collection(items, &jsonapi.Meta{"pagination": pagination(p, total)})
+}
+
+// collection answers with all the JSON:API resources there are. One that is empty is "data": [].
+func collection[T any](items []*T, meta *jsonapi.Meta) (reply, error) {
 	payload, err := jsonapi.Marshal(items)
 	if err != nil {
 		return reply{}, err
@@ -104,7 +134,7 @@ func list[T any](items []*T, p postgres.Page, total int) (reply, error) {
 	if many.Data == nil {
 		many.Data = []*jsonapi.Node{}
 	}
-	many.Meta = &jsonapi.Meta{"pagination": pagination(p, total)}
+	many.Included, many.Meta = nil, meta
 	r, err := plain(many)
 	r.kind = kindJSONAPI
 	return r, err
@@ -120,6 +150,9 @@ func (r *request) decode(v any) error {
 
 // decodeObject reads a JSON:API body into a tagged struct.
 func (r *request) decodeObject(v any) error {
+	if err := checkObject(r.body, v); err != nil {
+		return err
+	}
 	if err := jsonapi.UnmarshalPayload(bytes.NewReader(r.body), v); err != nil {
 		return invalid("the body is not the expected JSON:API document: %v", err)
 	}

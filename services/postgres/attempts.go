@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -185,9 +184,9 @@ func (d *DB) Start(ctx context.Context, a Attempt, req wire.StartRequest) (wire.
 		if err != nil || refusal != nil {
 			return err
 		}
-		_, at := after.Attempt(a.ID)
+		t, at := after.Attempt(a.ID)
 		out.StartedAt = *at.StartedAt
-		return nil
+		return beginLog(ctx, tx, t.ID, a.RunID, a.ID)
 	})
 	return out, firstError(err, refusal)
 }
@@ -195,7 +194,7 @@ func (d *DB) Start(ctx context.Context, a Attempt, req wire.StartRequest) (wire.
 // PutResult stores the result of an attempt and, in the same transaction, the event that makes the projector look at it.
 // The first result stands; sending it again is no error. A result of a superseded attempt is refused with attempt.closed.
 func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) error {
-	doc, err := json.Marshal(res)
+	doc, err := document(res)
 	if err != nil {
 		return err
 	}

@@ -6,12 +6,15 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -34,7 +37,7 @@ type Sealer interface {
 type Config struct {
 	DSN    string // lib/pq connection string
 	Sealer Sealer
-	// MaxConns bounds the pool. Zero means 20.
+	// MaxConns bounds the pool. Zero means 20; at least 2 are used.
 	MaxConns int
 	// Limits of the life of a task. Zero values mean the defaults of DefaultTiming.
 	Timing Timing
@@ -71,6 +74,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 20
 	}
+	cfg.MaxConns = max(cfg.MaxConns, 2) // migrations hold one while they work with another
 	db.SetMaxOpenConns(cfg.MaxConns)
 	db.SetMaxIdleConns(cfg.MaxConns)
 	if cfg.Timing == (Timing{}) {
@@ -189,6 +193,27 @@ func uniqueViolation(err error) bool {
 }
 
 func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
+
+// read runs f in a transaction that sees the database as it was at one moment.
+func (d *DB) read(ctx context.Context, f func(*sqlx.Tx) error) error {
+	return d.once(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
+			return err
+		}
+		return f(tx)
+	})
+}
+
+// document is v as JSON that a jsonb column takes: Postgres stores no NUL, which a user's text or terraform's output may
+// have.
+func document(v any) ([]byte, error) {
+	doc, err := json.Marshal(v)
+	if err != nil || !bytes.Contains(doc, []byte(`\u0000`)) {
+		return doc, err
+	}
+	// The first pair keeps an escaped backslash before "u0000" from being taken for the escape.
+	return []byte(strings.NewReplacer(`\\`, `\\`, `\u0000`, `\ufffd`).Replace(string(doc))), nil
+}
 
 // now is the time written to rows: UTC at Postgres' resolution, so that what is stored equals what is read.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

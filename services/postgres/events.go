@@ -49,12 +49,35 @@ func ParseCursor(s string) (Cursor, error) {
 		return Cursor{}, bad
 	}
 	id, err := strconv.ParseInt(parts[2], 10, 64)
-	for _, snap := range parts[:2] {
-		if err != nil || strings.Trim(snap, "0123456789:,") != "" || strings.Count(snap, ":") != 2 {
-			return Cursor{}, bad
-		}
+	if err != nil || id < 0 || !validSnapshot(parts[0]) || !validSnapshot(parts[1]) {
+		return Cursor{}, bad
 	}
 	return Cursor{From: parts[0], To: parts[1], ID: id}, nil
+}
+
+// validSnapshot reports whether Postgres takes s as a pg_snapshot: xmin:xmax:xip,… with 0 < xmin ≤ xip < xmax, rising.
+func validSnapshot(s string) bool {
+	parts := strings.Split(s, ":")
+	if len(parts) != 3 {
+		return false
+	}
+	xmin, err := strconv.ParseUint(parts[0], 10, 64)
+	xmax, err2 := strconv.ParseUint(parts[1], 10, 64)
+	if err != nil || err2 != nil || xmin == 0 || xmin > xmax {
+		return false
+	}
+	if parts[2] == "" {
+		return true
+	}
+	low := xmin
+	for _, p := range strings.Split(parts[2], ",") {
+		xip, err := strconv.ParseUint(p, 10, 64)
+		if err != nil || xip < low || xip >= xmax {
+			return false
+		}
+		low = xip
+	}
+	return true
 }
 
 // FeedEvent is an event of any run with the position after it.
@@ -67,10 +90,7 @@ type FeedEvent struct {
 func (d *DB) Snapshot(ctx context.Context, organizationID string, limit int) ([]run.Run, Cursor, error) {
 	var out []run.Run
 	var c Cursor
-	err := d.once(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
-			return err
-		}
+	err := d.read(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.GetContext(ctx, &c.From, `SELECT pg_current_snapshot()::text`); err != nil {
 			return err
 		}
@@ -96,10 +116,7 @@ func (d *DB) Snapshot(ctx context.Context, organizationID string, limit int) ([]
 // and the cursor after the last of them.
 func (d *DB) Follow(ctx context.Context, organizationID string, c Cursor) ([]FeedEvent, Cursor, error) {
 	var out []FeedEvent
-	err := d.once(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
-			return err
-		}
+	err := d.read(ctx, func(tx *sqlx.Tx) error {
 		var err error
 		if c.From != c.To { // the rest of an interrupted step first
 			if out, err = feed(ctx, tx, organizationID, c); err != nil {

@@ -65,8 +65,7 @@ func openLog(ctx context.Context, tx *sqlx.Tx, attemptID string) (*logRow, strin
 	if err != nil {
 		return nil, "", err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO logs (task_id, run_id, attempt_id) VALUES ($1, $2, $3) ON CONFLICT (task_id) DO NOTHING`,
-		a.Task, a.Run, attemptID); err != nil {
+	if err := beginLog(ctx, tx, a.Task, a.Run, attemptID); err != nil {
 		return nil, "", err
 	}
 	var log logRow
@@ -85,6 +84,13 @@ func openLog(ctx context.Context, tx *sqlx.Tx, attemptID string) (*logRow, strin
 	return &log, a.Task, err
 }
 
+// beginLog makes the task's log, empty, unless it has one.
+func beginLog(ctx context.Context, tx *sqlx.Tx, taskID, runID, attemptID string) error {
+	_, err := tx.ExecContext(ctx, `INSERT INTO logs (task_id, run_id, attempt_id) VALUES ($1, $2, $3) ON CONFLICT (task_id) DO NOTHING`,
+		taskID, runID, attemptID)
+	return err
+}
+
 func appendChunk(ctx context.Context, tx *sqlx.Tx, taskID string, at int64, data []byte) error {
 	if _, err := tx.ExecContext(ctx, `INSERT INTO log_chunks (task_id, position, data) VALUES ($1, $2, $3)`, taskID, at, data); err != nil {
 		return fmt.Errorf("append to the log of task %s: %w", taskID, err)
@@ -97,14 +103,14 @@ func appendChunk(ctx context.Context, tx *sqlx.Tx, taskID string, at int64, data
 type LogPart struct {
 	Data []byte
 	Size int64 // of the whole log so far
-	// Ended tells that nothing will follow: the task is over and its log is complete, or was never begun.
+	// Ended tells that nothing will follow the Size bytes: the task is over and its log is complete, or was never begun.
 	Ended bool
 }
 
 // ReadLog returns up to limit bytes of the task's log from offset.
 func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int) (LogPart, error) {
 	var p LogPart
-	err := d.once(ctx, func(tx *sqlx.Tx) error {
+	err := d.read(ctx, func(tx *sqlx.Tx) error {
 		var row struct {
 			Size     int64 `db:"size"`
 			Complete bool  `db:"complete"`
@@ -149,15 +155,12 @@ func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int
 func (d *DB) SealLogs(ctx context.Context, age time.Duration) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		var ids []string
-		// A task whose log never began but whose attempt started gets an empty, ended log.
+		// Every attempt that started has a log (see beginLog), so the few that are not complete are all there is to look at.
 		if err := tx.SelectContext(ctx, &ids, `
-			INSERT INTO logs (task_id, run_id, attempt_id, complete)
-			SELECT DISTINCT ON (t.id) t.id, t.run_id, a.id, true FROM tasks t JOIN attempts a ON a.task_id = t.id
-			LEFT JOIN logs l ON l.task_id = t.id
-			WHERE t.state = 'finished' AND a.started_at IS NOT NULL AND a.closed_at < $1 AND COALESCE(NOT l.complete, true)
-			ORDER BY t.id, a.claimed_at DESC
-			ON CONFLICT (task_id) DO UPDATE SET complete = true
-			RETURNING task_id`, now().Add(-age)); err != nil {
+			UPDATE logs l SET complete = true FROM tasks t
+			WHERE NOT l.complete AND t.id = l.task_id AND t.state = 'finished'
+			  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.id AND (a.closed_at IS NULL OR a.closed_at >= $1))
+			RETURNING l.task_id`, now().Add(-age)); err != nil {
 			return err
 		}
 		for _, id := range ids {

@@ -47,7 +47,7 @@ const (
 )
 
 func enqueue(ctx context.Context, tx *sqlx.Tx, kind, runID string, payload any) error {
-	b, err := json.Marshal(payload)
+	b, err := document(payload)
 	if err != nil {
 		return err
 	}

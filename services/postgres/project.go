@@ -35,7 +35,8 @@ func (d *DB) Project(ctx context.Context, events []messages.Event) error {
 }
 
 // lockOrder sorts events so that every projector takes locks in the same order, and drops those of unknown runs. The order
-// within a run is kept.
+// within a run is kept. Plan-only runs, whose lock is taken without that of their workspace, come last: after one of them
+// no workspace may be waited for.
 func lockOrder(ctx context.Context, tx *sqlx.Tx, events []messages.Event) ([]messages.Event, error) {
 	ids := make([]string, len(events))
 	for i, e := range events {
@@ -44,13 +45,17 @@ func lockOrder(ctx context.Context, tx *sqlx.Tx, events []messages.Event) ([]mes
 	var rows []struct {
 		ID        string `db:"id"`
 		Workspace string `db:"workspace_id"`
+		Exclusive bool   `db:"exclusive"`
 	}
-	if err := tx.SelectContext(ctx, &rows, `SELECT id, workspace_id FROM runs WHERE id = ANY ($1)`, textArray(ids)); err != nil {
+	if err := tx.SelectContext(ctx, &rows, `SELECT id, workspace_id, exclusive FROM runs WHERE id = ANY ($1)`, textArray(ids)); err != nil {
 		return nil, err
 	}
 	key := map[string]string{}
 	for _, r := range rows {
-		key[r.ID] = r.Workspace + "/" + r.ID
+		key[r.ID] = "last/" + r.ID
+		if r.Exclusive {
+			key[r.ID] = "first/" + r.Workspace + "/" + r.ID
+		}
 	}
 	out := slices.DeleteFunc(slices.Clone(events), func(e messages.Event) bool { return key[e.RunID] == "" })
 	slices.SortStableFunc(out, func(a, b messages.Event) int { return cmp.Compare(key[a.RunID], key[b.RunID]) })
@@ -80,7 +85,8 @@ func (d *DB) project(ctx context.Context, tx *sqlx.Tx, e messages.Event) error {
 // finish folds the stored result of the attempt, if there is one that was not folded before.
 func (l *locked) finish(ctx context.Context, attemptID string) error {
 	var doc []byte
-	err := l.tx.GetContext(ctx, &doc, `SELECT doc FROM results WHERE attempt_id = $1 AND NOT projected FOR UPDATE`, attemptID)
+	err := l.tx.GetContext(ctx, &doc, `SELECT doc FROM results WHERE attempt_id = $1 AND run_id = $2 AND NOT projected FOR UPDATE`,
+		attemptID, l.run.ID)
 	if noRows(err) {
 		return nil
 	}

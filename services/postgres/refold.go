@@ -10,8 +10,12 @@ import (
 )
 
 // Refold rebuilds runs, tasks and attempts from run_events, which is the truth. Organizations and workspaces must exist.
+// Changes of runs wait until it is done.
 func (d *DB) Refold(ctx context.Context) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+			return err
+		}
 		var ids []string
 		if err := tx.SelectContext(ctx, &ids, `SELECT run_id FROM run_events WHERE type = 'created' ORDER BY id`); err != nil {
 			return err
@@ -33,6 +37,9 @@ func (d *DB) Refold(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		// The next run comes after all of these, also where the sequence is new.
+		_, err := tx.ExecContext(ctx, `
+			SELECT setval('run_positions', GREATEST((SELECT max(position) FROM runs), (SELECT last_value FROM run_positions)))`)
+		return err
 	})
 }

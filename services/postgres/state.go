@@ -77,7 +77,10 @@ func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRe
 		if l.ws == nil {
 			return fail(messages.CodeForbidden, "a plan-only run never writes state")
 		}
-		_, at := l.run.Attempt(a.ID)
+		t, at := l.run.Attempt(a.ID)
+		if t != nil && t.Phase != messages.PhaseApply {
+			return fail(messages.CodeForbidden, "attempt %s is a plan: only an apply writes state", a.ID)
+		}
 		current := at != nil && at.Epoch == l.ws.Epoch && at.StartedAt != nil && l.run.TakesResult(a.ID)
 		if !current {
 			refusal = fail(messages.CodeStateStaleEpoch, "attempt %s no longer stands: state serial %d was kept aside, not applied", a.ID, head.Serial)
@@ -121,6 +124,14 @@ func (d *DB) insertState(ctx context.Context, tx *sqlx.Tx, l *locked, a Attempt,
 	var epoch int64
 	if at != nil {
 		epoch = at.Epoch
+	}
+	if superseded { // kept once, however often it is sent
+		var kept bool
+		if err := tx.GetContext(ctx, &kept, `
+			SELECT EXISTS (SELECT 1 FROM state_versions WHERE workspace_id = $1 AND attempt_id = $2 AND superseded AND md5 = $3)`,
+			l.run.WorkspaceID, a.ID, md5Hex(body)); err != nil || kept {
+			return err
+		}
 	}
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO state_versions (id, workspace_id, run_id, attempt_id, epoch, serial, lineage, superseded, terraform_version, md5, size, sealed, created_at)

@@ -51,7 +51,8 @@ type locked struct {
 	run run.Run
 }
 
-// lock takes the locks in the order that everyone takes them: workspace, then run.
+// lock takes the locks in the order that everyone takes them: workspace, then run. They are NO KEY locks: a row that only
+// refers to the workspace or run (a log, a configuration) need not wait for them.
 func lock(ctx context.Context, tx *sqlx.Tx, runID string) (*locked, error) {
 	var row struct {
 		Workspace string `db:"workspace_id"`
@@ -76,7 +77,7 @@ func lock(ctx context.Context, tx *sqlx.Tx, runID string) (*locked, error) {
 
 func lockGate(ctx context.Context, tx *sqlx.Tx, workspaceID string) (*gate, error) {
 	var g gate
-	err := tx.GetContext(ctx, &g, `SELECT id, locked, gate_run_id, epoch FROM workspaces WHERE id = $1 FOR UPDATE`, workspaceID)
+	err := tx.GetContext(ctx, &g, `SELECT id, locked, gate_run_id, epoch FROM workspaces WHERE id = $1 FOR NO KEY UPDATE`, workspaceID)
 	if noRows(err) {
 		return nil, notFound("workspace", workspaceID)
 	}
@@ -85,7 +86,7 @@ func lockGate(ctx context.Context, tx *sqlx.Tx, workspaceID string) (*gate, erro
 
 func lockRun(ctx context.Context, tx *sqlx.Tx, runID string) (run.Run, error) {
 	var doc []byte
-	if err := tx.GetContext(ctx, &doc, `SELECT doc FROM runs WHERE id = $1 FOR UPDATE`, runID); err != nil {
+	if err := tx.GetContext(ctx, &doc, `SELECT doc FROM runs WHERE id = $1 FOR NO KEY UPDATE`, runID); err != nil {
 		return run.Run{}, err
 	}
 	return decodeRun(doc)
@@ -163,7 +164,7 @@ func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
 	var doc []byte
 	err := tx.GetContext(ctx, &doc, `
 		SELECT doc FROM runs WHERE workspace_id = $1 AND status = 'pending' AND exclusive
-		ORDER BY position LIMIT 1 FOR UPDATE`, ws.ID)
+		ORDER BY position LIMIT 1 FOR NO KEY UPDATE`, ws.ID)
 	if noRows(err) {
 		return nil
 	}
@@ -184,7 +185,7 @@ func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
 
 func appendEvents(ctx context.Context, tx *sqlx.Tx, r run.Run, events []run.Event) error {
 	for _, e := range events {
-		doc, err := json.Marshal(e)
+		doc, err := document(e)
 		if err != nil {
 			return err
 		}
@@ -200,7 +201,7 @@ func appendEvents(ctx context.Context, tx *sqlx.Tx, r run.Run, events []run.Even
 
 // storeRun writes the fold and its index rows.
 func storeRun(ctx context.Context, tx *sqlx.Tx, r run.Run) error {
-	doc, err := json.Marshal(r)
+	doc, err := document(r)
 	if err != nil {
 		return err
 	}

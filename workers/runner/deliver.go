@@ -21,6 +21,9 @@ const logPatience = 5 * time.Second
 func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
+	if err := r.folder.saveResult(result); err != nil { // kept even if nothing can be delivered; completed below
+		return fmt.Errorf("the result cannot be kept: %w", err)
+	}
 	if err := r.upload(ctx, &result); err != nil {
 		return err
 	}
@@ -101,14 +104,12 @@ func (r *attempt) uploadState(ctx context.Context, result *wire.Result) error {
 		result.Message = fmt.Sprintf("Terraform left a damaged state file, which was not stored: %v. It is in %s on the runner's host.", err, r.root)
 		return nil
 	}
-	before, err := r.base()
-	if err == nil && ref == before {
-		return nil
-	}
-	if err := r.api.PutState(ctx, state); err != nil {
+	if err := r.states.put(ctx, state, ref); err != nil {
 		return fmt.Errorf("the state with serial %d was not stored: %w", ref.Serial, err)
 	}
-	result.State = &ref
+	if r.states.any {
+		result.State = &ref
+	}
 	return nil
 }
 

@@ -64,7 +64,9 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 		leave()
 	} else if err == nil {
 		leave := r.enter(messages.StageApply)
+		stop := r.states.start()
 		err = r.session.Apply(ctx, r.folder.plan())
+		stop()
 		leave()
 	}
 	summary := r.summary()
@@ -126,6 +128,14 @@ func (r *attempt) openSession(ctx context.Context) (err error) {
 		return err
 	}
 	if r.in.Phase == messages.PhaseApply {
+		base, err := r.base()
+		if err != nil {
+			return err
+		}
+		r.states = &stateSync{
+			api: r.api, read: r.session.State, log: r.log, stored: r.state, ref: base,
+			superseded: func() { r.stop.cancel(errSuperseded) },
+		}
 		if err := r.session.UsePlanLock(r.folder.plan()); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"sync"
 	"testing"
+	"time"
 
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -23,10 +24,11 @@ import (
 
 // fakeAPI is the server's side of one attempt, in memory.
 type fakeAPI struct {
-	t *testing.T
+	t testing.TB
 	*httptest.Server
 
 	mu            sync.Mutex
+	token         string
 	configuration []byte
 	state, plan   []byte
 	planJSON      []byte
@@ -37,10 +39,12 @@ type fakeAPI struct {
 	results       []wire.Result
 	order         []string // of the calls that change something
 	onStart       func()
+	resultAt      time.Time
+	stored        chan struct{} // gets a value for each stored state, if set
 }
 
-func newAPI(t *testing.T, files map[string]string) *fakeAPI {
-	api := &fakeAPI{t: t, configuration: tarball(t, files)}
+func newAPI(t testing.TB, files map[string]string) *fakeAPI {
+	api := &fakeAPI{t: t, token: "secret-token", configuration: tarball(t, files)}
 	mux := http.NewServeMux()
 	const attempt = "/api/gantry/v1/attempts/{id}/"
 	mux.HandleFunc("GET "+attempt+"configuration", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.configuration) })
@@ -54,7 +58,7 @@ func newAPI(t *testing.T, files map[string]string) *fakeAPI {
 	api.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		api.mu.Lock()
 		defer api.mu.Unlock()
-		if got := r.Header.Get("Authorization"); got != "Bearer secret-token" {
+		if got := r.Header.Get("Authorization"); got != "Bearer "+api.token {
 			refuse(w, http.StatusUnauthorized, messages.CodeUnauthorized)
 			return
 		}
@@ -96,6 +100,9 @@ func (a *fakeAPI) putState(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.state = b
+	if a.stored != nil {
+		a.stored <- struct{}{}
+	}
 }
 
 func (a *fakeAPI) start(w http.ResponseWriter, r *http.Request) {
@@ -124,7 +131,7 @@ func (a *fakeAPI) result(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, messages.CodeUnavailable)
 		return
 	}
-	a.results = append(a.results, res)
+	a.results, a.resultAt = append(a.results, res), time.Now()
 	fmt.Fprint(w, `{"open":false}`)
 }
 
@@ -230,7 +237,7 @@ func (b *fakeBus) await(t *testing.T, text string) {
 	}
 }
 
-func tarball(t *testing.T, files map[string]string) []byte {
+func tarball(t testing.TB, files map[string]string) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	gz := gzip.NewWriter(&b)

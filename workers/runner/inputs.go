@@ -80,7 +80,7 @@ func (r *attempt) fetchConfiguration(ctx context.Context) error {
 	if err := intoFile(archive, func(f *os.File) error { return r.api.Configuration(ctx, f) }); err != nil {
 		return fetched("configuration", err)
 	}
-	// A runner before this one may have left its work; the attempt has not started, so nothing in it counts.
+	// A runner that ended before its start may have left a part of it.
 	err := errors.Join(os.RemoveAll(r.folder.config()), os.Mkdir(r.folder.config(), 0o700))
 	if err == nil {
 		err = terraform.Unpack(archive, r.folder.config(), r.Limits)

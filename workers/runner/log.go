@@ -19,6 +19,12 @@ import (
 // logPoll is how often the file is looked at: terraform writes it without us, so there is nothing to wait on.
 const logPoll = 25 * time.Millisecond
 
+// Pauses between tries to store a chunk; half of each is random.
+const (
+	firstLogPause = 50 * time.Millisecond
+	maxLogPause   = 2 * time.Second
+)
+
 // logStream is the attempt's log: a file that terraform and we append to, and a goroutine that carries it to the sink.
 // The file is the truth; the sink gets each byte in order, as often as it takes.
 type logStream struct {
@@ -93,14 +99,14 @@ func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 			return err
 		}
 		if n > 0 {
-			if err := untilStored(ctx, func() error { return sink.Chunk(ctx, offset, buf[:n]) }); err != nil {
+			if err := l.untilStored(ctx, func() error { return sink.Chunk(ctx, offset, buf[:n]) }); err != nil {
 				return err
 			}
 			offset += int64(n)
 			continue
 		}
 		if end != nil && offset >= end.size {
-			return untilStored(ctx, func() error { return sink.End(ctx, end.size, end.sha256) })
+			return l.untilStored(ctx, func() error { return sink.End(ctx, end.size, end.sha256) })
 		}
 		select {
 		case e := <-l.end:
@@ -113,10 +119,14 @@ func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 }
 
 // untilStored repeats store until it succeeds or ctx ends.
-func untilStored(ctx context.Context, store func() error) error {
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		if store() == nil {
+func (l *logStream) untilStored(ctx context.Context, store func() error) error {
+	for pause := firstLogPause; ; pause = min(2*pause, maxLogPause) {
+		err := store()
+		if err == nil {
 			return nil
+		}
+		if pause == firstLogPause {
+			l.log.Warn("the log is kept on disk until it can be stored", "error", err)
 		}
 		timer := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {

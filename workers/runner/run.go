@@ -44,6 +44,7 @@ type attempt struct {
 	state   []byte // what the attempt starts from
 	engine  terraform.Engine
 	session *terraform.Session
+	states  *stateSync // of an apply
 	phases  map[messages.Stage]int64
 }
 
@@ -63,7 +64,7 @@ func Run(ctx context.Context, a Assignment, cfg Config) int {
 	}
 	f := folder{a.Dir}
 	unlock, err := f.lock()
-	if errors.Is(err, errOccupied) {
+	if errors.Is(err, errOccupied) || errors.Is(err, errStarted) {
 		log.Warn("attempt not started", "error", err)
 		return ExitRefused
 	}
@@ -187,11 +188,24 @@ func (r *attempt) prepare(ctx context.Context) (Lease, error) {
 	if err != nil {
 		return lease, err
 	}
-	_, err = r.api.Start(ctx, wire.StartRequest{V: messages.Version, Nonce: r.nonce, Base: base})
-	if err != nil {
-		return lease, remote(err, "the start was not permitted")
+	if err := ctx.Err(); err != nil {
+		return lease, &unavailableError{err}
 	}
-	return lease, nil
+	return lease, r.askStart(ctx, base)
+}
+
+// askStart passes the fence. Once it has asked it waits for the answer, whatever else happens: an attempt that is started
+// for the server and not for us would end as an unknown outcome.
+func (r *attempt) askStart(ctx context.Context, base wire.StateRef) error {
+	if err := r.folder.markStart(r.nonce); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
+	defer cancel()
+	if _, err := r.api.Start(ctx, wire.StartRequest{V: messages.Version, Nonce: r.nonce, Base: base}); err != nil {
+		return remote(err, "the start was not permitted")
+	}
+	return nil
 }
 
 // remote tells a refusal by the server from a server that does not answer.

@@ -43,7 +43,7 @@ type bundle struct {
 	cfg    runner.Config
 }
 
-func setup(t *testing.T, phase messages.Phase, files map[string]string) *bundle {
+func setup(t testing.TB, phase messages.Phase, files map[string]string) *bundle {
 	t.Helper()
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("terraform is not installed")
@@ -76,7 +76,7 @@ func setup(t *testing.T, phase messages.Phase, files map[string]string) *bundle 
 }
 
 // run runs the attempt and checks its exit code.
-func (b *bundle) run(t *testing.T, want int) {
+func (b *bundle) run(t testing.TB, want int) {
 	t.Helper()
 	if got := runner.Run(t.Context(), b.assign, b.cfg); got != want {
 		t.Fatalf("exit code: got %d, want %d\n%s", got, want, b.bus.log)
@@ -261,6 +261,31 @@ func TestCancelOfAnApply(t *testing.T) {
 	}
 }
 
+func TestStateIsStoredWhileTheApplyRuns(t *testing.T) {
+	t.Parallel()
+	gate := filepath.Join(t.TempDir(), "go")
+	files := map[string]string{"main.tf": strings.Replace(slow, "sleep 60", "while [ ! -e "+gate+" ]; do sleep 0.02; done", 1)}
+	b := setup(t, messages.PhaseApply, files)
+	b.plan = planOf(t, files)
+	b.stored = make(chan struct{}, 10)
+	ended := make(chan int, 1)
+	go func() { ended <- runner.Run(t.Context(), b.assign, b.cfg) }()
+	select {
+	case <-b.stored: // terraform waits for us, so this is not the upload of the end
+	case <-t.Context().Done():
+		t.Fatal("no state was stored during the apply")
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-ended; code != runner.ExitDelivered {
+		t.Fatalf("exit code: got %d\n%s", code, b.bus.log)
+	}
+	if got := b.onlyResult(t); got.State == nil || !strings.Contains(string(b.state), `"name": "slow"`) {
+		t.Errorf("got %+v, want the final state stored: %s", got, b.state)
+	}
+}
+
 func TestCancelHeaderBeforeTerraform(t *testing.T) {
 	t.Parallel()
 	b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
@@ -322,6 +347,36 @@ func TestSecondRunnerOfTheSameFolder(t *testing.T) {
 	b.run(t, runner.ExitDelivered)
 	if got := <-second; got != runner.ExitRefused {
 		t.Errorf("second runner: got exit code %d, want %d", got, runner.ExitRefused)
+	}
+}
+
+func TestFolderOfAStartedAttemptIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{"main.tf": oneResource}
+	b := setup(t, messages.PhaseApply, files)
+	b.plan = planOf(t, files)
+	b.run(t, runner.ExitDelivered)
+	state := filepath.Join(b.assign.Dir, "config", "terraform.tfstate")
+	before, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.run(t, runner.ExitRefused)
+	if after, err := os.ReadFile(state); err != nil || string(after) != string(before) {
+		t.Errorf("the state of the first runner was touched: %s, %v", after, err)
+	}
+	if len(b.starts) != 1 {
+		t.Errorf("got %d starts, want 1", len(b.starts))
+	}
+}
+
+func TestCancelWithTheStartIsAResult(t *testing.T) {
+	t.Parallel()
+	b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
+	b.onStart = func() { b.bus.command(messages.Command{AttemptID: b.assign.Claim.AttemptID, Cancel: true}) }
+	b.run(t, runner.ExitDelivered)
+	if got := b.onlyResult(t); got.Outcome != wire.OutcomeCanceled {
+		t.Errorf("got %+v, want canceled: the server has recorded the start", got)
 	}
 }
 

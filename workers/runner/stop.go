@@ -10,6 +10,7 @@ import (
 var (
 	errCancelAsked = errors.New("cancel was asked for")
 	errLeaseLost   = errors.New("the lease was lost")
+	errSuperseded  = errors.New("the server says that the attempt is over")
 )
 
 // stopper turns every kind of request to stop into one canceled context and, on force, one kill. All methods may be called

@@ -118,7 +118,8 @@ CREATE TABLE attempts (
     lost_at        timestamptz,
     closed_at      timestamptz
 );
-CREATE INDEX attempts_open ON attempts (state) WHERE state <> 'closed';
+CREATE INDEX attempts_open ON attempts (claimed_at) WHERE state <> 'closed';
+CREATE INDEX attempts_task ON attempts (task_id);
 
 -- Every change of every run. xid orders commits for readers that follow all runs.
 CREATE TABLE run_events (
@@ -209,6 +210,7 @@ CREATE TABLE logs (
     size       bigint NOT NULL DEFAULT 0,
     complete   boolean NOT NULL DEFAULT false -- the attempt's log has ended
 );
+CREATE INDEX logs_open ON logs (task_id) WHERE NOT complete;
 CREATE TABLE log_chunks (
     task_id  text NOT NULL REFERENCES logs (task_id) ON DELETE CASCADE,
     position bigint NOT NULL,

@@ -120,13 +120,16 @@ func (b *bench) reported() []executor.Exit {
 	return append([]executor.Exit(nil), b.exits...)
 }
 
+func (b *bench) start(ctx context.Context, a executor.Attempt) error {
+	if a.Inputs.Phase == messages.PhaseApply {
+		return b.StartApply(ctx, a)
+	}
+	return b.StartPlan(ctx, a)
+}
+
 func (b *bench) mustStart(t *testing.T, a executor.Attempt) {
 	t.Helper()
-	start := b.StartPlan
-	if a.Inputs.Phase == messages.PhaseApply {
-		start = b.StartApply
-	}
-	if err := start(t.Context(), a); err != nil {
+	if err := b.start(t.Context(), a); err != nil {
 		t.Fatalf("start: %v", err)
 	}
 }

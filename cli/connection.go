@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gantry.example/client"
+)
+
+// What a server leaves in its data directory for the commands of the same machine.
+const (
+	addressFile    = "address" // its base URL, written when it is ready
+	adminTokenFile = "admin-token"
+	caFile         = "ca.pem" // of the authority that signed its certificate
+)
+
+// connectionFlags say which server to use. There is no flag for a token: the arguments of a process are public.
+type connectionFlags struct {
+	address, tokenFile, caFile, dataDir string
+}
+
+// connects gives the command (and those below it) the flags of a connection.
+func (a *app) connects(cmd *cobra.Command) *cobra.Command {
+	f := cmd.PersistentFlags()
+	f.StringVar(&a.flags.address, "address", "", "URL of the server (GANTRY_ADDRESS; default: the server of this machine)")
+	f.StringVar(&a.flags.tokenFile, "token-file", "", "file with the token (GANTRY_TOKEN_FILE; GANTRY_TOKEN holds the token itself)")
+	f.StringVar(&a.flags.caFile, "ca-file", "", "PEM file of the authority to trust (GANTRY_CA_FILE)")
+	f.StringVar(&a.flags.dataDir, "data-dir", "", "where the server of this machine keeps its data (GANTRY_DATA_DIR)")
+	return cmd
+}
+
+// connection is a server and who to be there.
+type connection struct {
+	address   string
+	token     string
+	tokenFrom string // for messages
+	ca        []byte
+	missing   string // why there is no token
+}
+
+// connect finds the server and the token. It sends nothing yet.
+func (a *app) connect() (*client.Client, error) {
+	c, err := a.open()
+	if err != nil {
+		return nil, err
+	}
+	if a.connection.token == "" {
+		return nil, fmt.Errorf("no token for the server at %s: %s. Set GANTRY_TOKEN or GANTRY_TOKEN_FILE",
+			a.connection.address, a.connection.missing)
+	}
+	return c, nil
+}
+
+// open is connect for calls that may do without a token.
+func (a *app) open() (*client.Client, error) {
+	found, err := a.discover()
+	if err != nil {
+		return nil, err
+	}
+	a.connection = found
+	return client.New(client.Config{Address: found.address, Token: found.token, CACert: found.ca})
+}
+
+// discover looks at flags, then the environment, then at what the server of this machine left in its data directory.
+func (a *app) discover() (*connection, error) {
+	dataDir := a.flags.dataDir
+	if dataDir == "" {
+		var err error
+		if dataDir, err = DataDir(a.env.Getenv); err != nil {
+			return nil, err
+		}
+	}
+	address, _, err := a.setting(a.flags.address, "GANTRY_ADDRESS")
+	if err != nil {
+		return nil, err
+	}
+	own, err := readOptional(filepath.Join(dataDir, addressFile))
+	if address == "" {
+		if err != nil {
+			return nil, fmt.Errorf("the server of this machine is not for this user (%w): set GANTRY_ADDRESS and GANTRY_TOKEN", err)
+		}
+		address = own
+	}
+	if address == "" {
+		return nil, &Exit{Code: ExitUnreachable, Message: fmt.Sprintf(
+			"no server found: GANTRY_ADDRESS is not set, and no server runs on the data in %s. "+
+				"Start one with gantry server, or set GANTRY_ADDRESS and GANTRY_TOKEN", dataDir)}
+	}
+	c := &connection{address: strings.TrimSuffix(address, "/")}
+	isOwn, err := a.trust(c, dataDir, c.address == strings.TrimSuffix(own, "/"))
+	if err != nil {
+		return nil, err
+	}
+	return c, a.authenticate(c, dataDir, isOwn)
+}
+
+// trust fills in the authority and reports whether the server is the one of the data directory: by its address, or
+// because it must prove to be by a certificate that only that one has.
+func (a *app) trust(c *connection, dataDir string, isOwn bool) (bool, error) {
+	u, err := url.Parse(c.address)
+	if err != nil || u.Scheme != "https" {
+		return isOwn, nil // the client refuses what is not a URL
+	}
+	path := a.flags.caFile
+	if path == "" {
+		path = a.env.Getenv("GANTRY_CA_FILE")
+	}
+	if path != "" {
+		if c.ca, err = os.ReadFile(path); err != nil {
+			return false, fmt.Errorf("the CA certificate cannot be read: %w", err)
+		}
+		return isOwn, nil
+	}
+	if !isOwn && !isLoopback(u.Hostname()) {
+		return false, nil
+	}
+	pem, err := readOptional(filepath.Join(dataDir, caFile))
+	c.ca = []byte(pem)
+	return isOwn || pem != "", err
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// authenticate fills in the token. The one in the data directory is for that server only.
+func (a *app) authenticate(c *connection, dataDir string, isOwn bool) (err error) {
+	if a.flags.tokenFile != "" {
+		c.tokenFrom = a.flags.tokenFile
+		c.token, err = readSetting(a.flags.tokenFile, "--token-file")
+		return err
+	}
+	c.token, c.tokenFrom, err = a.setting("", "GANTRY_TOKEN")
+	if err != nil || c.token != "" {
+		return err
+	}
+	if !isOwn {
+		c.missing = "the one in " + dataDir + " belongs to the server of this machine only"
+		return nil
+	}
+	c.tokenFrom = filepath.Join(dataDir, adminTokenFile)
+	c.missing = "there is none in " + c.tokenFrom
+	c.token, err = readOptional(c.tokenFrom)
+	if errors.Is(err, fs.ErrPermission) {
+		c.missing, err = c.tokenFrom+" may not be read by this user", nil
+	}
+	return err
+}
+
+// setting is a value from its flag, else from the variable or the file that the variable with _FILE names, and where
+// it came from.
+func (a *app) setting(flag, name string) (value, from string, err error) {
+	if flag != "" {
+		return flag, "the flag", nil
+	}
+	value, path := a.env.Getenv(name), a.env.Getenv(name+"_FILE")
+	switch {
+	case value != "" && path != "":
+		return "", "", fmt.Errorf("%s and %s_FILE are both set: unset one of them", name, name)
+	case path != "":
+		value, err = readSetting(path, name+"_FILE")
+		return value, path, err
+	default:
+		return strings.TrimSpace(value), name, nil
+	}
+}
+
+func readSetting(path, name string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	value := strings.TrimSpace(string(b))
+	if value == "" {
+		return "", fmt.Errorf("%s: %s is empty", name, path)
+	}
+	return value, nil
+}
+
+// readOptional is empty where there is no such file.
+func readOptional(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
+// DataDir is where the server of this machine keeps its data unless a flag says otherwise: GANTRY_DATA_DIR, for root
+// /var/lib/gantry, else gantry below the user's data folder.
+func DataDir(getenv func(string) string) (string, error) {
+	if dir := getenv("GANTRY_DATA_DIR"); dir != "" {
+		return dir, nil
+	}
+	if os.Getuid() == 0 {
+		return "/var/lib/gantry", nil
+	}
+	if dir := getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "gantry"), nil
+	}
+	home := getenv("HOME")
+	if home == "" {
+		var err error
+		if home, err = os.UserHomeDir(); err != nil {
+			return "", fmt.Errorf("no data directory: %w; set GANTRY_DATA_DIR", err)
+		}
+	}
+	return filepath.Join(home, ".local", "share", "gantry"), nil
+}

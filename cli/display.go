@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// display shows a run as it goes: the log it is written, notes beside it, and on a terminal a line that tells what is
+// being waited for, which goes when there is something better to show. It may be used by many goroutines.
+type display struct {
+	log, side io.Writer
+	live      bool // the line is redrawn; otherwise each new text is one plain line
+	stop      chan struct{}
+	stopped   chan struct{}
+
+	mu    sync.Mutex
+	text  string // what is being waited for
+	since time.Time
+	drawn bool
+	frame int
+}
+
+// display shows logs on stdout, or on stderr where stdout is for JSON.
+func (a *app) display() *display {
+	d := &display{
+		log: a.logWriter(), side: a.env.Stderr, live: a.env.StderrTerminal && a.env.Getenv("TERM") != "dumb",
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	go d.animate()
+	return d
+}
+
+// logWriter is where logs go; colors stay only on a terminal.
+func (a *app) logWriter() io.Writer {
+	to, terminal := a.env.Stdout, a.env.StdoutTerminal
+	if a.asJSON() {
+		to, terminal = a.env.Stderr, a.env.StderrTerminal
+	}
+	if terminal && a.colors() {
+		return to
+	}
+	return &plainText{to: to}
+}
+
+// close ends the line and waits for whoever draws it.
+func (d *display) close() {
+	close(d.stop)
+	<-d.stopped
+	d.progress("")
+}
+
+// Write shows a part of the log.
+func (d *display) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(b) > 0 {
+		d.text = ""
+		d.erase()
+	}
+	return d.log.Write(b)
+}
+
+// note says something beside the log.
+func (d *display) note(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.erase()
+	fmt.Fprintf(d.side, format+"\n", args...)
+}
+
+// progress tells what is being waited for; empty for nothing.
+func (d *display) progress(text string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if text == d.text {
+		return
+	}
+	d.text, d.since = text, time.Now()
+	d.erase()
+	if !d.live && text != "" {
+		fmt.Fprintln(d.side, "waiting: "+text)
+	}
+}
+
+func (d *display) erase() {
+	if d.drawn {
+		fmt.Fprint(d.side, "\r\x1b[K")
+		d.drawn = false
+	}
+}
+
+func (d *display) animate() {
+	defer close(d.stopped)
+	if !d.live {
+		return
+	}
+	tick := time.NewTicker(120 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.stop:
+			return
+		case <-tick.C:
+			d.draw()
+		}
+	}
+}
+
+func (d *display) draw() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.text == "" {
+		return
+	}
+	d.frame++
+	const frames = `|/-\`
+	fmt.Fprintf(d.side, "\r\x1b[K%c waiting: %s (%s)", frames[d.frame%len(frames)], d.text, time.Since(d.since).Truncate(time.Second))
+	d.drawn = true
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"gantry.example/client"
+	"gantry.example/messages"
+)
+
+func (a *app) organizationsCommand() *cobra.Command {
+	return a.connects(group("organizations", "Create and list organizations",
+		a.outputs(&cobra.Command{
+			Use: "list", Short: "List the organizations the token may see", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return a.listOrganizations(cmd) },
+		}),
+		a.outputs(&cobra.Command{
+			Use: "new NAME", Short: "Create an organization", Args: exactly("NAME"),
+			RunE: func(cmd *cobra.Command, args []string) error { return a.newOrganization(cmd, args[0]) },
+		})))
+}
+
+func (a *app) listOrganizations(cmd *cobra.Command) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	all, err := c.Organizations(cmd.Context())
+	if err != nil {
+		return err
+	}
+	return a.show(all, func(w io.Writer) {
+		row(w, "NAME", "CREATED")
+		for _, o := range all {
+			row(w, o.Name, date(o.CreatedAt))
+		}
+	})
+}
+
+func (a *app) newOrganization(cmd *cobra.Command, name string) error {
+	if err := validName("organization", name); err != nil {
+		return err
+	}
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	o, err := c.CreateOrganization(cmd.Context(), name)
+	if client.HasCode(err, messages.CodeNameTaken) {
+		return &Exit{Code: ExitFailure, Message: "organization \"" + name + "\" exists already. See gantry organizations list"}
+	}
+	if err != nil {
+		return err
+	}
+	return a.show(o, func(w io.Writer) { row(w, "Created organization "+o.Name+".") })
+}

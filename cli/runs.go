@@ -1,0 +1,235 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"gantry.example/client"
+)
+
+func (a *app) runsCommand() *cobra.Command {
+	return a.connects(group("runs", "List runs, show one, read its log", a.runsListCommand(), a.runsLogsCommand(),
+		a.outputs(&cobra.Command{
+			Use: "show ID", Short: "Show a run", Args: exactly("ID"),
+			RunE: func(cmd *cobra.Command, args []string) error { return a.showRun(cmd.Context(), args[0]) },
+		})))
+}
+
+func (a *app) runsListCommand() *cobra.Command {
+	var workspace, organization string
+	var limit int
+	cmd := a.outputs(&cobra.Command{
+		Use: "list", Short: "List the newest runs: of a workspace, of an organization, or all", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if workspace != "" && organization != "" {
+				return usage(cmd, "-w and --org exclude each other")
+			}
+			if limit < 1 {
+				return usage(cmd, "--limit %d is not a positive number", limit)
+			}
+			return a.listRuns(cmd.Context(), workspace, organization, limit)
+		},
+	})
+	cmd.Flags().StringVarP(&workspace, "workspace", "w", "", "only of this workspace, as ORG/NAME")
+	cmd.Flags().StringVar(&organization, "org", "", "only of this organization")
+	cmd.Flags().IntVar(&limit, "limit", 20, "how many runs to list")
+	return cmd
+}
+
+func (a *app) listRuns(ctx context.Context, workspace, organization string, limit int) error {
+	var n workspaceName
+	if workspace != "" {
+		var err error
+		if n, err = parseWorkspace(workspace); err != nil {
+			return err
+		}
+	}
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	workspaces, err := chosenWorkspaces(ctx, c, n, organization)
+	if err != nil {
+		return err
+	}
+	views := []runView{}
+	for _, w := range workspaces {
+		runs, err := c.Runs(ctx, w.ID, limit)
+		if err != nil {
+			return err
+		}
+		for _, r := range runs {
+			views = append(views, viewRun(c, workspaceName{w.Organization, w.Name}, r))
+		}
+	}
+	slices.SortStableFunc(views, func(x, y runView) int {
+		return cmp.Or(y.CreatedAt.Compare(x.CreatedAt))
+	})
+	views = views[:min(limit, len(views))]
+	return a.show(views, func(out io.Writer) {
+		row(out, "ID", "WORKSPACE", "STATUS", "CREATED", "MESSAGE")
+		for _, v := range views {
+			row(out, v.ID, v.Organization+"/"+v.Workspace, v.Status, date(v.CreatedAt), v.Message)
+		}
+	})
+}
+
+// chosenWorkspaces returns the one named, or those of the organization, or all. Their organization is filled in.
+func chosenWorkspaces(ctx context.Context, c *client.Client, n workspaceName, organization string) ([]client.Workspace, error) {
+	if n.name != "" {
+		w, err := findWorkspace(ctx, c, n)
+		w.Organization = n.organization
+		return []client.Workspace{w}, err
+	}
+	organizations := []client.Organization{{Name: organization}}
+	var err error
+	if organization == "" {
+		organizations, err = c.Organizations(ctx)
+	} else {
+		err = findOrganization(ctx, c, organization)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []client.Workspace
+	for _, o := range organizations {
+		workspaces, err := c.Workspaces(ctx, o.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range workspaces {
+			w.Organization = o.Name
+			all = append(all, w)
+		}
+	}
+	return all, nil
+}
+
+// findRun returns the run and the name of its workspace.
+func findRun(ctx context.Context, c *client.Client, id string) (client.Run, workspaceName, error) {
+	run, err := c.Run(ctx, id)
+	if err != nil {
+		return run, workspaceName{}, missing(err, "run %s does not exist, or the token may not see it. See gantry runs list", id)
+	}
+	w, err := c.WorkspaceByID(ctx, run.WorkspaceID)
+	return run, workspaceName{w.Organization, w.Name}, err
+}
+
+func (a *app) showRun(ctx context.Context, id string) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	run, n, err := findRun(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	view := viewRun(c, n, run)
+	for _, p := range []struct {
+		id   string
+		read func(context.Context, string) (client.Phase, error)
+		to   **client.Phase
+	}{{run.PlanID, c.Plan, &view.Plan}, {run.ApplyID, c.Apply, &view.Apply}} {
+		if p.id == "" {
+			continue
+		}
+		phase, err := p.read(ctx, p.id)
+		if err != nil {
+			return err
+		}
+		phase.LogReadURL = "" // a permission, which has no place on a screen
+		*p.to = &phase
+	}
+	return a.show(view, func(out io.Writer) {
+		row(out, "Run:", run.ID)
+		row(out, "Workspace:", n)
+		row(out, "Status:", run.Status)
+		if run.Failure != "" {
+			row(out, "Failure:", run.Failure)
+		}
+		row(out, "Created:", date(run.CreatedAt))
+		row(out, "Message:", run.Message)
+		row(out, "Plan:", phaseText(view.Plan))
+		row(out, "Apply:", phaseText(view.Apply))
+		row(out, "Page:", view.URL)
+	})
+}
+
+func phaseText(p *client.Phase) string {
+	if p == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s (%d to add, %d to change, %d to destroy)", p.Status, p.Additions, p.Changes, p.Destructions)
+}
+
+func (a *app) runsLogsCommand() *cobra.Command {
+	var plan, apply, follow bool
+	cmd := &cobra.Command{
+		Use: "logs ID", Short: "Print the log of a run: of its plan and its apply, or of one of them", Args: exactly("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if plan && apply {
+				plan, apply = false, false
+			}
+			return a.logs(cmd.Context(), args[0], !apply, !plan, follow)
+		},
+	}
+	cmd.Flags().BoolVar(&plan, "plan", false, "only of the plan")
+	cmd.Flags().BoolVar(&apply, "apply", false, "only of the apply")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "wait for more until the run is over")
+	return cmd
+}
+
+func (a *app) logs(ctx context.Context, id string, plan, apply, follow bool) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	run, n, err := findRun(ctx, c, id)
+	if err != nil {
+		return err
+	}
+	phases := []phase{}
+	if plan && run.PlanID != "" {
+		phases = append(phases, planPhase(c, run))
+	}
+	if apply && run.ApplyID != "" {
+		phases = append(phases, applyPhase(c, run))
+	}
+	if follow {
+		return a.followLogs(ctx, c, n, run, phases)
+	}
+	for _, p := range phases {
+		what, err := p.read(ctx)
+		if err != nil {
+			return err
+		}
+		err = c.StreamLog(ctx, what.LogReadURL, a.logWriter(), client.LogOptions{})
+		if err != nil && !errors.Is(err, client.ErrLogCut) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) followLogs(ctx context.Context, c *client.Client, n workspaceName, run client.Run, phases []phase) error {
+	s := a.session(c, n, run)
+	s.display = a.display()
+	defer s.display.close()
+	s.watch = watch(ctx, c, run)
+	defer s.watch.close()
+	for _, p := range phases {
+		if _, err := s.follows(ctx, p, s.display.Write); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"gantry.example/client"
+)
+
+// session follows one run to its end, or to where a person has to decide.
+type session struct {
+	app     *app
+	client  *client.Client
+	name    workspaceName
+	run     client.Run
+	display *display
+	watch   *watcher
+	printed *outputsSeen
+	cancels sync.WaitGroup
+}
+
+func (a *app) session(c *client.Client, n workspaceName, run client.Run) *session {
+	return &session{app: a, client: c, name: n, run: run}
+}
+
+// follow shows the run until it is final and returns nil only if it did what it was to do.
+func (s *session) follow(ctx context.Context) error {
+	ctx, detach := context.WithCancelCause(ctx)
+	defer s.cancels.Wait()
+	defer detach(nil)
+	s.display = s.app.display()
+	defer s.display.close()
+	s.printed = &outputsSeen{to: s.display}
+	s.watch = watch(ctx, s.client, s.run)
+	defer s.watch.close()
+	defer s.app.interrupts.take(s.interrupted(ctx, detach))()
+
+	s.display.note("Run %s: %s", s.run.ID, page(s.client, s.name, s.run.ID))
+	state, err := s.phases(ctx)
+	if errors.Is(context.Cause(ctx), errDetached) {
+		return &Exit{Code: ExitFailure, Message: fmt.Sprintf(
+			"left run %s before its end. See what becomes of it with gantry runs logs -f %s", s.run.ID, s.run.ID)}
+	}
+	if err != nil {
+		s.display.note("Run %s may go on without this command. See it with gantry runs show %s", s.run.ID, s.run.ID)
+		return err
+	}
+	return s.finish(ctx, state)
+}
+
+// phase is the plan or the apply, as a session follows it.
+type phase struct {
+	begun func(client.RunState) bool // there may be a log
+	over  func(client.RunState) bool
+	task  func(client.RunState) *client.TaskState
+	read  func(context.Context) (client.Phase, error)
+}
+
+// statusIn reports whether a run has one of the statuses.
+func statusIn(statuses ...client.Status) func(client.RunState) bool {
+	return func(r client.RunState) bool {
+		for _, s := range statuses {
+			if r.Status == s {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+func not(f func(client.RunState) bool) func(client.RunState) bool {
+	return func(r client.RunState) bool { return !f(r) }
+}
+
+func planPhase(c *client.Client, run client.Run) phase {
+	return phase{
+		begun: not(statusIn(client.Pending, client.PlanQueued)),
+		over:  not(statusIn(client.Pending, client.PlanQueued, client.Planning)),
+		task:  func(r client.RunState) *client.TaskState { return r.Plan },
+		read:  func(ctx context.Context) (client.Phase, error) { return c.Plan(ctx, run.PlanID) },
+	}
+}
+
+func applyPhase(c *client.Client, run client.Run) phase {
+	return phase{
+		begun: func(r client.RunState) bool { return r.Status == client.Applying || r.Status.Final() },
+		over:  func(r client.RunState) bool { return r.Status.Final() },
+		task:  func(r client.RunState) *client.TaskState { return r.Apply },
+		read:  func(ctx context.Context) (client.Phase, error) { return c.Apply(ctx, run.ApplyID) },
+	}
+}
+
+func (s *session) phases(ctx context.Context) (client.RunState, error) {
+	state, err := s.follows(ctx, planPhase(s.client, s.run), s.display.Write)
+	if err != nil || state.Status.Final() {
+		return state, err
+	}
+	if state.Status == client.Planned {
+		if state, err = s.decide(ctx); err != nil || state.Status.Final() || state.Status == client.Planned {
+			return state, err
+		}
+	}
+	return s.follows(ctx, applyPhase(s.client, s.run), s.printed.Write)
+}
+
+// follows waits for the phase, copies its log and returns the run when the phase is over.
+func (s *session) follows(ctx context.Context, p phase, write func([]byte) (int, error)) (client.RunState, error) {
+	state, err := s.watch.await(ctx, p.begun, s.progress)
+	if err != nil {
+		return state, err
+	}
+	if !p.over(state) || p.task(state).Started() {
+		s.progress(state)
+		if err := s.stream(ctx, p, writerFunc(write)); err != nil {
+			return state, err
+		}
+	}
+	return s.watch.await(ctx, p.over, s.progress)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+func (s *session) stream(ctx context.Context, p phase, w writerFunc) error {
+	what, err := p.read(ctx)
+	if err != nil {
+		return err
+	}
+	err = s.client.StreamLog(ctx, what.LogReadURL, w, client.LogOptions{Follow: true, Wake: s.watch.wake, Ended: func() bool {
+		state, _, err := s.watch.now()
+		return err != nil || p.over(state)
+	}})
+	if errors.Is(err, client.ErrLogCut) {
+		s.display.note("The end of the log is missing; the run itself is not affected.")
+		return nil
+	}
+	return err
+}
+
+// progress says what is being waited for.
+func (s *session) progress(r client.RunState) {
+	text := string(r.Status)
+	switch {
+	case r.CancelRequested:
+		text += " (being canceled)"
+	case r.Status == client.Planning && r.Plan.Stage() != "":
+		text += " (" + r.Plan.Stage() + ")"
+	case r.Status == client.Applying && r.Apply.Stage() != "":
+		text += " (" + r.Apply.Stage() + ")"
+	}
+	s.display.progress(text)
+}
+
+// interrupted returns the handler of Ctrl-C: the first asks the server to cancel the run, the second leaves.
+func (s *session) interrupted(ctx context.Context, detach context.CancelCauseFunc) func() {
+	asked := false
+	return func() {
+		if asked {
+			detach(errDetached)
+			return
+		}
+		asked = true
+		state, _, _ := s.watch.now()
+		if statusIn(client.ApplyQueued, client.Applying)(state) {
+			s.display.note("\nInterrupt: asking the server to cancel the apply. Terraform stops after what it is doing and its state is\n" +
+				"saved. Press Ctrl-C again to leave without waiting for that; the run then ends by itself.")
+		} else {
+			s.display.note("\nInterrupt: asking the server to cancel the run. Press Ctrl-C again to leave without waiting for that.")
+		}
+		s.cancels.Go(func() {
+			err := s.client.CancelRun(ctx, s.run.ID)
+			if err != nil && ctx.Err() == nil && !conflict(err) { // a conflict: it has just ended
+				s.display.note("Run %s could not be canceled: %v. It goes on.", s.run.ID, err)
+			}
+		})
+	}
+}
+
+// conflict reports whether the server refused because the run is not, or no longer, in a status for that.
+func conflict(err error) bool {
+	var refusal *client.Error
+	return errors.As(err, &refusal) && refusal.Status == http.StatusConflict
+}

@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"sync"
+
+	"gantry.example/client"
+)
+
+// watcher keeps what the server says about a run. It may be used by many goroutines.
+type watcher struct {
+	stop context.CancelFunc
+	done chan struct{}
+
+	mu      sync.Mutex
+	state   client.RunState
+	err     error         // why nothing more will be heard
+	changed chan struct{} // closed at the next change, then replaced
+}
+
+func watch(ctx context.Context, c *client.Client, run client.Run) *watcher {
+	ctx, stop := context.WithCancel(ctx)
+	w := &watcher{
+		stop: stop, done: make(chan struct{}), changed: make(chan struct{}),
+		state: client.RunState{ID: run.ID, Status: run.Status},
+	}
+	go func() {
+		defer close(w.done)
+		for change, err := range c.WatchRun(ctx, run.ID, 0) {
+			w.set(change.Run, err)
+		}
+	}()
+	return w
+}
+
+// close stops watching and waits until that is so.
+func (w *watcher) close() {
+	w.stop()
+	<-w.done
+}
+
+func (w *watcher) set(state client.RunState, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.err = err
+	} else {
+		w.state = state
+	}
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// now is the run as last heard, a channel that is closed at the next change, and why there will be none.
+func (w *watcher) now() (client.RunState, <-chan struct{}, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state, w.changed, w.err
+}
+
+func (w *watcher) wake() <-chan struct{} {
+	_, changed, _ := w.now()
+	return changed
+}
+
+// await returns the run as soon as it is as wanted. seen is called with every state until then; it may be nil.
+func (w *watcher) await(ctx context.Context, wanted func(client.RunState) bool, seen func(client.RunState)) (client.RunState, error) {
+	for {
+		state, changed, err := w.now()
+		switch {
+		case wanted(state):
+			return state, nil
+		case ctx.Err() != nil:
+			return state, context.Cause(ctx)
+		case err != nil:
+			return state, err
+		}
+		if seen != nil {
+			seen(state)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+	}
+}

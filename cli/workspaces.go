@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gantry.example/client"
+)
+
+// workspaceName is ORG/NAME.
+type workspaceName struct{ organization, name string }
+
+func (n workspaceName) String() string { return n.organization + "/" + n.name }
+
+func parseWorkspace(text string) (workspaceName, error) {
+	organization, name, ok := strings.Cut(text, "/")
+	if !ok || organization == "" || name == "" || strings.Contains(name, "/") {
+		return workspaceName{}, fmt.Errorf("%q is not a workspace: write ORGANIZATION/NAME, for example default/network", text)
+	}
+	if err := validName("organization", organization); err != nil {
+		return workspaceName{}, err
+	}
+	return workspaceName{organization, name}, validName("workspace", name)
+}
+
+// validName refuses what the server would refuse, before anything is sent.
+func validName(kind, name string) error {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+	if len(name) == 0 || len(name) > 90 || strings.Trim(name, allowed) != "" {
+		return fmt.Errorf("%q is not a valid %s name: use 1 to 90 letters, digits, _ and -", name, kind)
+	}
+	return nil
+}
+
+// findWorkspace returns the workspace, or says whether it or its organization is missing.
+func findWorkspace(ctx context.Context, c *client.Client, n workspaceName) (client.Workspace, error) {
+	w, err := c.Workspace(ctx, n.organization, n.name)
+	if !client.NotFound(err) {
+		return w, err
+	}
+	if err := findOrganization(ctx, c, n.organization); err != nil {
+		return w, err
+	}
+	return w, missing(err, "workspace %s does not exist. See gantry workspaces list %s", n, n.organization)
+}
+
+func findOrganization(ctx context.Context, c *client.Client, name string) error {
+	_, err := c.Organization(ctx, name)
+	return missing(err, "organization %q does not exist, or the token may not see it. "+
+		"Create it with gantry organizations new %s, or see gantry organizations list", name, name)
+}
+
+func (a *app) workspacesCommand() *cobra.Command {
+	return a.connects(group("workspaces", "List and show workspaces",
+		a.outputs(&cobra.Command{
+			Use: "list ORG", Short: "List the workspaces of an organization", Args: exactly("ORG"),
+			RunE: func(cmd *cobra.Command, args []string) error { return a.listWorkspaces(cmd, args[0]) },
+		}),
+		a.outputs(&cobra.Command{
+			Use: "show ORG/NAME", Short: "Show a workspace", Args: exactly("ORG/NAME"),
+			RunE: func(cmd *cobra.Command, args []string) error { return a.showWorkspace(cmd, args[0]) },
+		})))
+}
+
+// workspaceView is a workspace as -o json shows it.
+type workspaceView struct {
+	client.Workspace
+	Organization string `json:"organization"`
+}
+
+func viewWorkspace(w client.Workspace, organization string) workspaceView {
+	w.Organization = "" // shown once
+	return workspaceView{w, organization}
+}
+
+func (a *app) listWorkspaces(cmd *cobra.Command, organization string) error {
+	if err := validName("organization", organization); err != nil {
+		return err
+	}
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	all, err := c.Workspaces(cmd.Context(), organization)
+	if client.NotFound(err) {
+		err = findOrganization(cmd.Context(), c, organization)
+	}
+	if err != nil {
+		return err
+	}
+	views := make([]workspaceView, len(all))
+	for i, w := range all {
+		views[i] = viewWorkspace(w, organization)
+	}
+	return a.show(views, func(out io.Writer) {
+		row(out, "NAME", "ID", "TERRAFORM", "LOCKED", "CREATED")
+		for _, w := range all {
+			row(out, w.Name, w.ID, w.TerraformVersion, yesNo(w.Locked), date(w.CreatedAt))
+		}
+	})
+}
+
+func (a *app) showWorkspace(cmd *cobra.Command, text string) error {
+	n, err := parseWorkspace(text)
+	if err != nil {
+		return err
+	}
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	w, err := findWorkspace(cmd.Context(), c, n)
+	if err != nil {
+		return err
+	}
+	return a.show(viewWorkspace(w, n.organization), func(out io.Writer) {
+		row(out, "Workspace:", n)
+		row(out, "ID:", w.ID)
+		row(out, "Terraform:", w.TerraformVersion)
+		row(out, "Folder:", w.WorkingDirectory)
+		row(out, "Locked:", yesNo(w.Locked))
+		row(out, "Current run:", w.CurrentRunID)
+		row(out, "Created:", date(w.CreatedAt))
+	})
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"gantry.example/services/postgres"
+	"gantry.example/services/reconciler"
+)
+
+// config is what `gantry server` can be told. Every field is a flag of the same name; see internal/settings for the other
+// ways to set it.
+type config struct {
+	DataDir           string
+	HTTP              string
+	HTTPS             string
+	NATS              string
+	PublicURL         string
+	TLSCert           string
+	TLSKey            string
+	DatabaseURL       string
+	EncryptionKeyFile string
+	WorkerTokenFile   string
+	Concurrency       int
+	LogLevel          slog.Level
+	LogFormat         string
+
+	LeaseTTL       time.Duration
+	StartWithin    time.Duration
+	Grace          time.Duration
+	LostAfter      time.Duration
+	Settle         time.Duration
+	RepublishAfter time.Duration
+}
+
+func (c *config) flags(f *pflag.FlagSet) {
+	timing := postgres.DefaultTiming()
+	patience := reconciler.DefaultTiming(timing.LeaseTTL)
+	f.StringVar(&c.DataDir, "data-dir", defaultDataDir(), "folder of everything the server keeps")
+	f.StringVar(&c.HTTP, "http", "127.0.0.1:8080", `address for plain HTTP: API, pages, probes, metrics; "" for none`)
+	f.StringVar(&c.HTTPS, "https", "127.0.0.1:8443", `address for HTTPS: API and pages; "" for none`)
+	f.StringVar(&c.NATS, "nats", "127.0.0.1:4222", "address of the embedded NATS; must stay the same over restarts, running tasks come back to it")
+	f.StringVar(&c.PublicURL, "public-url", "", "address users reach the server at, for links (default: the --http address)")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "certificate chain for --https, PEM (default: one of the server's own authority, <data-dir>/ca.pem)")
+	f.StringVar(&c.TLSKey, "tls-key", "", "key of --tls-cert, PEM")
+	f.StringVar(&c.DatabaseURL, "database-url", "", "PostgreSQL to use instead of a private one, as postgres://…")
+	f.StringVar(&c.EncryptionKeyFile, "encryption-key-file", "", "key that encrypts states, plans and variables (default: <data-dir>/encryption-key; required with --database-url)")
+	f.StringVar(&c.WorkerTokenFile, "worker-token-file", "", "token of the local worker (default: <data-dir>/worker-token)")
+	f.IntVar(&c.Concurrency, "concurrency", max(2, runtime.NumCPU()), "tasks the local worker carries out at the same time")
+	f.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
+	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	f.DurationVar(&c.LeaseTTL, "lease-ttl", timing.LeaseTTL, "a runner that is silent for this long has lost its lease")
+	f.DurationVar(&c.StartWithin, "start-within", timing.StartWithin, "a claimed task that did not start within this goes back to the queue")
+	f.DurationVar(&c.Grace, "grace", timing.Grace, "from asking terraform to stop until killing it")
+	f.DurationVar(&c.LostAfter, "lost-after", patience.LostAfter, "an apply without contact for this long ends with an unknown outcome")
+	f.DurationVar(&c.Settle, "settle", patience.Settle, "after a start or an outage nobody is judged for lost contact for this long")
+	f.DurationVar(&c.RepublishAfter, "republish-after", patience.Republish, "a queued task's message is looked for after this")
+}
+
+// validate reports the first setting that cannot work, by its flag.
+func (c *config) validate() error {
+	switch {
+	case c.HTTP == "" && c.HTTPS == "":
+		return errors.New("--http and --https are both empty: the server needs one of them")
+	case (c.TLSCert == "") != (c.TLSKey == ""):
+		return errors.New("--tls-cert and --tls-key go together: give both or neither")
+	case c.DatabaseURL != "" && c.EncryptionKeyFile == "":
+		return errors.New("--encryption-key-file is required with --database-url: whoever has the database must not find the key beside it. A file that does not exist yet is made")
+	case c.Concurrency < 1:
+		return fmt.Errorf("--concurrency %d: must be at least 1", c.Concurrency)
+	case c.LogFormat != "text" && c.LogFormat != "json":
+		return fmt.Errorf("--log-format %q: must be text or json", c.LogFormat)
+	case c.LeaseTTL < time.Second || c.LeaseTTL%time.Second != 0:
+		return fmt.Errorf("--lease-ttl %s: must be whole seconds, at least 1s", c.LeaseTTL)
+	case c.NATS == "":
+		return errors.New("--nats is empty: runners need an address")
+	}
+	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTP}, {"--https", c.HTTPS}, {"--nats", c.NATS}} {
+		if a.addr == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			return fmt.Errorf("%s %q: want host:port", a.flag, a.addr)
+		}
+	}
+	if c.PublicURL != "" {
+		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" {
+			return fmt.Errorf("--public-url %q: want https://host[:port] without a path", c.PublicURL)
+		}
+	}
+	var err error
+	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	return nil
+}
+
+func (c *config) timing() postgres.Timing {
+	t := postgres.DefaultTiming()
+	t.LeaseTTL, t.StartWithin, t.Grace = c.LeaseTTL, c.StartWithin, c.Grace
+	return t
+}
+
+func (c *config) patience() reconciler.Timing {
+	t := reconciler.DefaultTiming(c.LeaseTTL)
+	t.LostAfter, t.Settle, t.Republish = c.LostAfter, c.Settle, c.RepublishAfter
+	return t
+}
+
+func (c *config) file(flag, name string) string {
+	if flag != "" {
+		return flag
+	}
+	return filepath.Join(c.DataDir, name)
+}
+
+func (c *config) logger() *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.LogLevel}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+}

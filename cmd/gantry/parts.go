@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"gantry.example/internal/bus"
+	"gantry.example/internal/pgserver"
+	"gantry.example/messages"
+	"gantry.example/services/auth"
+	"gantry.example/services/logs"
+	"gantry.example/services/postgres"
+	"gantry.example/services/projector"
+	"gantry.example/services/reconciler"
+	"gantry.example/services/relay"
+)
+
+func (s *server) startNATS(context.Context) error {
+	n, err := bus.StartServer(bus.ServerConfig{StoreDir: filepath.Join(s.cfg.DataDir, "nats"), Listen: s.cfg.NATS, Log: s.log})
+	var listen *bus.ListenError
+	if errors.As(err, &listen) {
+		return busy("--nats", s.cfg.NATS, listen.Err)
+	}
+	s.nats = n
+	return err
+}
+
+func (s *server) stopNATS(context.Context) error {
+	s.nats.Shutdown()
+	return nil
+}
+
+// startPostgres starts the private PostgreSQL, unless another is to be used.
+func (s *server) startPostgres(ctx context.Context) error {
+	if s.cfg.DatabaseURL != "" {
+		return nil
+	}
+	user, err := pgserver.Unprivileged()
+	if err != nil {
+		return err
+	}
+	place, err := pgserver.Place(s.cfg.DataDir, pgserver.Elsewhere, user)
+	if err != nil {
+		return err
+	}
+	home := pgserver.Home(place)
+	major, err := pgserver.Major(home)
+	if err != nil {
+		return err
+	}
+	binaries, err := pgserver.Find(ctx, pgserver.FindConfig{WantMajor: major, CacheDir: filepath.Join(place, "cache"), RunAs: user, Log: s.log})
+	if err != nil {
+		return err
+	}
+	s.pg, err = pgserver.Start(ctx, pgserver.Config{Home: home, Binaries: binaries, RunAs: user, Durable: true, Log: s.log})
+	return err
+}
+
+func (s *server) stopPostgres(ctx context.Context) error {
+	if s.pg == nil {
+		return nil
+	}
+	return s.pg.Stop(ctx)
+}
+
+// openDatabase connects, migrates, and makes what every installation has.
+func (s *server) openDatabase(ctx context.Context) error {
+	dsn := s.cfg.DatabaseURL
+	if s.pg != nil {
+		dsn = s.pg.DSN(pgserver.Database)
+	}
+	db, err := postgres.Open(ctx, postgres.Config{DSN: dsn, Sealer: s.seal, Timing: s.cfg.timing()})
+	if err != nil {
+		return err
+	}
+	s.db = db
+	if err := s.ensureTokens(ctx); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	return nil
+}
+
+func (s *server) ensureTokens(ctx context.Context) error {
+	if err := s.db.EnsureBasics(ctx); err != nil {
+		return err
+	}
+	admin, err := s.token(filepath.Join(s.cfg.DataDir, adminTokenFile), postgres.PrefixAdmin)
+	if err != nil {
+		return fmt.Errorf("admin token: %w", err)
+	}
+	if err := s.db.EnsureToken(ctx, admin, postgres.TokenAdmin, "", "admin token of the first start"); err != nil {
+		return err
+	}
+	if s.pool, err = s.token(s.cfg.file(s.cfg.WorkerTokenFile, poolTokenFile), postgres.PrefixPool); err != nil {
+		return fmt.Errorf("worker token: %w", err)
+	}
+	return s.db.EnsureToken(ctx, s.pool, postgres.TokenPool, messages.LocalPool, "local worker")
+}
+
+// admitClients connects the server itself, makes the streams that everybody uses, and lets workers and runners in.
+func (s *server) admitClients(ctx context.Context) error {
+	nc, err := s.nats.Connect("gantry-server")
+	if err != nil {
+		return err
+	}
+	s.closeBus = nc.Close
+	if s.bus, err = bus.New(nc); err != nil {
+		return err
+	}
+	if err := errors.Join(
+		s.bus.EnsureStatus(ctx, replicas), s.bus.EnsureLogs(ctx, replicas),
+		s.bus.EnsureTasks(ctx, messages.ModeLocal, messages.LocalPool, replicas), s.bus.EnsureLeases(ctx, messages.LocalPool, replicas),
+		s.bus.EnsureTaskConsumer(ctx, messages.ModeLocal, messages.LocalPool, nil),
+	); err != nil {
+		return err
+	}
+	s.callout, err = s.nats.ServeCallout(context.WithoutCancel(ctx), auth.NewNATS(s.db))
+	return err
+}
+
+func (s *server) closeClients(context.Context) error {
+	s.callout.Close()
+	s.closeBus()
+	return nil
+}
+
+func (s *server) startNotifier(context.Context) error {
+	s.notifier = s.db.NewNotifier()
+	return nil
+}
+
+func (s *server) runRelay(ctx context.Context) error {
+	return relay.New(s.db, s.bus, s.notifier, replicas, s.fail, s.log).Run(ctx)
+}
+
+func (s *server) runLogs(ctx context.Context) error {
+	return logs.New(s.db, s.bus, replicas, s.log).Run(ctx)
+}
+
+func (s *server) runProjector(ctx context.Context) error {
+	return projector.New(s.db, s.bus, replicas, s.fail, s.log).Run(ctx)
+}
+
+func (s *server) runReconciler(ctx context.Context) error {
+	return reconciler.New(s.db, s.bus, s.cfg.patience(), replicas, s.log).Run(ctx)
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"gantry.example/internal/pki"
+	"gantry.example/services/api"
+)
+
+// Limits of one HTTP connection. There is none for a whole request or answer: logs and events stream for hours.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	stopTimeout   = 10 * time.Second
+)
+
+// serveAPI serves the API and pages on every listener until ctx ends, then lets running requests finish. Open streams end
+// at once: their readers come back to the next server.
+func (s *server) serveAPI(ctx context.Context) error {
+	handler, err := s.handler(ctx)
+	if err != nil {
+		return err
+	}
+	group, gctx := errgroup.WithContext(ctx)
+	serve := func(ln net.Listener, conf *tls.Config) {
+		if ln == nil {
+			return
+		}
+		srv := &http.Server{
+			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, TLSConfig: conf,
+			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		}
+		group.Go(func() error {
+			err := serveOn(srv, ln)
+			if errors.Is(err, http.ErrServerClosed) {
+				return nil
+			}
+			return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
+		})
+		group.Go(func() error {
+			<-gctx.Done()
+			stop, cancel := context.WithTimeout(context.WithoutCancel(gctx), stopTimeout)
+			defer cancel()
+			if err := srv.Shutdown(stop); err != nil {
+				return srv.Close()
+			}
+			return nil
+		})
+	}
+	conf, err := s.tlsConfig()
+	if err != nil {
+		return err
+	}
+	serve(s.http, nil)
+	serve(s.https, conf)
+	return group.Wait()
+}
+
+func serveOn(srv *http.Server, ln net.Listener) error {
+	if srv.TLSConfig != nil {
+		return srv.ServeTLS(ln, "", "")
+	}
+	return srv.Serve(ln)
+}
+
+// handler is everything the server answers.
+func (s *server) handler(ctx context.Context) (http.Handler, error) {
+	key, err := s.db.SigningKey(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("the encryption key does not open this database: %w", err)
+	}
+	a, err := api.New(ctx, api.Config{
+		DB: s.db, Notifier: s.notifier, PublicURL: s.publicURL(), SigningKey: key, Ready: s.db.Ping, Version: s.version, Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	a.Register(mux)
+	a.Probes(mux)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{Registry: s.metrics}))
+	return mux, nil
+}
+
+// tlsConfig takes the operator's certificate, or one of the server's own authority.
+func (s *server) tlsConfig() (*tls.Config, error) {
+	if s.cfg.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(s.cfg.TLSCert, s.cfg.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
+	}
+	ca, err := pki.Open(s.cfg.DataDir, s.hosts())
+	if err != nil {
+		return nil, err
+	}
+	return ca.TLS(), nil
+}
+
+// hosts are the names by which this server may be reached.
+func (s *server) hosts() []string {
+	out := []string{"localhost", "127.0.0.1", "::1"}
+	if u, err := url.Parse(s.cfg.PublicURL); err == nil && u.Hostname() != "" && !slices.Contains(out, u.Hostname()) {
+		out = append(out, u.Hostname())
+	}
+	return out
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"gantry.example/internal/bus"
+	"gantry.example/internal/failpoint"
+	"gantry.example/internal/lifecycle"
+	"gantry.example/internal/pgserver"
+	"gantry.example/internal/secrets"
+	"gantry.example/services/postgres"
+)
+
+// server is one program with every role. Its parts fill its fields in the order of parts; a part uses only what the parts
+// before it have filled.
+type server struct {
+	cfg     config
+	version string
+	out     io.Writer // where readiness is told
+	log     *slog.Logger
+	fail    *failpoint.Points
+	metrics *prometheus.Registry
+
+	lock     *os.File
+	http     net.Listener // nil when not wanted
+	https    net.Listener // nil when not wanted
+	nats     *bus.Server
+	callout  *bus.Callout
+	pg       *pgserver.Server // nil with an external database
+	seal     *secrets.Keyring
+	db       *postgres.DB
+	notifier *postgres.Notifier
+	bus      *bus.Bus
+	closeBus func()
+	pool     string // the local worker's token
+}
+
+// replicas of the streams: one server has one copy.
+const replicas = 1
+
+// run serves until ctx ends.
+func (s *server) run(ctx context.Context) error {
+	s.metrics = prometheus.NewRegistry()
+	s.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return lifecycle.Run(ctx, s.log, s.ready, s.parts()...)
+}
+
+// parts is the order of the start; the stop is the opposite. Addresses are bound first, because a busy port is the most
+// common failure and nothing should have happened by then.
+func (s *server) parts() []lifecycle.Part {
+	return []lifecycle.Part{
+		{Name: "data folder", Start: s.openDataDir, Stop: s.closeDataDir},
+		{Name: "addresses", Start: s.listen},
+		{Name: "NATS", Start: s.startNATS, Stop: s.stopNATS},
+		{Name: "PostgreSQL", Start: s.startPostgres, Stop: s.stopPostgres},
+		{Name: "database", Start: s.openDatabase, Stop: func(context.Context) error { return s.db.Close() }},
+		{Name: "NATS clients", Start: s.admitClients, Stop: s.closeClients},
+		{Name: "notifier", Start: s.startNotifier, Run: func(ctx context.Context) error { return s.notifier.Run(ctx) }},
+		{Name: "relay", Run: s.runRelay},
+		{Name: "logs", Run: s.runLogs},
+		{Name: "projector", Run: s.runProjector},
+		{Name: "API", Run: s.serveAPI},
+		{Name: "reconciler", Run: s.runReconciler},
+		{Name: "local worker", Run: s.runWorker},
+	}
+}
+
+// ready publishes the address for the CLI on this machine and tells whoever started the server.
+func (s *server) ready() {
+	if err := secrets.WriteFile0600(filepath.Join(s.cfg.DataDir, addressFile), []byte(s.localURL()+"\n")); err != nil {
+		s.log.Error("the address of this server could not be written, so the CLI here needs GANTRY_ADDRESS", "error", err)
+	}
+	s.log.Info("ready", "address", s.localURL(), "public", s.publicURL(), "nats", s.nats.ClientURL(), "data", s.cfg.DataDir, "version", s.version)
+	_, _ = fmt.Fprintf(s.out, "ready %s\n", s.localURL())
+}
+
+// Names in the data folder.
+const (
+	addressFile    = "address"
+	adminTokenFile = "admin-token"
+	poolTokenFile  = "worker-token"
+	keyFile        = "encryption-key"
+	lockFile       = "server.lock"
+)
+
+// openDataDir makes the folder and makes sure that no other server uses it.
+func (s *server) openDataDir(context.Context) error {
+	if err := os.MkdirAll(s.cfg.DataDir, 0o711); err != nil { // Postgres' user passes through; what is inside is closed to it
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.cfg.DataDir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("--data-dir: %w", err)
+	}
+	if err := lockExclusive(f); err != nil {
+		_ = f.Close()
+		return fmt.Errorf("--data-dir %s is used by another gantry server: stop it or give this one a folder of its own", s.cfg.DataDir)
+	}
+	s.lock = f
+	return s.openKeys()
+}
+
+func (s *server) openKeys() error {
+	path := s.cfg.file(s.cfg.EncryptionKeyFile, keyFile)
+	var err error
+	s.seal, err = secrets.OpenKeyring(path)
+	if errors.Is(err, os.ErrNotExist) {
+		s.log.Info("made a new encryption key: keep a copy of it, nothing stored can be read without it", "file", path)
+		s.seal, err = secrets.CreateKeyring(path)
+	}
+	if err != nil {
+		return fmt.Errorf("encryption key: %w", err)
+	}
+	return nil
+}
+
+func (s *server) closeDataDir(context.Context) error {
+	err := os.Remove(filepath.Join(s.cfg.DataDir, addressFile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// listen binds the HTTP addresses, naming the flag of one that is busy.
+func (s *server) listen(ctx context.Context) error {
+	for _, l := range []struct {
+		flag, addr string
+		to         *net.Listener
+	}{{"--http", s.cfg.HTTP, &s.http}, {"--https", s.cfg.HTTPS, &s.https}} {
+		if l.addr == "" {
+			continue
+		}
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.addr)
+		if err != nil {
+			s.closeListeners()
+			return busy(l.flag, l.addr, err)
+		}
+		*l.to = ln
+	}
+	return nil
+}
+
+func busy(flag, addr string, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s %s is in use by another program: stop that one, or choose another address with %s", flag, addr, flag)
+	}
+	return fmt.Errorf("%s %s: %w", flag, addr, err)
+}
+
+func (s *server) closeListeners() {
+	for _, l := range []net.Listener{s.http, s.https} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+}
+
+// localURL is where programs on this machine reach the server.
+func (s *server) localURL() string {
+	if s.http != nil {
+		return "http://" + s.http.Addr().String()
+	}
+	return "https://" + s.https.Addr().String()
+}
+
+func (s *server) publicURL() string {
+	if s.cfg.PublicURL != "" {
+		return s.cfg.PublicURL
+	}
+	return s.localURL()
+}
+
+// token reads a token file, or makes it at the first start.
+func (s *server) token(path, prefix string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		token := secrets.NewToken(prefix)
+		return token, secrets.WriteFile0600(path, []byte(token+"\n"))
+	}
+	token := strings.TrimSpace(string(b))
+	if err == nil && token == "" {
+		err = fmt.Errorf("%s is empty: delete it to have a new one made", path)
+	}
+	return token, err
+}

@@ -1,0 +1,227 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"gantry.example/internal/pgtest"
+	"gantry.example/internal/secrets"
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/services/api"
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+const (
+	adminToken = "gantry-test-admin"
+	poolToken  = "gantry-pool-test"
+)
+
+// fixture is a server on a database of its own, with one organization and one workspace.
+type fixture struct {
+	t       *testing.T
+	db      *postgres.DB
+	server  *httptest.Server
+	key     []byte
+	metrics *prometheus.Registry
+	stop    context.CancelFunc // as the program does before it closes the listener
+	ws      postgres.Workspace
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	ring, err := secrets.CreateKeyring(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func(dsn string) (*postgres.DB, error) {
+		return postgres.Open(t.Context(), postgres.Config{DSN: dsn, Sealer: ring})
+	}
+	db, err := open(pgtest.NewFrom(t, "services/api", func(dsn string) error {
+		db, err := open(dsn)
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, db: db, key: []byte("signing key of the test"), metrics: prometheus.NewRegistry()}
+	t.Cleanup(func() { _ = db.Close() })
+	f.seed()
+	f.serve()
+	return f
+}
+
+func (f *fixture) seed() {
+	f.t.Helper()
+	ctx := f.t.Context()
+	must(f.t, f.db.EnsureBasics(ctx))
+	must(f.t, f.db.EnsureToken(ctx, adminToken, postgres.TokenAdmin, "", "test"))
+	must(f.t, f.db.EnsureToken(ctx, poolToken, postgres.TokenPool, messages.LocalPool, "test"))
+	var err error
+	f.ws, err = f.db.CreateWorkspace(ctx, postgres.NewWorkspace{Organization: "default", Name: "network"})
+	must(f.t, err)
+}
+
+func (f *fixture) serve() {
+	f.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	notifier := f.db.NewNotifier()
+	listening := make(chan error, 1)
+	go func() { listening <- notifier.Run(ctx) }()
+	mux := http.NewServeMux()
+	f.server = httptest.NewServer(mux)
+	s, err := api.New(ctx, api.Config{
+		DB: f.db, Notifier: notifier, PublicURL: f.server.URL, SigningKey: f.key, Version: "test",
+		Ready: func(context.Context) error { return nil }, Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
+	})
+	must(f.t, err)
+	s.Register(mux)
+	f.stop = cancel
+	f.t.Cleanup(func() {
+		cancel()
+		f.server.Close()
+		if err := <-listening; err != nil {
+			f.t.Errorf("notifier: %v", err)
+		}
+	})
+}
+
+// testWriter sends the server's log to the test's.
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) {
+	w.t.Helper()
+	w.t.Logf("%s", bytes.TrimSpace(b))
+	return len(b), nil
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newRun makes a run of a new configuration version.
+func (f *fixture) newRun(o run.Options) run.Run {
+	f.t.Helper()
+	ctx := f.t.Context()
+	cv, err := f.db.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: f.ws.ID})
+	must(f.t, err)
+	_, err = f.db.UploadConfiguration(ctx, cv.ID, []byte("an archive"))
+	must(f.t, err)
+	r, err := f.db.CreateRun(ctx, postgres.NewRun{WorkspaceID: f.ws.ID, ConfigurationVersionID: cv.ID, Options: o, CreatedBy: "test"})
+	must(f.t, err)
+	return r
+}
+
+// claim takes the task over HTTP.
+func (f *fixture) claim(taskID string) wire.Claim {
+	f.t.Helper()
+	var c wire.Claim
+	f.post("/api/gantry/v1/claim", poolToken, wire.ClaimRequest{V: 1, TaskID: taskID, Worker: "w1", Nonce: "nonce"}).into(&c)
+	return c
+}
+
+// start starts the attempt over HTTP.
+func (f *fixture) start(c wire.Claim) {
+	f.t.Helper()
+	f.post("/api/gantry/v1/attempts/"+c.AttemptID+"/start", c.Token, wire.StartRequest{V: 1, Nonce: "r", Base: c.Inputs.Base}).want(http.StatusOK, "")
+}
+
+func (f *fixture) transition(runID string, in run.Input) run.Run {
+	f.t.Helper()
+	r, err := f.db.Transition(f.t.Context(), runID, in, postgres.Cause{Actor: "test"})
+	must(f.t, err)
+	return r
+}
+
+// answer is what the server said.
+type answer struct {
+	t      *testing.T
+	call   string
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (f *fixture) call(method, path, token string, body []byte, header ...string) answer {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(f.t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, f.server.URL+path, bytes.NewReader(body))
+	must(f.t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := f.server.Client().Do(req)
+	must(f.t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	must(f.t, err)
+	return answer{f.t, method + " " + path, res.StatusCode, res.Header, b}
+}
+
+func (f *fixture) get(path, token string) answer {
+	f.t.Helper()
+	return f.call("GET", path, token, nil)
+}
+
+func (f *fixture) post(path, token string, body any) answer {
+	f.t.Helper()
+	b, err := json.Marshal(body)
+	must(f.t, err)
+	return f.call("POST", path, token, b)
+}
+
+// want checks the status and, of an error, the code.
+func (a answer) want(status int, code messages.Code) answer {
+	a.t.Helper()
+	var doc struct {
+		Errors []struct {
+			Code   messages.Code `json:"code"`
+			Detail string        `json:"detail"`
+		} `json:"errors"`
+	}
+	var got messages.Code
+	if a.status >= 400 && json.Unmarshal(a.body, &doc) == nil && len(doc.Errors) == 1 {
+		got = doc.Errors[0].Code
+		if doc.Errors[0].Detail == "" {
+			a.t.Errorf("%s: the error %s has no detail", a.call, got)
+		}
+	}
+	if a.status != status || got != code {
+		a.t.Errorf("%s: got %d %q, want %d %q: %.300s", a.call, a.status, got, status, code, a.body)
+	}
+	return a
+}
+
+func (a answer) into(v any) {
+	a.t.Helper()
+	if a.status != http.StatusOK {
+		a.t.Fatalf("%s: got %d, want 200: %s", a.call, a.status, a.body)
+	}
+	if err := json.Unmarshal(a.body, v); err != nil {
+		a.t.Fatalf("%s: %v in %s", a.call, err, a.body)
+	}
+}

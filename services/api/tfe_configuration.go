@@ -1,0 +1,80 @@
+package api
+
+import (
+	"time"
+
+	"gantry.example/services/postgres"
+)
+
+// How long signed addresses stay good. A log is read while its run lasts.
+const (
+	uploadLife = time.Hour
+	logLife    = 24 * time.Hour
+)
+
+// tfeConfiguration is a configuration version.
+type tfeConfiguration struct {
+	ID               string  `jsonapi:"primary,configuration-versions"`
+	Status           string  `jsonapi:"attr,status"`
+	Source           string  `jsonapi:"attr,source"`
+	Speculative      bool    `jsonapi:"attr,speculative"`
+	Provisional      bool    `jsonapi:"attr,provisional"`
+	AutoQueueRuns    bool    `jsonapi:"attr,auto-queue-runs"`
+	Error            *string `jsonapi:"attr,error"`
+	ErrorMessage     *string `jsonapi:"attr,error-message"`
+	UploadURL        *string `jsonapi:"attr,upload-url"` // until it is uploaded
+	StatusTimestamps stamps  `jsonapi:"attr,status-timestamps"`
+}
+
+type tfeConfigurationInput struct {
+	ID            string `jsonapi:"primary,configuration-versions"`
+	Speculative   bool   `jsonapi:"attr,speculative"`
+	Provisional   bool   `jsonapi:"attr,provisional"`
+	AutoQueueRuns bool   `jsonapi:"attr,auto-queue-runs"`
+}
+
+// sourceAPI is TFE's name of the source of everything made by this API.
+const sourceAPI = "tfe-api"
+
+func (s *Server) answerConfiguration(cv postgres.ConfigurationVersion) (reply, error) {
+	doc := &tfeConfiguration{
+		ID: cv.ID, Status: cv.Status, Source: cv.Source, Speculative: cv.Speculative, Provisional: cv.Provisional,
+		AutoQueueRuns: cv.AutoQueueRuns, StatusTimestamps: stamps{},
+	}
+	doc.StatusTimestamps.set("queued-at", &cv.CreatedAt)
+	doc.StatusTimestamps.set("finished-at", cv.UploadedAt)
+	if cv.Status == postgres.ConfigurationPending {
+		u := s.link("/api/v2/signed/%s/configuration-versions/%s", s.signer.sign("upload", cv.ID, time.Now().Add(uploadLife)), cv.ID)
+		doc.UploadURL = &u
+	}
+	return object(doc)
+}
+
+func (s *Server) createConfiguration(r *request) (reply, error) {
+	var in tfeConfigurationInput
+	if err := r.decodeObject(&in); err != nil {
+		return reply{}, err
+	}
+	if in.AutoQueueRuns {
+		return reply{}, invalid("field auto-queue-runs: not supported by this server yet: send false, upload the archive, then create the run")
+	}
+	w, err := s.workspace(r)
+	if err != nil {
+		return reply{}, err
+	}
+	cv, err := s.db.CreateConfigurationVersion(r.Context(), postgres.NewConfigurationVersion{
+		WorkspaceID: w.ID, Speculative: in.Speculative, Provisional: in.Provisional, Source: sourceAPI,
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	return s.answerConfiguration(cv)
+}
+
+func (s *Server) showConfiguration(r *request) (reply, error) {
+	cv, err := s.db.ConfigurationVersion(r.Context(), r.PathValue("configuration"))
+	if err != nil {
+		return reply{}, err
+	}
+	return s.answerConfiguration(cv)
+}

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Relations name what they point at by one of these: a resource without its attributes.
+type (
+	organizationRef struct {
+		ID string `jsonapi:"primary,organizations"`
+	}
+	workspaceRef struct {
+		ID string `jsonapi:"primary,workspaces"`
+	}
+	configurationRef struct {
+		ID string `jsonapi:"primary,configuration-versions"`
+	}
+	runRef struct {
+		ID string `jsonapi:"primary,runs"`
+	}
+	planRef struct {
+		ID string `jsonapi:"primary,plans"`
+	}
+	applyRef struct {
+		ID string `jsonapi:"primary,applies"`
+	}
+)
+
+// grants is a block of permissions that are all given: a person's token may do everything.
+func grants(names ...string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
+}
+
+// stamps collects times under TFE's names. Times that never came are left out.
+type stamps map[string]time.Time
+
+func (s stamps) set(name string, at *time.Time) {
+	if at != nil && !at.IsZero() {
+		s[name] = at.UTC().Truncate(time.Second)
+	}
+}
+
+// checkObject reports in the words of the document what the JSON:API library would report in those of the Go source: the
+// wrong type, or the first attribute that v, a pointer to a tagged struct, can't hold.
+func checkObject(body []byte, v any) error {
+	var doc struct {
+		Data *struct {
+			Type       string                     `json:"type"`
+			Attributes map[string]json.RawMessage `json:"attributes"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(body, &doc); err != nil || doc.Data == nil {
+		return invalid(`the body is not a JSON:API document: want {"data": {"type": …, "attributes": {…}}}`)
+	}
+	t := reflect.TypeOf(v).Elem()
+	for i := range t.NumField() {
+		f := t.Field(i)
+		kind, name, _ := strings.Cut(f.Tag.Get("jsonapi"), ",")
+		if kind == "primary" && doc.Data.Type != name {
+			return invalid("field data.type: got %q, want %q", doc.Data.Type, name)
+		}
+		raw, given := doc.Data.Attributes[name]
+		if kind == "attr" && given && json.Unmarshal(raw, reflect.New(f.Type).Interface()) != nil {
+			return invalid("field %s: want %s", name, wants(f.Type))
+		}
+	}
+	return nil
+}
+
+// wants says in the words of JSON what a field of type t takes.
+func wants(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "a string"
+	case reflect.Slice:
+		return "a list of strings"
+	default:
+		return "a number"
+	}
+}

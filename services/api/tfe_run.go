@@ -1,0 +1,131 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+)
+
+// tfeRunRoutes are TFE's calls about things that happen: runs, plans, applies.
+func (s *Server) tfeRunRoutes() []route {
+	return []route{
+		{method: "POST", pattern: "/api/v2/runs", access: person, summary: "Create a run", in: tfeRunInput{}, out: tfeRun{},
+			status: http.StatusCreated, create: true, handle: s.createRun},
+		{method: "GET", pattern: "/api/v2/runs/{run}", access: person, summary: "Show a run", out: tfeRun{}, handle: s.showRun},
+		{method: "GET", pattern: "/api/v2/runs/{run}/run-events", access: person, summary: "List a run's events in TFE's words: none yet",
+			out: []runRef{}, handle: s.listNoRunEvents},
+		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/runs", access: person, summary: "List a workspace's runs, newest first", out: []tfeRun{}, handle: s.listWorkspaceRuns},
+		{method: "GET", pattern: "/api/v2/organizations/{organization}/runs", access: person, summary: "List an organization's runs, newest first", out: []tfeRun{}, handle: s.listOrganizationRuns},
+		{method: "GET", pattern: "/api/v2/organizations/{organization}/runs/queue", access: person, summary: "List an organization's runs that are not over", out: []tfeRun{}, handle: s.listQueue},
+		{method: "GET", pattern: "/api/v2/organizations/{organization}/capacity", access: person, summary: "Count an organization's waiting and executing runs", out: tfeCapacity{}, handle: s.showCapacity},
+
+		{method: "POST", pattern: "/api/v2/runs/{run}/actions/apply", access: person, summary: "Approve a planned run", in: runAction{}, status: http.StatusAccepted,
+			handle: s.act(func(comment string) run.Input { return run.Confirm{Comment: comment} })},
+		{method: "POST", pattern: "/api/v2/runs/{run}/actions/discard", access: person, summary: "Drop a planned or pending run", in: runAction{}, status: http.StatusAccepted,
+			handle: s.act(func(comment string) run.Input { return run.Discard{Comment: comment} })},
+		{method: "POST", pattern: "/api/v2/runs/{run}/actions/cancel", access: person, summary: "Ask a run to stop", in: runAction{}, status: http.StatusAccepted,
+			handle: s.act(func(comment string) run.Input { return run.Cancel{Comment: comment} })},
+		{method: "POST", pattern: "/api/v2/runs/{run}/actions/force-cancel", access: person, summary: "Stop a canceled run without waiting for terraform", in: runAction{}, status: http.StatusAccepted,
+			handle: s.forceCancel},
+
+		{method: "GET", pattern: "/api/v2/plans/{plan}", access: person, summary: "Show a plan", out: tfePlan{}, handle: s.showPlan},
+		{method: "GET", pattern: "/api/v2/plans/{plan}/json-output", access: person, summary: "Download a plan as JSON, sensitive values included", out: []byte{}, handle: s.planJSON},
+		{method: "GET", pattern: "/api/v2/applies/{apply}", access: person, summary: "Show an apply", out: tfeApply{}, handle: s.showApply},
+	}
+}
+
+func (s *Server) createRun(r *request) (reply, error) {
+	var in tfeRunInput
+	if err := r.decodeObject(&in); err != nil {
+		return reply{}, err
+	}
+	if in.Workspace == nil {
+		return reply{}, invalid("relationship workspace: missing: name the workspace to run in")
+	}
+	w, err := s.db.Workspace(r.Context(), in.Workspace.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	create, err := in.newRun(w)
+	if err != nil {
+		return reply{}, err
+	}
+	create.CreatedBy = username(r.token)
+	created, err := s.db.CreateRun(r.Context(), create)
+	if err != nil {
+		return reply{}, err
+	}
+	ahead, err := s.ahead(r, created)
+	if err != nil {
+		return reply{}, err
+	}
+	return object(runDocument(created, ahead, time.Now()))
+}
+
+// showRun side-loads what "include" asks for as far as it is there. Other words are ignored: Terraform's CLI asks for things
+// a platform need not have.
+func (s *Server) showRun(r *request) (reply, error) {
+	found, err := s.db.Run(r.Context(), r.PathValue("run"))
+	if err != nil {
+		return reply{}, err
+	}
+	ahead, err := s.ahead(r, found)
+	if err != nil {
+		return reply{}, err
+	}
+	include := strings.Split(r.URL.Query().Get("include"), ",")
+	var related []any
+	if slices.Contains(include, "workspace") {
+		w, err := s.db.Workspace(r.Context(), found.WorkspaceID)
+		if err != nil {
+			return reply{}, err
+		}
+		doc, err := workspaceDocument(w)
+		if err != nil {
+			return reply{}, err
+		}
+		related = append(related, doc)
+	}
+	if slices.Contains(include, "plan") {
+		related = append(related, s.planDocument(found))
+	}
+	if slices.Contains(include, "apply") {
+		related = append(related, s.applyDocument(found))
+	}
+	return object(runDocument(found, ahead, time.Now()), related...)
+}
+
+// runAction is the optional body of an action.
+type runAction struct {
+	Comment string `json:"comment"`
+}
+
+func (s *Server) act(input func(comment string) run.Input) handler {
+	return func(r *request) (reply, error) {
+		var in runAction
+		if len(r.body) > 0 {
+			if err := r.decode(&in); err != nil {
+				return reply{}, err
+			}
+		}
+		_, err := s.db.Transition(r.Context(), r.PathValue("run"), input(in.Comment), postgres.Cause{Actor: username(r.token)})
+		return reply{}, err
+	}
+}
+
+func (s *Server) forceCancel(r *request) (reply, error) {
+	found, err := s.db.Run(r.Context(), r.PathValue("run"))
+	if err != nil {
+		return reply{}, err
+	}
+	if at := forceAvailableAt(found); at != nil && time.Now().Before(*at) {
+		return reply{}, &postgres.Error{Code: messages.CodeRunNotAllowed, Message: "run " + found.ID +
+			" can be force-canceled from " + at.Format(time.RFC3339) + " on: its cancel was only just asked for, and terraform needs time to save its state"}
+	}
+	return s.act(func(comment string) run.Input { return run.Cancel{Comment: comment, Force: true} })(r)
+}

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+)
+
+// tfeCapacity counts what an organization waits for and executes.
+type tfeCapacity struct {
+	Organization string `jsonapi:"primary,organization-capacity"`
+	Pending      int    `jsonapi:"attr,pending"`
+	Running      int    `jsonapi:"attr,running"`
+}
+
+func (s *Server) listWorkspaceRuns(r *request) (reply, error) {
+	w, err := s.workspace(r)
+	if err != nil {
+		return reply{}, err
+	}
+	return s.listRuns(r, postgres.RunFilter{WorkspaceID: w.ID, Statuses: wantedStatuses(r)})
+}
+
+func (s *Server) listOrganizationRuns(r *request) (reply, error) {
+	o, err := s.db.Organization(r.Context(), r.PathValue("organization"))
+	if err != nil {
+		return reply{}, err
+	}
+	return s.listRuns(r, postgres.RunFilter{OrganizationID: o.ID, Statuses: wantedStatuses(r)})
+}
+
+// listQueue lists what is not over, as TFE does: runs that wait and runs that execute.
+func (s *Server) listQueue(r *request) (reply, error) {
+	o, err := s.db.Organization(r.Context(), r.PathValue("organization"))
+	if err != nil {
+		return reply{}, err
+	}
+	open := slices.DeleteFunc(run.Statuses(), run.Status.Final)
+	return s.listRuns(r, postgres.RunFilter{OrganizationID: o.ID, Statuses: open})
+}
+
+// wantedStatuses reads filter[status], a list with commas.
+func wantedStatuses(r *request) []run.Status {
+	var out []run.Status
+	for word := range strings.SplitSeq(r.URL.Query().Get("filter[status]"), ",") {
+		if word != "" {
+			out = append(out, run.Status(word))
+		}
+	}
+	return out
+}
+
+func (s *Server) listRuns(r *request, f postgres.RunFilter) (reply, error) {
+	var err error
+	if f.Page, err = r.page(); err != nil {
+		return reply{}, err
+	}
+	runs, total, err := s.db.Runs(r.Context(), f)
+	if err != nil {
+		return reply{}, err
+	}
+	out, now := make([]*tfeRun, len(runs)), time.Now()
+	for i, one := range runs {
+		ahead, err := s.ahead(r, one)
+		if err != nil {
+			return reply{}, err
+		}
+		out[i] = runDocument(one, ahead, now)
+	}
+	return list(out, f.Page, total)
+}
+
+// ahead counts the runs that a pending run waits for: the one that holds its workspace's gate, and older pending ones.
+func (s *Server) ahead(r *request, waiting run.Run) (int, error) {
+	if waiting.Status != run.Pending {
+		return 0, nil
+	}
+	w, err := s.db.Workspace(r.Context(), waiting.WorkspaceID)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	if w.GateRunID != nil && *w.GateRunID != waiting.ID {
+		n++
+	}
+	const most = 100
+	for p := 1; ; p++ {
+		pending, _, err := s.db.Runs(r.Context(), postgres.RunFilter{
+			WorkspaceID: w.ID, Statuses: []run.Status{run.Pending}, Page: postgres.Page{Number: p, Size: most},
+		})
+		if err != nil {
+			return 0, err
+		}
+		for _, other := range pending {
+			if other.Position < waiting.Position {
+				n++
+			}
+		}
+		if len(pending) < most {
+			return n, nil
+		}
+	}
+}
+
+func (s *Server) showCapacity(r *request) (reply, error) {
+	o, err := s.db.Organization(r.Context(), r.PathValue("organization"))
+	if err != nil {
+		return reply{}, err
+	}
+	count := func(statuses ...run.Status) int {
+		var total int
+		if err == nil {
+			_, total, err = s.db.Runs(r.Context(), postgres.RunFilter{OrganizationID: o.ID, Statuses: statuses, Page: postgres.Page{Size: 1}})
+		}
+		return total
+	}
+	doc := &tfeCapacity{
+		Organization: o.Name,
+		Pending:      count(run.Pending, run.PlanQueued, run.ApplyQueued),
+		Running:      count(run.Planning, run.Applying),
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	return object(doc)
+}
+
+// listNoRunEvents answers an empty list: Terraform's CLI needs the call and works without events.
+func (s *Server) listNoRunEvents(r *request) (reply, error) {
+	if _, err := s.db.Run(r.Context(), r.PathValue("run")); err != nil {
+		return reply{}, err
+	}
+	p, err := r.page()
+	if err != nil {
+		return reply{}, err
+	}
+	return list([]*runRef{}, p, 0)
+}

@@ -1,0 +1,264 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-version"
+
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+)
+
+// tfeWorkspace is a workspace.
+type tfeWorkspace struct {
+	ID                  string           `jsonapi:"primary,workspaces"`
+	Name                string           `jsonapi:"attr,name"`
+	Description         string           `jsonapi:"attr,description"`
+	AutoApply           bool             `jsonapi:"attr,auto-apply"`
+	Locked              bool             `jsonapi:"attr,locked"`
+	LockedReason        string           `jsonapi:"attr,locked-reason"`
+	Operations          bool             `jsonapi:"attr,operations"`
+	ExecutionMode       string           `jsonapi:"attr,execution-mode"`
+	TerraformVersion    string           `jsonapi:"attr,terraform-version"`
+	WorkingDirectory    string           `jsonapi:"attr,working-directory"`
+	StructuredRunOutput bool             `jsonapi:"attr,structured-run-output-enabled"`
+	SpeculativeEnabled  bool             `jsonapi:"attr,speculative-enabled"`
+	AllowDestroyPlan    bool             `jsonapi:"attr,allow-destroy-plan"`
+	TagNames            []string         `jsonapi:"attr,tag-names"`
+	CreatedAt           time.Time        `jsonapi:"attr,created-at,iso8601"`
+	UpdatedAt           time.Time        `jsonapi:"attr,updated-at,iso8601"`
+	Permissions         map[string]bool  `jsonapi:"attr,permissions"`
+	Actions             map[string]bool  `jsonapi:"attr,actions"`
+	Organization        *organizationRef `jsonapi:"relation,organization"`
+	CurrentRun          *runRef          `jsonapi:"relation,current-run"`
+}
+
+// tfeWorkspaceInput is what of a workspace can be set. Nil means "not said".
+type tfeWorkspaceInput struct {
+	ID               string  `jsonapi:"primary,workspaces"`
+	Name             *string `jsonapi:"attr,name"`
+	Description      *string `jsonapi:"attr,description"`
+	AutoApply        *bool   `jsonapi:"attr,auto-apply"`
+	ExecutionMode    *string `jsonapi:"attr,execution-mode"`
+	AgentPoolID      *string `jsonapi:"attr,agent-pool-id"`
+	TerraformVersion *string `jsonapi:"attr,terraform-version"`
+	WorkingDirectory *string `jsonapi:"attr,working-directory"`
+}
+
+// versionLatest is TFE's word for "any version": Terraform's CLI then does not compare it with its own.
+const versionLatest = "latest"
+
+func workspaceDocument(w postgres.Workspace) (*tfeWorkspace, error) {
+	target, err := w.Target()
+	if err != nil {
+		return nil, err
+	}
+	doc := &tfeWorkspace{
+		ID: w.ID, Name: w.Name, Description: w.Description, AutoApply: w.AutoApply, Locked: w.Locked || w.GateRunID != nil,
+		Operations: true, ExecutionMode: shownMode(target.Mode), TerraformVersion: target.TerraformVersion,
+		WorkingDirectory: target.Workdir, SpeculativeEnabled: true, AllowDestroyPlan: true, TagNames: []string{},
+		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, Organization: &organizationRef{w.OrganizationName},
+		Permissions: grants("can-queue-run", "can-queue-apply", "can-queue-destroy", "can-update", "can-lock", "can-unlock", "can-force-unlock",
+			"can-destroy", "can-read-settings", "can-update-variable", "can-manage-run-tasks"),
+		Actions: map[string]bool{"is-destroyable": false},
+	}
+	if doc.TerraformVersion == "" {
+		doc.TerraformVersion = versionLatest
+	}
+	if w.GateRunID != nil {
+		doc.CurrentRun = &runRef{*w.GateRunID}
+	}
+	doc.LockedReason = lockedReason(w)
+	return doc, nil
+}
+
+func lockedReason(w postgres.Workspace) string {
+	switch {
+	case w.Locked:
+		return w.LockReason
+	case w.OutcomeUnknown:
+		return fmt.Sprintf("The outcome of run %s is unknown: recover it before another run can start.", *w.GateRunID)
+	case w.GateRunID != nil:
+		return fmt.Sprintf("Run %s is not over.", *w.GateRunID)
+	default:
+		return ""
+	}
+}
+
+func answerWorkspace(w postgres.Workspace) (reply, error) {
+	doc, err := workspaceDocument(w)
+	if err != nil {
+		return reply{}, err
+	}
+	return object(doc)
+}
+
+// workspace finds the workspace the path names: by id, or by name within an organization.
+func (s *Server) workspace(r *request) (postgres.Workspace, error) {
+	if id := r.PathValue("workspace"); id != "" {
+		return s.db.Workspace(r.Context(), id)
+	}
+	return s.db.WorkspaceByName(r.Context(), r.PathValue("organization"), r.PathValue("name"))
+}
+
+func (s *Server) listWorkspaces(r *request) (reply, error) {
+	p, err := r.page()
+	if err != nil {
+		return reply{}, err
+	}
+	all, total, err := s.db.Workspaces(r.Context(), r.PathValue("organization"), p)
+	if err != nil {
+		return reply{}, err
+	}
+	out := make([]*tfeWorkspace, len(all))
+	for i, w := range all {
+		if out[i], err = workspaceDocument(w); err != nil {
+			return reply{}, err
+		}
+	}
+	return list(out, p, total)
+}
+
+func (s *Server) showWorkspace(r *request) (reply, error) {
+	w, err := s.workspace(r)
+	if err != nil {
+		return reply{}, err
+	}
+	return answerWorkspace(w)
+}
+
+func (s *Server) createWorkspace(r *request) (reply, error) {
+	var in tfeWorkspaceInput
+	if err := r.decodeObject(&in); err != nil {
+		return reply{}, err
+	}
+	o, err := s.db.Organization(r.Context(), r.PathValue("organization"))
+	if err != nil {
+		return reply{}, err
+	}
+	create := postgres.NewWorkspace{Organization: o.ID}
+	if in.Name != nil {
+		create.Name = *in.Name
+	}
+	if in.Description != nil {
+		create.Description = *in.Description
+	}
+	if in.AutoApply != nil {
+		create.AutoApply = *in.AutoApply
+	}
+	own, err := in.execution([]byte("{}"), o.Execution)
+	if err != nil {
+		return reply{}, err
+	}
+	create.Execution = own
+	// A workspace that tofu makes is tofu's. Both engines send the same body; only the name they give themselves differs.
+	if strings.HasPrefix(r.UserAgent(), "OpenTofu/") {
+		create.Execution.Engine = messages.EngineOpenTofu
+	}
+	w, err := s.db.CreateWorkspace(r.Context(), create)
+	if err != nil {
+		return reply{}, err
+	}
+	return answerWorkspace(w)
+}
+
+func (s *Server) updateWorkspace(r *request) (reply, error) {
+	var in tfeWorkspaceInput
+	if err := r.decodeObject(&in); err != nil {
+		return reply{}, err
+	}
+	w, err := s.workspace(r)
+	if err != nil {
+		return reply{}, err
+	}
+	change := postgres.WorkspaceChange{Name: in.Name, Description: in.Description, AutoApply: in.AutoApply}
+	if in.ExecutionMode != nil || in.AgentPoolID != nil || in.TerraformVersion != nil || in.WorkingDirectory != nil {
+		own, err := in.execution(w.Execution, w.Defaults)
+		if err != nil {
+			return reply{}, err
+		}
+		change.Execution = &own
+	}
+	if w, err = s.db.UpdateWorkspace(r.Context(), w.ID, change); err != nil {
+		return reply{}, err
+	}
+	return answerWorkspace(w)
+}
+
+// execution writes TFE's attributes into the workspace's own execution document. defaults is the organization's.
+func (in tfeWorkspaceInput) execution(own, defaults []byte) (messages.Execution, error) {
+	var e messages.Execution
+	if err := json.Unmarshal(own, &e); err != nil {
+		return e, err
+	}
+	target, err := postgres.Workspace{Execution: own, Defaults: defaults}.Target()
+	if err != nil {
+		return e, err
+	}
+	if in.ExecutionMode != nil {
+		if e, err = switchMode(e, target.Mode, *in.ExecutionMode); err != nil {
+			return e, err
+		}
+	}
+	if in.AgentPoolID != nil {
+		e.AgentPool = messages.Ref(*in.AgentPoolID)
+	}
+	if in.TerraformVersion != nil {
+		if e.TerraformVersion, err = wantedVersion(*in.TerraformVersion); err != nil {
+			return e, err
+		}
+	}
+	if in.WorkingDirectory != nil {
+		if e.Workdir, err = wantedFolder(*in.WorkingDirectory); err != nil {
+			return e, err
+		}
+	}
+	return e, nil
+}
+
+// switchMode changes the mode of e, which is now executed in mode now, to what TFE's word names. The word that is shown
+// already changes nothing, so that a client which writes back what it read does not move a workspace out of Kubernetes.
+func switchMode(e messages.Execution, now messages.Mode, word string) (messages.Execution, error) {
+	common := messages.Execution{TerraformVersion: e.TerraformVersion, Engine: e.Engine, Workdir: e.Workdir}
+	switch {
+	case word == shownMode(now):
+		return e, nil
+	case word == "remote":
+		common.Mode = messages.ModeLocal
+	case word == "agent":
+		common.Mode = messages.ModeAgent
+	case word == "local":
+		return e, invalid("field execution-mode: %q, which runs terraform on the user's own machine, is not supported by this server yet; "+
+			`use "remote", which runs it on the platform`, word)
+	default:
+		return e, invalid("field execution-mode: %q is not one of remote, agent, local", word)
+	}
+	return common, nil
+}
+
+// wantedVersion is the version to store. Development builds and "latest" name none: what is installed is used.
+func wantedVersion(v string) (string, error) {
+	if v == "" || v == versionLatest || strings.HasSuffix(v, "-dev") {
+		return "", nil
+	}
+	if _, err := version.NewConstraint(v); err != nil {
+		return "", invalid("field terraform-version: %q is neither a version, such as 1.11.4, nor a constraint, such as ~> 1.11", v)
+	}
+	return v, nil
+}
+
+// wantedFolder is the folder to store. TFE's users write "/modules/x/" as well, and mean the same.
+func wantedFolder(dir string) (string, error) {
+	dir = path.Clean(strings.TrimLeft(dir, "/"))
+	if dir == ".." || strings.HasPrefix(dir, "../") {
+		return "", invalid("field working-directory: %q is not inside the configuration", dir)
+	}
+	if dir == "." {
+		return "", nil
+	}
+	return dir, nil
+}
