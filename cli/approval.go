@@ -21,41 +21,45 @@ func (s *session) decide(ctx context.Context) (client.RunState, error) {
 	if s.app.asJSON() || !s.app.env.StdinTerminal || !s.app.env.StdoutTerminal {
 		return state, nil
 	}
-	s.display.progress("")
-	fmt.Fprintf(s.app.env.Stdout, "\nDo you want to apply this plan in workspace %s?\n"+
+	out := s.app.env.Stdout
+	s.display.progress("", "")
+	fmt.Fprintf(out, "\nDo you want to apply this plan in workspace %s?\n"+
 		"  Only 'yes' is accepted to approve.\n\n  Enter a value: ", s.name)
+	defer fmt.Fprintln(out)
 	asked, enough := context.WithCancel(ctx)
 	defer enough()
 	answer := readLine(asked, s.app.env.Stdin)
-	elsewhere := make(chan struct{})
-	go func() {
-		defer close(elsewhere)
-		_, _ = s.watch.await(asked, decided, nil) // its end is looked at below
-	}()
-	var err error
-	select {
-	case text, ok := <-answer:
-		fmt.Fprintln(s.app.env.Stdout)
-		switch {
-		case !ok: // the input has ended
-			err = errNoAnswer
-		case text == "yes":
-			err = s.client.ApplyRun(ctx, s.run.ID)
-		default:
-			err = s.client.DiscardRun(ctx, s.run.ID)
+	for {
+		state, changed, err := s.watch.now()
+		if decided(state) || err != nil {
+			return state, err
 		}
-	case <-elsewhere:
-		fmt.Fprintln(s.app.env.Stdout)
+		select {
+		case text, ok := <-answer:
+			if !ok { // the input has ended
+				return state, nil
+			}
+			if err := s.answer(ctx, text == "yes"); err != nil {
+				return state, err
+			}
+			return s.watch.await(ctx, decided, nil)
+		case <-changed:
+		case <-ctx.Done():
+			return state, context.Cause(ctx)
+		}
 	}
-	enough()
-	<-elsewhere
-	if err == errNoAnswer { //nolint:errorlint // it is set right above
-		return state, nil
+}
+
+// answer tells the server. A conflict means that somebody else was faster.
+func (s *session) answer(ctx context.Context, yes bool) error {
+	tell := s.client.DiscardRun
+	if yes {
+		tell = s.client.ApplyRun
 	}
-	if err != nil && !conflict(err) { // a conflict: somebody else was faster
-		return state, err
+	if err := tell(ctx, s.run.ID); err != nil && !conflict(err) {
+		return err
 	}
-	return s.watch.await(ctx, decided, s.progress)
+	return nil
 }
 
 // readLine delivers one line, or closes the channel when there is none. A read from a terminal cannot be stopped: its

@@ -15,11 +15,14 @@ type display struct {
 	stop      chan struct{}
 	stopped   chan struct{}
 
-	mu    sync.Mutex
-	text  string // what is being waited for
-	since time.Time
-	drawn bool
-	frame int
+	mu      sync.Mutex
+	status  string // what is being waited for
+	detail  string // more about it, for the line only
+	since   time.Time
+	said    string // the last plain line
+	midline bool   // the log stands in the middle of a line, which the line must not erase
+	drawn   bool
+	frame   int
 }
 
 // display shows logs on stdout, or on stderr where stdout is for JSON.
@@ -48,7 +51,7 @@ func (a *app) logWriter() io.Writer {
 func (d *display) close() {
 	close(d.stop)
 	<-d.stopped
-	d.progress("")
+	d.progress("", "")
 }
 
 // Write shows a part of the log.
@@ -56,8 +59,9 @@ func (d *display) Write(b []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(b) > 0 {
-		d.text = ""
+		d.status = ""
 		d.erase()
+		d.midline = b[len(b)-1] != '\n'
 	}
 	return d.log.Write(b)
 }
@@ -67,20 +71,25 @@ func (d *display) note(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.erase()
+	if d.midline && d.live {
+		fmt.Fprintln(d.side)
+		d.midline = false
+	}
 	fmt.Fprintf(d.side, format+"\n", args...)
 }
 
-// progress tells what is being waited for; empty for nothing.
-func (d *display) progress(text string) {
+// progress tells what status is being waited in; empty for none.
+func (d *display) progress(status, detail string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if text == d.text {
-		return
+	if status != d.status {
+		d.since = time.Now()
 	}
-	d.text, d.since = text, time.Now()
+	d.status, d.detail = status, detail
 	d.erase()
-	if !d.live && text != "" {
-		fmt.Fprintln(d.side, "waiting: "+text)
+	if !d.live && status != "" && status != d.said {
+		d.said = status
+		fmt.Fprintln(d.side, "waiting: "+status)
 	}
 }
 
@@ -111,11 +120,11 @@ func (d *display) animate() {
 func (d *display) draw() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.text == "" {
+	if d.status == "" || d.midline {
 		return
 	}
 	d.frame++
 	const frames = `|/-\`
-	fmt.Fprintf(d.side, "\r\x1b[K%c waiting: %s (%s)", frames[d.frame%len(frames)], d.text, time.Since(d.since).Truncate(time.Second))
+	fmt.Fprintf(d.side, "\r\x1b[K%c waiting: %s%s %s", frames[d.frame%len(frames)], d.status, d.detail, time.Since(d.since).Truncate(time.Second))
 	d.drawn = true
 }

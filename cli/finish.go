@@ -32,9 +32,9 @@ func viewRun(c *client.Client, n workspaceName, run client.Run) runView {
 
 // finish prints the end of the run and maps it to an exit code.
 func (s *session) finish(ctx context.Context, state client.RunState) error {
-	s.display.progress("")
+	s.display.progress("", "")
 	var outputs []client.Output
-	if state.Status == client.Applied || state.Status == client.Finished {
+	if state.Status == client.Applied || state.Status == client.Finished && !s.run.PlanOnly {
 		var err error
 		if outputs, err = s.client.Outputs(ctx, s.run.WorkspaceID); err != nil {
 			s.display.note("The outputs of workspace %s could not be read: %v", s.name, err)

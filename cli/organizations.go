@@ -12,7 +12,7 @@ import (
 func (a *app) organizationsCommand() *cobra.Command {
 	return a.connects(group("organizations", "Create and list organizations",
 		a.outputs(&cobra.Command{
-			Use: "list", Short: "List the organizations the token may see", Args: cobra.NoArgs,
+			Use: "list", Short: "List the organizations the token may see", Args: exactly(),
 			RunE: func(cmd *cobra.Command, _ []string) error { return a.listOrganizations(cmd) },
 		}),
 		a.outputs(&cobra.Command{

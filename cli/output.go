@@ -19,9 +19,6 @@ func (a *app) outputs(cmd *cobra.Command) *cobra.Command {
 		if a.format != "text" && a.format != "json" {
 			return usage(cmd, "-o %q is neither text nor json", a.format)
 		}
-		if check == nil {
-			return cobra.NoArgs(cmd, args)
-		}
 		return check(cmd, args)
 	}
 	return cmd

@@ -22,7 +22,7 @@ func (a *app) report(err error, interrupted bool) int {
 		code, text = exit.Code, exit.Message
 	case interrupted:
 		code, text = ExitCanceled, "interrupted"
-	case client.Unreachable(err):
+	case client.Unreachable(err) && a.connection != nil:
 		code, text = ExitUnreachable, a.unreachable(err)
 	default:
 		text = a.explain(err)
@@ -54,7 +54,7 @@ func (a *app) unreachable(err error) string {
 // explain turns a refusal into what happened and what to do next.
 func (a *app) explain(err error) string {
 	var refusal *client.Error
-	if errors.As(err, &refusal) && refusal.Status == http.StatusUnauthorized {
+	if errors.As(err, &refusal) && refusal.Status == http.StatusUnauthorized && a.connection != nil {
 		return fmt.Sprintf("the server at %s does not accept the token from %s (%s). Set GANTRY_TOKEN or GANTRY_TOKEN_FILE to a valid one",
 			a.connection.address, a.connection.tokenFrom, refusal.Detail)
 	}

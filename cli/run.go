@@ -28,7 +28,12 @@ func (a *app) runCommand() *cobra.Command {
 			"--auto-approve the run waits for approval, and the exit code is 5.\n\n" +
 			"Ctrl-C cancels the run, in the middle of an apply too: Terraform stops after what it is doing and its state is\n" +
 			"saved. A second Ctrl-C leaves without waiting for that.",
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage(cmd, "unexpected argument %q: name one folder", args[1])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if r.dir = "."; len(args) > 0 {
 				r.dir = args[0]

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +24,7 @@ func (a *app) runsListCommand() *cobra.Command {
 	var workspace, organization string
 	var limit int
 	cmd := a.outputs(&cobra.Command{
-		Use: "list", Short: "List the newest runs: of a workspace, of an organization, or all", Args: cobra.NoArgs,
+		Use: "list", Short: "List the newest runs: of a workspace, of an organization, or all", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if workspace != "" && organization != "" {
 				return usage(cmd, "-w and --org exclude each other")
@@ -55,22 +54,17 @@ func (a *app) listRuns(ctx context.Context, workspace, organization string, limi
 		return err
 	}
 	defer c.Close()
-	workspaces, err := chosenWorkspaces(ctx, c, n, organization)
+	var views []runView
+	if workspace != "" {
+		views, err = workspaceRuns(ctx, c, n, limit)
+	} else {
+		views, err = organizationRuns(ctx, c, organization, limit)
+	}
 	if err != nil {
 		return err
 	}
-	views := []runView{}
-	for _, w := range workspaces {
-		runs, err := c.Runs(ctx, w.ID, limit)
-		if err != nil {
-			return err
-		}
-		for _, r := range runs {
-			views = append(views, viewRun(c, workspaceName{w.Organization, w.Name}, r))
-		}
-	}
 	slices.SortStableFunc(views, func(x, y runView) int {
-		return cmp.Or(y.CreatedAt.Compare(x.CreatedAt))
+		return y.CreatedAt.Compare(x.CreatedAt)
 	})
 	views = views[:min(limit, len(views))]
 	return a.show(views, func(out io.Writer) {
@@ -81,13 +75,21 @@ func (a *app) listRuns(ctx context.Context, workspace, organization string, limi
 	})
 }
 
-// chosenWorkspaces returns the one named, or those of the organization, or all. Their organization is filled in.
-func chosenWorkspaces(ctx context.Context, c *client.Client, n workspaceName, organization string) ([]client.Workspace, error) {
-	if n.name != "" {
-		w, err := findWorkspace(ctx, c, n)
-		w.Organization = n.organization
-		return []client.Workspace{w}, err
+func workspaceRuns(ctx context.Context, c *client.Client, n workspaceName, limit int) ([]runView, error) {
+	w, err := findWorkspace(ctx, c, n)
+	if err != nil {
+		return nil, err
 	}
+	runs, err := c.Runs(ctx, w.ID, limit)
+	views := make([]runView, len(runs))
+	for i, r := range runs {
+		views[i] = viewRun(c, n, r)
+	}
+	return views, err
+}
+
+// organizationRuns returns the runs of the organization, or of all if it is empty.
+func organizationRuns(ctx context.Context, c *client.Client, organization string, limit int) ([]runView, error) {
 	organizations := []client.Organization{{Name: organization}}
 	var err error
 	if organization == "" {
@@ -95,21 +97,33 @@ func chosenWorkspaces(ctx context.Context, c *client.Client, n workspaceName, or
 	} else {
 		err = findOrganization(ctx, c, organization)
 	}
+	views := []runView{}
+	for _, o := range organizations {
+		if err != nil {
+			break
+		}
+		var more []runView
+		more, err = oneOrganizationRuns(ctx, c, o.Name, limit)
+		views = append(views, more...)
+	}
+	return views, err
+}
+
+func oneOrganizationRuns(ctx context.Context, c *client.Client, organization string, limit int) ([]runView, error) {
+	workspaces, err := c.Workspaces(ctx, organization)
 	if err != nil {
 		return nil, err
 	}
-	var all []client.Workspace
-	for _, o := range organizations {
-		workspaces, err := c.Workspaces(ctx, o.Name)
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range workspaces {
-			w.Organization = o.Name
-			all = append(all, w)
-		}
+	names := map[string]string{}
+	for _, w := range workspaces {
+		names[w.ID] = w.Name
 	}
-	return all, nil
+	runs, err := c.OrganizationRuns(ctx, organization, limit)
+	views := make([]runView, len(runs))
+	for i, r := range runs {
+		views[i] = viewRun(c, workspaceName{organization, names[r.WorkspaceID]}, r)
+	}
+	return views, err
 }
 
 // findRun returns the run and the name of its workspace.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"gantry.example/client"
 )
@@ -130,7 +131,7 @@ func (s *session) stream(ctx context.Context, p phase, w writerFunc) error {
 	if err != nil {
 		return err
 	}
-	err = s.client.StreamLog(ctx, what.LogReadURL, w, client.LogOptions{Follow: true, Wake: s.watch.wake, Ended: func() bool {
+	err = s.client.StreamLog(ctx, what.LogReadURL, w, client.LogOptions{Follow: true, Ended: func() bool {
 		state, _, err := s.watch.now()
 		return err != nil || p.over(state)
 	}})
@@ -143,16 +144,16 @@ func (s *session) stream(ctx context.Context, p phase, w writerFunc) error {
 
 // progress says what is being waited for.
 func (s *session) progress(r client.RunState) {
-	text := string(r.Status)
+	detail := ""
 	switch {
 	case r.CancelRequested:
-		text += " (being canceled)"
+		detail = " (being canceled)"
 	case r.Status == client.Planning && r.Plan.Stage() != "":
-		text += " (" + r.Plan.Stage() + ")"
+		detail = " (" + r.Plan.Stage() + ")"
 	case r.Status == client.Applying && r.Apply.Stage() != "":
-		text += " (" + r.Apply.Stage() + ")"
+		detail = " (" + r.Apply.Stage() + ")"
 	}
-	s.display.progress(text)
+	s.display.progress(string(r.Status), detail)
 }
 
 // interrupted returns the handler of Ctrl-C: the first asks the server to cancel the run, the second leaves.
@@ -172,8 +173,11 @@ func (s *session) interrupted(ctx context.Context, detach context.CancelCauseFun
 			s.display.note("\nInterrupt: asking the server to cancel the run. Press Ctrl-C again to leave without waiting for that.")
 		}
 		s.cancels.Go(func() {
+			// Leaving must not take the request back.
+			ctx, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer done()
 			err := s.client.CancelRun(ctx, s.run.ID)
-			if err != nil && ctx.Err() == nil && !conflict(err) { // a conflict: it has just ended
+			if err != nil && !conflict(err) { // a conflict: it has just ended
 				s.display.note("Run %s could not be canceled: %v. It goes on.", s.run.ID, err)
 			}
 		})

@@ -14,7 +14,7 @@ import (
 
 func (a *app) versionCommand() *cobra.Command {
 	return a.outputs(&cobra.Command{
-		Use: "version", Short: "Print the version of this program", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version of this program", Args: exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			return a.show(map[string]string{"version": a.env.Version}, func(w io.Writer) { row(w, "gantry "+a.env.Version) })
 		},
@@ -24,7 +24,7 @@ func (a *app) versionCommand() *cobra.Command {
 func (a *app) statusCommand() *cobra.Command {
 	var wait time.Duration
 	cmd := a.connects(a.outputs(&cobra.Command{
-		Use: "status", Short: "Tell whether the server is ready (exit code 0) or not (4)", Args: cobra.NoArgs,
+		Use: "status", Short: "Tell whether the server is ready (exit code 0) or not (4)", Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.status(cmd.Context(), wait) },
 	}))
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for it, for example 60s")

@@ -58,11 +58,6 @@ func (w *watcher) now() (client.RunState, <-chan struct{}, error) {
 	return w.state, w.changed, w.err
 }
 
-func (w *watcher) wake() <-chan struct{} {
-	_, changed, _ := w.now()
-	return changed
-}
-
 // await returns the run as soon as it is as wanted. seen is called with every state until then; it may be nil.
 func (w *watcher) await(ctx context.Context, wanted func(client.RunState) bool, seen func(client.RunState)) (client.RunState, error) {
 	for {

@@ -16,7 +16,8 @@ const (
 	logEnd   = 0x03
 )
 
-// Pauses between reads of a log: after bytes came, and the longest while nothing comes.
+// Pauses between reads of a log: after bytes came, so that a chatty log is not read line by line, and the longest while
+// nothing comes, for servers that do not wait themselves.
 const (
 	logPause    = 100 * time.Millisecond
 	maxLogPause = 500 * time.Millisecond
@@ -35,9 +36,6 @@ var ErrLogCut = errors.New("the end of the log is missing")
 type LogOptions struct {
 	// Follow waits for more until the log's end mark.
 	Follow bool
-	// Wake returns a channel that tells, by a value or by being closed, that more may be there. It is asked before each
-	// pause; nil means that there is no such sign.
-	Wake func() <-chan struct{}
 	// Ended reports whether the phase is over, so that only the rest of the log is still to come; nil means never.
 	Ended func() bool
 }
@@ -48,7 +46,8 @@ func (c *Client) StreamLog(ctx context.Context, readURL string, w io.Writer, o L
 	if err != nil {
 		return err
 	}
-	l := &logReader{client: c, path: path, w: w}
+	l := &logReader{client: c, w: w, wait: o.Follow}
+	l.path, _, _ = strings.Cut(path, "?") // the protocol replaces the query
 	pause := logPause
 	var graceUntil time.Time
 	for {
@@ -72,32 +71,28 @@ func (c *Client) StreamLog(ctx context.Context, readURL string, w io.Writer, o L
 		default:
 			pause = min(pause*3/2, maxLogPause)
 		}
-		if err := waitForMore(ctx, pause, o.Wake); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
 }
 
-func waitForMore(ctx context.Context, pause time.Duration, wake func() <-chan struct{}) error {
-	var woken <-chan struct{}
-	if wake != nil {
-		woken = wake()
-	}
+func sleep(ctx context.Context, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-	case <-woken:
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return nil
 }
 
 // logReader is a position in a log.
 type logReader struct {
 	client   *Client
 	path     string
+	wait     bool // the server may hold an empty answer back until there is more
 	w        io.Writer
 	offset   int
 	complete bool // the end mark was seen
@@ -106,9 +101,12 @@ type logReader struct {
 // next copies what follows and returns how many bytes of the log it was, marks included.
 func (l *logReader) next(ctx context.Context) (int, error) {
 	var part []byte                        // written only when it is whole: a retry reads it again
-	path, _, _ := strings.Cut(l.path, "?") // the protocol replaces the query
+	path := fmt.Sprintf("%s?limit=%d&offset=%d", l.path, logPart, l.offset)
+	if l.wait {
+		path += "&wait=1"
+	}
 	err := l.client.doWithin(ctx, streamPatience, l.client.anonymous, Request{
-		Method: http.MethodGet, Path: fmt.Sprintf("%s?limit=%d&offset=%d", path, logPart, l.offset),
+		Method: http.MethodGet, Path: path,
 		OnBody: func(body io.Reader) (err error) {
 			part, err = io.ReadAll(body)
 			return err

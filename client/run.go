@@ -94,6 +94,11 @@ func (c *Client) Runs(ctx context.Context, workspaceID string, limit int) ([]Run
 	return list[Run](ctx, c, "/workspaces/"+url.PathEscape(workspaceID)+"/runs", limit)
 }
 
+// OrganizationRuns lists the runs of all workspaces of an organization, newest first, at most limit; 0 means all.
+func (c *Client) OrganizationRuns(ctx context.Context, organization string, limit int) ([]Run, error) {
+	return list[Run](ctx, c, "/organizations/"+url.PathEscape(organization)+"/runs", limit)
+}
+
 // ApplyRun approves a planned run.
 func (c *Client) ApplyRun(ctx context.Context, id string) error { return c.act(ctx, id, "apply") }
 

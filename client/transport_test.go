@@ -85,9 +85,7 @@ func TestRetries(t *testing.T) {
 
 func TestGivesUpWithTheLastReason(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.NotFoundHandler())
-	server.Close() // nobody listens any more
-	tr := transport(t, client.Config{Address: server.URL, Budget: 250 * time.Millisecond})
+	tr := transport(t, client.Config{Address: "http://127.0.0.1:1", Budget: 250 * time.Millisecond}) // nobody listens there
 	err := tr.Do(t.Context(), client.Request{Method: "GET", Path: "/x"})
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("got %v, want the end of the budget and the reason", err)

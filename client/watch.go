@@ -94,10 +94,8 @@ func (c *Client) WatchRun(ctx context.Context, id string, after int64) iter.Seq2
 			if s.last > before {
 				pause = firstPause
 			}
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-				yield(RunChange{}, ctx.Err())
+			if err := sleep(ctx, pause); err != nil {
+				yield(RunChange{}, err)
 				return
 			}
 		}

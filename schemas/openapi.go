@@ -263,7 +263,7 @@ func schemaName(t reflect.Type) string {
 	}
 	name := strings.ToUpper(t.Name()[:1]) + t.Name()[1:]
 	if t.PkgPath() == reflect.TypeFor[run.Run]().PkgPath() && name != "Run" {
-		return "Run" + name
+		return "Run." + name
 	}
 	return name
 }

@@ -153,6 +153,16 @@ func (f *fixture) transition(runID string, in run.Input) run.Run {
 	return r
 }
 
+// claimApply brings a new run to its apply and claims that.
+func (f *fixture) claimApply() (run.Run, wire.Claim) {
+	f.t.Helper()
+	r := f.newRun(run.Options{AutoApply: true})
+	c := f.claim(r.Plan.ID)
+	f.start(c)
+	r = f.transition(r.ID, run.Finish{AttemptID: c.AttemptID, Outcome: run.Succeeded, HasChanges: true})
+	return r, f.claim(r.Apply.ID)
+}
+
 // answer is what the server said.
 type answer struct {
 	t      *testing.T

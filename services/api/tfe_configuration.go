@@ -44,7 +44,7 @@ func (s *Server) answerConfiguration(cv postgres.ConfigurationVersion) (reply, e
 	doc.StatusTimestamps.set("queued-at", &cv.CreatedAt)
 	doc.StatusTimestamps.set("finished-at", cv.UploadedAt)
 	if cv.Status == postgres.ConfigurationPending {
-		u := s.link("/api/v2/signed/%s/configuration-versions/%s", s.signer.sign("upload", cv.ID, time.Now().Add(uploadLife)), cv.ID)
+		u := s.link("/api/v2/signed/%s/configuration-versions/%s", s.signer.sign(signedUpload, cv.ID, time.Now().Add(uploadLife)), cv.ID)
 		doc.UploadURL = &u
 	}
 	return object(doc)

@@ -29,6 +29,9 @@ type (
 	}
 )
 
+// paging names the query parameters of a list.
+func paging(more ...string) []string { return append(more, "page[number]", "page[size]") }
+
 // grants is a block of permissions that are all given: a person's token may do everything.
 func grants(names ...string) map[string]bool {
 	out := make(map[string]bool, len(names))

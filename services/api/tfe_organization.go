@@ -13,14 +13,14 @@ func (s *Server) tfeObjectRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "/api/v2/account/details", access: person, summary: "Show whose token this is", out: tfeUser{}, handle: showAccount},
 
-		{method: "GET", pattern: "/api/v2/organizations", access: person, summary: "List organizations", out: []tfeOrganization{}, handle: s.listOrganizations},
+		{method: "GET", pattern: "/api/v2/organizations", access: person, summary: "List organizations", out: []tfeOrganization{}, query: paging(), handle: s.listOrganizations},
 		{method: "POST", pattern: "/api/v2/organizations", access: person, summary: "Create an organization", in: tfeOrganizationInput{}, out: tfeOrganization{},
 			status: http.StatusCreated, create: true, handle: s.createOrganization},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}", access: person, summary: "Show an organization", out: tfeOrganization{}, handle: s.showOrganization},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/entitlement-set", access: person, summary: "Show what an organization can use",
 			out: tfeEntitlements{}, handle: s.showEntitlements},
 
-		{method: "GET", pattern: "/api/v2/organizations/{organization}/workspaces", access: person, summary: "List workspaces", out: []tfeWorkspace{}, handle: s.listWorkspaces},
+		{method: "GET", pattern: "/api/v2/organizations/{organization}/workspaces", access: person, summary: "List workspaces", out: []tfeWorkspace{}, query: paging(), handle: s.listWorkspaces},
 		{method: "POST", pattern: "/api/v2/organizations/{organization}/workspaces", access: person, summary: "Create a workspace", in: tfeWorkspaceInput{},
 			out: tfeWorkspace{}, status: http.StatusCreated, create: true, handle: s.createWorkspace},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/workspaces/{name}", access: person, summary: "Show a workspace by name", out: tfeWorkspace{}, handle: s.showWorkspace},
@@ -37,7 +37,7 @@ func (s *Server) tfeObjectRoutes() []route {
 		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/current-state-version-outputs", access: person, summary: "List a workspace's outputs", out: []tfeOutput{}, handle: s.listCurrentOutputs},
 		{method: "GET", pattern: "/api/v2/state-versions/{state}", access: person, summary: "Show a state version", out: tfeState{}, handle: s.showState},
 		{method: "GET", pattern: "/api/v2/state-versions/{state}/download", access: person, summary: "Download a state", out: []byte{}, handle: s.downloadState},
-		{method: "GET", pattern: "/api/v2/state-versions/{state}/outputs", access: person, summary: "List the outputs of a state version", out: []tfeOutput{}, handle: s.listOutputs},
+		{method: "GET", pattern: "/api/v2/state-versions/{state}/outputs", access: person, summary: "List the outputs of a state version", out: []tfeOutput{}, query: paging(), handle: s.listOutputs},
 		{method: "GET", pattern: "/api/v2/state-version-outputs/{output}", access: person, summary: "Show an output, also when it is sensitive", out: tfeOutput{}, handle: s.showOutput},
 	}
 }

@@ -103,7 +103,7 @@ func changes(t *run.Task) run.Changes {
 // logURL is an address that carries its own permission, in its path: Terraform's CLI sends no token with it and replaces
 // its query.
 func (s *Server) logURL(r run.Run, p messages.Phase) string {
-	signature := s.signer.sign("log", fmt.Sprintf("%s/%s", r.ID, p), time.Now().Add(logLife))
+	signature := s.signer.sign(signedLog, fmt.Sprintf("%s/%s", r.ID, p), time.Now().Add(logLife))
 	return s.link("/api/v2/signed/%s/logs/%s/%s", signature, r.ID, p)
 }
 

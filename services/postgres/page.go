@@ -28,7 +28,7 @@ func (p Page) offset() int {
 	if p.Number <= 1 {
 		return 0
 	}
-	return (p.Number - 1) * p.limit()
+	return (min(p.Number, 1<<30) - 1) * p.limit() // bounded, so that no page number overflows
 }
 
 // Normal returns the page with its defaults filled in.

@@ -47,10 +47,19 @@ func TestConformance(t *testing.T) {
 
 // endRunners kills what a test left running, so that its folder can be removed.
 func endRunners(t *testing.T, dir string) {
-	for pid := range alive(t, dir) {
+	t.Helper()
+	pids := alive(t, dir)
+	for pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
-	executortest.Wait(t, "the end of all runners", func() bool { return len(alive(t, dir)) == 0 })
+	executortest.Wait(t, "the end of all runners", func() bool {
+		for pid := range alive(t, dir) {
+			if pids[pid] {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // place is a folder with an open executor, both of which end with the test.

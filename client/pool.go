@@ -1,0 +1,22 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"gantry.example/internal/wire"
+)
+
+// Pool makes the calls of a pool's workers; its transport carries the pool's token. It may be used by many goroutines.
+type Pool struct{ transport *Transport }
+
+// NewPool returns the calls of a pool.
+func NewPool(t *Transport) *Pool { return &Pool{transport: t} }
+
+// Claim asks for a task. Repeated with the same nonce it gives the same attempt. A refusal is an *Error: task.taken,
+// task.gone, attempt.canceled and not_found are for good, task.not_ready is not.
+func (p *Pool) Claim(ctx context.Context, req wire.ClaimRequest) (wire.Claim, error) {
+	var claim wire.Claim
+	err := p.transport.JSON(ctx, Request{Method: http.MethodPost, Path: apiPrefix + "/claim"}, req, &claim)
+	return claim, err
+}

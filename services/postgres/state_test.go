@@ -1,0 +1,142 @@
+package postgres_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+)
+
+func stateBody(serial int64, lineage, note string) []byte {
+	return fmt.Appendf(nil, `{"version":4,"terraform_version":"1.11.4","serial":%d,"lineage":%q,"outputs":{"note":%q}}`, serial, lineage, note)
+}
+
+func (w *world) current(ws postgres.Workspace) string {
+	w.t.Helper()
+	sv, err := w.CurrentStateVersion(w.t.Context(), ws.ID)
+	if codeOf(err) == messages.CodeNotFound {
+		return ""
+	}
+	w.ok(err)
+	body, err := w.StateBody(w.t.Context(), sv.ID)
+	w.ok(err)
+	return string(body)
+}
+
+func TestStateWrites(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ws := w.workspace("net")
+	_, a := w.applying(w.newRun(ws, run.Options{}).ID)
+	for _, step := range []struct {
+		name string
+		body []byte
+		want messages.Code // "" means taken
+		now  []byte        // the current state afterwards
+	}{
+		{"no state", []byte(`{"serial":1}`), messages.CodeInvalid, nil},
+		{"not JSON", []byte(`{`), messages.CodeInvalid, nil},
+		{"the first", stateBody(3, "lin", "a"), "", stateBody(3, "lin", "a")},
+		{"the same again", stateBody(3, "lin", "a"), "", stateBody(3, "lin", "a")},
+		{"another under the same serial", stateBody(3, "lin", "b"), messages.CodeStateConflict, stateBody(3, "lin", "a")},
+		{"a lower serial", stateBody(2, "lin", "a"), messages.CodeStateConflict, stateBody(3, "lin", "a")},
+		{"another lineage", stateBody(9, "other", "a"), messages.CodeStateConflict, stateBody(3, "lin", "a")},
+		{"the next", stateBody(4, "lin", "c"), "", stateBody(4, "lin", "c")},
+		{"one that skips serials", stateBody(8, "lin", "d"), "", stateBody(8, "lin", "d")},
+	} {
+		_, err := w.PutState(t.Context(), a, step.body)
+		if got := codeOf(err); got != step.want || (err != nil && got == "") {
+			t.Errorf("%s: got %v with code %q, want code %q", step.name, err, got, step.want)
+		}
+		if diff := cmp.Diff(string(step.now), w.current(ws)); diff != "" {
+			t.Errorf("%s: current state (-want +got):\n%s", step.name, diff)
+		}
+	}
+	if got, want := w.count(`SELECT count(*) FROM state_versions`), 3; got != want {
+		t.Errorf("state versions: got %d, want %d", got, want)
+	}
+}
+
+func TestAStateOfAStaleEpochIsKeptAside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ws := w.workspace("net")
+	_, late := w.applying(w.newRun(ws, run.Options{}).ID)
+	w.result(late, applyResult())
+	_, now := w.applying(w.newRun(ws, run.Options{}).ID)
+	_, err := w.PutState(t.Context(), now, stateBody(1, "lin", "now"))
+	w.ok(err)
+	for range 3 {
+		_, err = w.PutState(t.Context(), late, stateBody(2, "lin", "late"))
+		w.refused(err, messages.CodeStateStaleEpoch)
+	}
+	if diff := cmp.Diff(string(stateBody(1, "lin", "now")), w.current(ws)); diff != "" {
+		t.Errorf("current state (-want +got):\n%s", diff)
+	}
+	var ids []string
+	w.ok(w.raw.Select(&ids, `SELECT id FROM state_versions WHERE superseded AND epoch = 2`))
+	if len(ids) != 1 {
+		t.Fatalf("got %d states kept aside, want 1", len(ids))
+	}
+	body, err := w.StateBody(t.Context(), ids[0])
+	w.ok(err)
+	if diff := cmp.Diff(string(stateBody(2, "lin", "late")), string(body)); diff != "" {
+		t.Errorf("state kept aside (-want +got):\n%s", diff)
+	}
+	if n := w.count(`SELECT count(*) FROM state_versions WHERE position('lineage'::bytea IN sealed) > 0`); n != 0 {
+		t.Error("a state is readable in the database")
+	}
+}
+
+func TestOnlyAStartedApplyWritesState(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ws := w.workspace("net")
+	beside := w.newRun(ws, run.Options{PlanOnly: true})
+	_, a := w.started(beside.ID)
+	_, err := w.PutState(t.Context(), a, stateBody(1, "lin", ""))
+	w.refused(err, messages.CodeForbidden)
+
+	r := w.newRun(ws, run.Options{})
+	_, a = w.started(r.ID)
+	_, err = w.PutState(t.Context(), a, stateBody(1, "lin", ""))
+	w.refused(err, messages.CodeForbidden)
+	w.result(a, planResult())
+	_, err = w.Transition(t.Context(), r.ID, run.Confirm{}, postgres.Cause{Actor: "ada"})
+	w.ok(err)
+	_, a = w.claimed(r.ID)
+	_, err = w.PutState(t.Context(), a, stateBody(1, "lin", ""))
+	w.refused(err, messages.CodeStateStaleEpoch)
+	if got := w.current(ws); got != "" {
+		t.Errorf("current state: got %s, want none", got)
+	}
+}
+
+func TestPlansAreTakenFromTheAttemptThatRuns(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	ws := w.workspace("net")
+	r := w.newRun(ws, run.Options{})
+	c, a := w.claimed(r.ID)
+	w.refused(w.PutPlan(ctx, a, postgres.BlobPlan, []byte("early")), messages.CodeAttemptClosed)
+	_, err := w.Start(ctx, a, startOf(c, "n"))
+	w.ok(err)
+	w.ok(w.PutPlan(ctx, a, postgres.BlobPlan, []byte("plan")))
+	w.result(a, planResult())
+	w.ok(w.PutPlan(ctx, a, postgres.BlobPlanJSON, []byte("{}")))
+	w.refused(w.PutPlan(ctx, a, postgres.BlobPlan, []byte("late")), messages.CodeAttemptClosed)
+	for kind, want := range map[postgres.BlobKind]string{postgres.BlobPlan: "plan", postgres.BlobPlanJSON: "{}"} {
+		got, err := w.Blob(ctx, r.ID, kind)
+		w.ok(err)
+		if string(got) != want {
+			t.Errorf("%s: got %q, want %q", kind, got, want)
+		}
+	}
+	_, err = w.Blob(ctx, "run-none", postgres.BlobPlan)
+	w.refused(err, messages.CodeNotFound)
+}

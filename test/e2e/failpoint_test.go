@@ -1,0 +1,81 @@
+package e2e_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// journaled is a configuration whose apply leaves one line in a file outside Gantry each time it really happens.
+func journaled(journal string) string {
+	return fmt.Sprintf(`
+resource "terraform_data" "journal" {
+  input = "once"
+  provisioner "local-exec" {
+    command = "echo applied >> %s"
+  }
+}
+output "word" { value = terraform_data.journal.output }
+`, journal)
+}
+
+// TestServerKilledAtEveryStep kills the whole server with -9 at each step of the life of a task, in the plan and in the
+// apply, starts it again, and expects the run to end applied, exactly once, with its state saved.
+func TestServerKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
+	for _, spec := range []string{
+		"api.run_created",
+		"relay.before_send.task", "relay.sent.task", "relay.before_send.task:2", "relay.sent.task:2",
+		"worker.pulled", "worker.claimed", "worker.acked", "worker.placed",
+		"worker.pulled:2", "worker.claimed:2", "worker.acked:2", "worker.placed:2",
+		"api.claimed", "api.claimed:2", "api.started", "api.started:2",
+		"api.plan_stored", "api.state_stored", "api.result_stored", "api.result_stored:2",
+		"relay.before_send.event", "relay.sent.event", "relay.before_send.event:2", "relay.sent.event:2",
+		"projector.before_commit", "projector.committed", "projector.before_commit:2", "projector.committed:2",
+	} {
+		t.Run(spec, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t)
+			journal := filepath.Join(t.TempDir(), "journal")
+			dir := config(t, journaled(journal))
+			s.start("GANTRY_FAILPOINT=" + spec)
+			var out bytes.Buffer
+			user := s.command(t.Context(), "run", dir, "-w", "default/crash", "--auto-approve")
+			user.Stdout, user.Stderr = &out, &out
+			if err := user.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if code := s.waitExit(); code != -1 {
+				t.Fatalf("got exit code %d of the server, want it killed at %s", code, spec)
+			}
+			s.start()
+			// The user's command has gone through the crash as a user would: it may give up, the run may not.
+			if err := user.Wait(); err != nil {
+				t.Logf("gantry run ended with %v:\n%s", err, tail(out.String(), 15))
+			}
+			runs := s.runs("default/crash")
+			if len(runs) != 1 {
+				t.Fatalf("got %d runs (%v), want the one that was asked for\n%s", len(runs), runs, out.String())
+			}
+			s.waitFor(runs[0].ID, "applied")
+			expectAppliedOnce(t, s, journal)
+		})
+	}
+}
+
+func expectAppliedOnce(t *testing.T, s *server, journal string) {
+	t.Helper()
+	b, err := os.ReadFile(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(b), "applied"); got != 1 {
+		t.Errorf("got %d applies in the journal, want 1", got)
+	}
+	if state := s.must("state", "pull", "default/crash").stdout; !strings.Contains(state, `"value": "once"`) {
+		t.Errorf("got state\n%s\nwant the output \"once\" in it", state)
+	}
+}

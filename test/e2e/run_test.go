@@ -1,0 +1,251 @@
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestConfigurations runs the examples and configurations as people write them.
+func TestConfigurations(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	for name, tt := range map[string]struct {
+		dir        string
+		code       int
+		status     string
+		wantOut    []string
+		wantErr    string
+		notWantOut string
+	}{
+		"hello":   {dir: "../../examples/hello", status: "applied", wantOut: []string{"Apply complete!", "Outputs:", "/app/default/hello/runs/run-"}},
+		"failing": {dir: "../../examples/failing", code: 1, status: "errored", wantOut: []string{"Error:"}},
+		"many":    {dir: "../../examples/many", status: "applied", wantOut: []string{"Apply complete! Resources: 500 added"}},
+		"broken":  {dir: config(t, `resource "terraform_data" {`), code: 1, status: "errored", wantOut: []string{"Error:"}},
+		"cloud block": {dir: config(t, `
+terraform {
+  cloud {
+    organization = "elsewhere"
+    workspaces { name = "x" }
+  }
+}
+output "kept" { value = "here" }`), status: "applied", wantOut: []string{`kept = "here"`}},
+		"sensitive": {dir: config(t, `output "secret" {
+  value     = "hunter2"
+  sensitive = true
+}`), status: "applied", wantOut: []string{"<sensitive>"}, notWantOut: "hunter2"},
+		"no changes": {dir: config(t, `locals { a = 1 }`), status: "planned_and_finished", wantOut: []string{"No changes."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &server{t: t, bin: s.bin, dir: s.dir}
+			ws := "default/" + strings.ReplaceAll(name, " ", "-")
+			r := s.gantry("run", tt.dir, "-w", ws, "--auto-approve")
+			if r.code != tt.code {
+				t.Errorf("got %s, want exit code %d", r, tt.code)
+			}
+			for _, want := range tt.wantOut {
+				if !strings.Contains(r.stdout+r.stderr, want) {
+					t.Errorf("got\n%s\n%s\nwant %q in it", r.stdout, r.stderr, want)
+				}
+			}
+			if tt.notWantOut != "" && strings.Contains(r.stdout+r.stderr, tt.notWantOut) {
+				t.Errorf("got\n%s\nwant no %q in it", r.stdout, tt.notWantOut)
+			}
+			if runs := s.runs(ws); len(runs) != 1 || runs[0].Status != tt.status {
+				t.Errorf("got runs %v, want one that is %s", runs, tt.status)
+			}
+		})
+	}
+}
+
+// TestLogStreams: what a provisioner prints is on the user's terminal while terraform still runs.
+func TestLogStreams(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	gate := filepath.Join(t.TempDir(), "gate")
+	dir := config(t, fmt.Sprintf(`
+resource "terraform_data" "slow" {
+  provisioner "local-exec" {
+    command = "echo before the gate; while [ ! -e %s ]; do sleep 0.05; done; echo behind the gate"
+  }
+}`, gate))
+	cmd := s.command(t.Context(), "run", dir, "-w", "default/live", "--auto-approve")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var seen bytes.Buffer
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		seen.WriteString(lines.Text() + "\n")
+		// terraform goes on only because this line arrived.
+		if strings.Contains(lines.Text(), "(local-exec): before the gate") {
+			if err := os.WriteFile(gate, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err != nil || !strings.Contains(seen.String(), "behind the gate") {
+		t.Errorf("got %v and\n%s\nwant success and the whole log", err, seen.String())
+	}
+}
+
+// TestQueueOfOneWorkspace: runs of a workspace go one after the other, in the order they were asked for; each continues
+// from the state of the one before.
+func TestQueueOfOneWorkspace(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	journal := filepath.Join(t.TempDir(), "journal")
+	ids := make([]string, 4)
+	for i := range ids {
+		dir := config(t, fmt.Sprintf(`
+resource "terraform_data" "x" {
+  triggers_replace = %d
+  provisioner "local-exec" {
+    command = "echo begin %d >> %s; sleep 0.3; echo end %d >> %s"
+  }
+}`, i, i, journal, i, journal))
+		r := s.gantry("run", dir, "-w", "default/queue", "--auto-approve", "--detach", "-o", "json")
+		if r.code != 0 {
+			t.Fatalf("got %s, want the run to be accepted", r)
+		}
+		var created run
+		decode(t, r.stdout, &created)
+		ids[i] = created.ID
+	}
+	for _, id := range ids {
+		s.waitFor(id, "applied")
+	}
+	b, err := os.ReadFile(journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for i := range ids {
+		fmt.Fprintf(&want, "begin %d\nend %d\n", i, i)
+	}
+	if got := string(b); got != want.String() {
+		t.Errorf("got journal\n%s\nwant\n%s", got, want.String())
+	}
+}
+
+// TestRunnerOutlivesTheServer: an apply that is under way when the server dies goes on, and is finished by the next one.
+func TestRunnerOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	folder := t.TempDir()
+	gate, journal := filepath.Join(folder, "gate"), filepath.Join(folder, "journal")
+	dir := config(t, fmt.Sprintf(`
+resource "terraform_data" "slow" {
+  input = "once"
+  provisioner "local-exec" {
+    command = "echo applied >> %s; while [ ! -e %s ]; do sleep 0.05; done"
+  }
+}
+output "word" { value = terraform_data.slow.output }`, journal, gate))
+	var created run
+	decode(t, s.must("run", dir, "-w", "default/crash", "--auto-approve", "--detach", "-o", "json").stdout, &created)
+	waitForFile(t, journal)
+	s.kill()
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.waitFor(created.ID, "applied")
+	expectAppliedOnce(t, s, journal)
+}
+
+// TestRunnerKilledMidApply: nobody knows what was changed, so the run says so, the workspace stays locked and nothing is
+// applied again.
+func TestRunnerKilledMidApply(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	journal := filepath.Join(t.TempDir(), "journal")
+	dir := config(t, fmt.Sprintf(`
+resource "terraform_data" "slow" {
+  provisioner "local-exec" {
+    command = "echo $PPID >> %s; sleep 600"
+  }
+}`, journal))
+	var created run
+	decode(t, s.must("run", dir, "-w", "default/lost", "--auto-approve", "--detach", "-o", "json").stdout, &created)
+	waitForFile(t, journal)
+	killRunners(t, s.dir)
+	s.waitFor(created.ID, "errored")
+	if r := s.gantry("runs", "show", created.ID); !strings.Contains(r.stdout, "run.outcome_unknown") {
+		t.Errorf("got\n%s\nwant run.outcome_unknown", r.stdout)
+	}
+	var next run
+	decode(t, s.must("run", dir, "-w", "default/lost", "--auto-approve", "--detach", "-o", "json").stdout, &next)
+	if got := s.show(next.ID).Status; got != "pending" {
+		t.Errorf("got the next run %s, want it pending behind the unresolved one", got)
+	}
+}
+
+// killRunners kills every runner of the server and all they started.
+func killRunners(t *testing.T, dataDir string) {
+	t.Helper()
+	procs, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := 0
+	for _, link := range procs {
+		cwd, err := os.Readlink(link)
+		if err != nil || !strings.HasPrefix(cwd, dataDir+"/") || !strings.Contains(cwd, "/attempts/") {
+			continue
+		}
+		var pid int
+		if _, err := fmt.Sscanf(link, "/proc/%d/cwd", &pid); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	locks, err := filepath.Glob(filepath.Join(dataDir, "work", "attempts", "*", "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, lock := range locks {
+		var pid int
+		b, err := os.ReadFile(lock)
+		if err != nil {
+			continue
+		}
+		if _, err := fmt.Sscanf(string(b), "%d", &pid); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			killed++
+		}
+	}
+	if killed == 0 {
+		t.Fatal("found no runner to kill")
+	}
+}
+
+func waitForFile(t *testing.T, path string) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s was not written", path)
+		}
+		<-tick.C
+	}
+}

@@ -1,0 +1,97 @@
+package queue
+
+import (
+	"context"
+	"sync"
+)
+
+// slots counts how many runners the worker may still start. A slot is held from before the pull until the runner that
+// came of it exits.
+type slots struct {
+	limit int
+	freed chan struct{}
+
+	mu       sync.Mutex // guards the rest
+	held     int        // may be above limit, by adopted runners
+	occupied map[string]bool
+}
+
+func newSlots(limit int) *slots {
+	return &slots{limit: limit, freed: make(chan struct{}, 1), occupied: map[string]bool{}}
+}
+
+// acquire waits for a free slot. One goroutine calls it.
+func (s *slots) acquire(ctx context.Context) error {
+	for {
+		if s.tryAcquire() {
+			return nil
+		}
+		select {
+		case <-s.freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (s *slots) tryAcquire() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held >= s.limit {
+		return false
+	}
+	s.held++
+	return true
+}
+
+// release gives an acquired slot back.
+func (s *slots) release() {
+	s.mu.Lock()
+	s.held--
+	s.mu.Unlock()
+	select {
+	case s.freed <- struct{}{}:
+	default:
+	}
+}
+
+// occupy gives the acquired slot to an attempt. If the attempt has one already the acquired one is released.
+func (s *slots) occupy(attemptID string) bool {
+	s.mu.Lock()
+	first := !s.occupied[attemptID]
+	s.occupied[attemptID] = true
+	s.mu.Unlock()
+	if !first {
+		s.release()
+	}
+	return first
+}
+
+// adopt takes a slot for an attempt that runs already, free or not.
+func (s *slots) adopt(attemptID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.occupied[attemptID] {
+		s.occupied[attemptID] = true
+		s.held++
+	}
+}
+
+// vacate releases the slot of an attempt, and reports whether it had one.
+func (s *slots) vacate(attemptID string) bool {
+	s.mu.Lock()
+	had := s.occupied[attemptID]
+	delete(s.occupied, attemptID)
+	s.mu.Unlock()
+	if had {
+		s.release()
+	}
+	return had
+}
+
+// running is the number of attempts that have a slot.
+func (s *slots) running() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.occupied)
+}
