@@ -238,7 +238,7 @@ func (a *app) followLogs(ctx context.Context, c *client.Client, n workspaceName,
 	s := a.session(c, n, run)
 	s.display = a.display()
 	defer s.display.close()
-	s.watch = watch(ctx, c, run)
+	s.watch = watch(ctx, c, run.ID)
 	defer s.watch.close()
 	for _, p := range phases {
 		if _, err := s.follows(ctx, p, s.display.Write); err != nil {

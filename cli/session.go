@@ -35,7 +35,7 @@ func (s *session) follow(ctx context.Context) error {
 	s.display = s.app.display()
 	defer s.display.close()
 	s.printed = &outputsSeen{to: s.display}
-	s.watch = watch(ctx, s.client, s.run)
+	s.watch = watch(ctx, s.client, s.run.ID)
 	defer s.watch.close()
 	defer s.app.interrupts.take(s.interrupted(ctx, detach))()
 
@@ -96,14 +96,13 @@ func applyPhase(c *client.Client, run client.Run) phase {
 
 func (s *session) phases(ctx context.Context) (client.RunState, error) {
 	state, err := s.follows(ctx, planPhase(s.client, s.run), s.display.Write)
-	if err != nil || state.Status.Final() {
+	if err == nil && state.Status == client.Planned {
+		state, err = s.decide(ctx)
+	}
+	if err != nil || state.Status == client.Planned {
 		return state, err
 	}
-	if state.Status == client.Planned {
-		if state, err = s.decide(ctx); err != nil || state.Status.Final() || state.Status == client.Planned {
-			return state, err
-		}
-	}
+	// Also if the run is final by now: it may have been applied while its plan was shown.
 	return s.follows(ctx, applyPhase(s.client, s.run), s.printed.Write)
 }
 
@@ -113,8 +112,11 @@ func (s *session) follows(ctx context.Context, p phase, write func([]byte) (int,
 	if err != nil {
 		return state, err
 	}
-	if !p.over(state) || p.task(state).Started() {
+	over := p.over(state)
+	if !over {
 		s.progress(state)
+	}
+	if !over || p.task(state).Started() {
 		if err := s.stream(ctx, p, writerFunc(write)); err != nil {
 			return state, err
 		}

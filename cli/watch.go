@@ -13,20 +13,19 @@ type watcher struct {
 	done chan struct{}
 
 	mu      sync.Mutex
-	state   client.RunState
-	err     error         // why nothing more will be heard
-	changed chan struct{} // closed at the next change, then replaced
+	state   client.RunState // its Seq is 0 until the server was heard
+	err     error           // why nothing more will be heard
+	changed chan struct{}   // closed at the next change, then replaced
 }
 
-func watch(ctx context.Context, c *client.Client, run client.Run) *watcher {
+func watch(ctx context.Context, c *client.Client, runID string) *watcher {
 	ctx, stop := context.WithCancel(ctx)
 	w := &watcher{
 		stop: stop, done: make(chan struct{}), changed: make(chan struct{}),
-		state: client.RunState{ID: run.ID, Status: run.Status},
 	}
 	go func() {
 		defer close(w.done)
-		for change, err := range c.WatchRun(ctx, run.ID, 0) {
+		for change, err := range c.WatchRun(ctx, runID, 0) {
 			w.set(change.Run, err)
 		}
 	}()
@@ -63,14 +62,14 @@ func (w *watcher) await(ctx context.Context, wanted func(client.RunState) bool, 
 	for {
 		state, changed, err := w.now()
 		switch {
-		case wanted(state):
+		case state.Seq > 0 && wanted(state):
 			return state, nil
 		case ctx.Err() != nil:
 			return state, context.Cause(ctx)
 		case err != nil:
 			return state, err
 		}
-		if seen != nil {
+		if state.Seq > 0 && seen != nil {
 			seen(state)
 		}
 		select {

@@ -100,7 +100,7 @@ type logReader struct {
 
 // next copies what follows and returns how many bytes of the log it was, marks included.
 func (l *logReader) next(ctx context.Context) (int, error) {
-	var part []byte                        // written only when it is whole: a retry reads it again
+	var part []byte // written only when it is whole: a retry reads it again
 	path := fmt.Sprintf("%s?limit=%d&offset=%d", l.path, logPart, l.offset)
 	if l.wait {
 		path += "&wait=1"

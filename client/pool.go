@@ -10,7 +10,8 @@ import (
 // Pool makes the calls of a pool's workers; its transport carries the pool's token. It may be used by many goroutines.
 type Pool struct{ transport *Transport }
 
-// NewPool returns the calls of a pool.
+// NewPool returns the calls of a pool. Its transport should have a budget of a second or two: a worker that gets no answer
+// gives its message back, so that another worker can try.
 func NewPool(t *Transport) *Pool { return &Pool{transport: t} }
 
 // Claim asks for a task. Repeated with the same nonce it gives the same attempt. A refusal is an *Error: task.taken,

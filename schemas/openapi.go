@@ -143,9 +143,10 @@ func parameters(r api.RouteInfo, path string) []object {
 	return out
 }
 
-// operationID is "getRunsEvents" for GET /api/gantry/v1/runs/{run}/events.
+// operationID is "getRunsRunEvents" for GET /api/gantry/v1/runs/{run}/events.
 func operationID(method, path string) string {
 	id := strings.ToLower(method)
+	path = strings.Replace(strings.TrimPrefix(path, "/api/gantry/v1"), "/api/v2", "/tfe", 1)
 	for _, word := range regexp.MustCompile(`[A-Za-z0-9]+`).FindAllString(path, -1) {
 		id += strings.ToUpper(word[:1]) + word[1:]
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gantry.example/internal/pgtest"
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/wire"
@@ -20,8 +22,6 @@ import (
 	"gantry.example/services/api"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }

@@ -36,7 +36,7 @@ func (s *Server) tfeObjectRoutes() []route {
 		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/current-state-version", access: person, summary: "Show a workspace's current state version", out: tfeState{}, handle: s.showCurrentState},
 		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/current-state-version-outputs", access: person, summary: "List a workspace's outputs", out: []tfeOutput{}, handle: s.listCurrentOutputs},
 		{method: "GET", pattern: "/api/v2/state-versions/{state}", access: person, summary: "Show a state version", out: tfeState{}, handle: s.showState},
-		{method: "GET", pattern: "/api/v2/state-versions/{state}/download", access: person, summary: "Download a state", out: []byte{}, handle: s.downloadState},
+		{method: "GET", pattern: "/api/v2/state-versions/{state}/download", access: person, summary: "Download a state", out: []byte{}, media: kindJSON, handle: s.downloadState},
 		{method: "GET", pattern: "/api/v2/state-versions/{state}/outputs", access: person, summary: "List the outputs of a state version", out: []tfeOutput{}, query: paging(), handle: s.listOutputs},
 		{method: "GET", pattern: "/api/v2/state-version-outputs/{output}", access: person, summary: "Show an output, also when it is sensitive", out: tfeOutput{}, handle: s.showOutput},
 	}

@@ -34,7 +34,7 @@ func (s *Server) tfeRunRoutes() []route {
 			handle: s.forceCancel},
 
 		{method: "GET", pattern: "/api/v2/plans/{plan}", access: person, summary: "Show a plan", out: tfePlan{}, handle: s.showPlan},
-		{method: "GET", pattern: "/api/v2/plans/{plan}/json-output", access: person, summary: "Download a plan as JSON, sensitive values included", out: []byte{}, handle: s.planJSON},
+		{method: "GET", pattern: "/api/v2/plans/{plan}/json-output", access: person, summary: "Download a plan as JSON, sensitive values included", out: []byte{}, media: kindJSON, handle: s.planJSON},
 		{method: "GET", pattern: "/api/v2/applies/{apply}", access: person, summary: "Show an apply", out: tfeApply{}, handle: s.showApply},
 	}
 }

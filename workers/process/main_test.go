@@ -29,6 +29,8 @@ import (
 const (
 	runnerVariable = "GANTRY_TEST_RUNNER"
 	workerVariable = "GANTRY_TEST_WORKER"
+	// stubbornVariable makes a runner that never ends by itself.
+	stubbornVariable = "GANTRY_TEST_STUBBORN"
 )
 
 func TestMain(m *testing.M) {
@@ -49,6 +51,12 @@ func runnerMain(scratch string) int {
 		return 71
 	}
 	fmt.Println("runner is up")
+	if os.Getenv(stubbornVariable) != "" {
+		signals := make(chan os.Signal, 1)
+		signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)
+		<-signals
+		return 77
+	}
 	line, err := bufio.NewReader(os.Stdin).ReadBytes('\n')
 	if err != nil {
 		return 0 // nothing to do
@@ -87,26 +95,15 @@ func runnerMain(scratch string) int {
 	}
 }
 
-// startTree starts two processes that outlive a killed runner: one in the runner's session and one that left it, but has
-// the attempt's folder in its environment as terraform does. Both are runners that stay idle.
+// startTree starts two processes that outlive a killed runner: one in the runner's session, and one that left it but has
+// the attempt's folder in its environment, as terraform does.
 func startTree(scratch, dir string) error {
-	for _, leave := range []bool{false, true} {
-		theirs, _, err := os.Pipe()
-		if err != nil {
-			return err
-		}
-		cmd := exec.Command(os.Args[0])
-		cmd.Env = []string{runnerVariable + "=" + scratch}
-		cmd.Stdin = theirs
-		if leave {
-			cmd.Env = append(cmd.Env, "HOME="+dir+"/home")
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-		}
-		if err := cmd.Start(); err != nil {
-			return err
-		}
-	}
-	return nil
+	same := exec.Command(os.Args[0])
+	same.Env = []string{runnerVariable + "=" + scratch, stubbornVariable + "=1"}
+	left := exec.Command(os.Args[0])
+	left.Env = append(same.Env, "HOME="+dir+"/home")
+	left.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	return errors.Join(same.Start(), left.Start())
 }
 
 // note appends a line to <scratch>/<attempt>.

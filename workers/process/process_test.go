@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gantry.example/messages"
 	"gantry.example/workers/executor"
 	"gantry.example/workers/executor/executortest"
@@ -23,7 +25,9 @@ import (
 
 func testContext() context.Context { return context.Background() }
 
-func withCancel() (context.Context, context.CancelFunc) { return context.WithCancel(context.Background()) }
+func withCancel() (context.Context, context.CancelFunc) {
+	return context.WithCancel(context.Background())
+}
 
 func collect(exits chan<- executor.Exit) func(context.Context, executor.Exit) error {
 	return func(_ context.Context, x executor.Exit) error {
@@ -128,11 +132,15 @@ func TestIdleRunnersDieWithTheWorkerAndStartedOnesLive(t *testing.T) {
 	}
 }
 
-func TestSecretsAreNotInArgumentsNorEnvironment(t *testing.T) {
+func TestARunnerInheritsNoSecretAndNoSession(t *testing.T) {
 	t.Setenv("GANTRY_WORKER_TOKEN", "worker-secret")
 	dir, e := place(t)
 	a := startApply(t, e, dir)
-	proc := fmt.Sprintf("/proc/%d/", pidOf(t, dir, a.AttemptID))
+	pid := pidOf(t, dir, a.AttemptID)
+	if session, err := unix.Getsid(pid); err != nil || session != pid {
+		t.Errorf("session of runner %d: got %d, %v, want its own", pid, session, err)
+	}
+	proc := fmt.Sprintf("/proc/%d/", pid)
 	for _, name := range []string{"cmdline", "environ"} {
 		b, err := os.ReadFile(proc + name)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -242,6 +250,65 @@ func TestForceKillsTheWholeTree(t *testing.T) {
 	}
 	if got := alive(t, dir); len(got) != 0 {
 		t.Errorf("after Close: got living runners %v, want none", got)
+	}
+}
+
+func TestForceEndsWhatOutlivedItsRunner(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	t.Cleanup(func() { endRunners(t, dir) })
+	cfg := config(dir)
+	cfg.Assignment.Mirror = "tree"
+	e := open(t, cfg)
+	defer e.Close()
+	exits := watch(t, e)
+	a := startApply(t, e, dir)
+	executortest.Wait(t, "the runner, its two processes and the idle runner", func() bool { return len(alive(t, dir)) == 4 })
+	if err := syscall.Kill(pidOf(t, dir, a.AttemptID), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-exits
+	if got := len(alive(t, dir)); got != 3 {
+		t.Fatalf("after the death of the runner: got %d processes, want 3", got)
+	}
+	if err := e.Cancel(t.Context(), a.AttemptID, true); err != nil {
+		t.Fatal(err)
+	}
+	executortest.Wait(t, "the end of the process with the attempt's folder", func() bool { return len(alive(t, dir)) == 2 })
+}
+
+func TestTheLockTellsWhetherAnAdoptedRunnerLives(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	t.Cleanup(func() { endRunners(t, dir) })
+	e := open(t, config(dir))
+	a := startApply(t, e, dir)
+	dead := startApply(t, e, dir)
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pidOf(t, dir, dead.AttemptID), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	// The pid of the living one is lost, that of the dead one belongs to another process now.
+	attempts := filepath.Join(dir, "work", "attempts")
+	if err := os.Remove(filepath.Join(attempts, a.AttemptID, "pid")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(attempts, dead.AttemptID, "pid"), fmt.Append(nil, os.Getpid()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, config(dir))
+	defer e.Close()
+	exits := watch(t, e)
+	if err := e.Cancel(t.Context(), dead.AttemptID, true); err != nil { // must not kill this test
+		t.Fatal(err)
+	}
+	if got, want := <-exits, (executor.Exit{Ref: dead.Ref(), Code: executor.CodeUnknown}); got != want {
+		t.Errorf("exit: got %+v, want %+v", got, want)
+	}
+	if got, err := e.Status(t.Context(), a.AttemptID); err != nil || got.State != executor.Running {
+		t.Errorf("status of the living: got %+v, %v, want running", got, err)
 	}
 }
 

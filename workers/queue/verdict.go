@@ -82,10 +82,10 @@ func (b *backoff) reset() {
 	b.pause = 0
 }
 
-// next is between one and two thirds of the grown pause, and never below minRetry.
+// next is at random between half and the whole of a pause that doubles: 1 to 2 s at first, 5 to 10 s in the end.
 func (b *backoff) next() time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.pause = min(max(minRetry, 2*b.pause), maxRetry)
-	return max(minRetry, b.pause/2+rand.N(b.pause/2))
+	b.pause = min(max(2*minRetry, 2*b.pause), maxRetry)
+	return b.pause/2 + rand.N(b.pause/2)
 }

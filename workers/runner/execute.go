@@ -179,8 +179,7 @@ func runEnvironment(in wire.Inputs) []string {
 	} {
 		env = append(env, kv[0]+"="+kv[1], "TF_VAR_"+kv[0]+"="+kv[1])
 	}
-	// Terraform refuses import blocks under TFC_RUN_ID unless the agent says it can handle generated configuration.
-	return append(env, "TFC_AGENT_VERSION=1.10.0")
+	return env
 }
 
 // summary reads Terraform's own words out of the log.

@@ -15,6 +15,7 @@ import (
 
 	"gantry.example/internal/wire"
 	"gantry.example/workers/terraform"
+	"gantry.example/workers/terraform/shim"
 )
 
 func planOptions() wire.RunOptions { return wire.RunOptions{} }
@@ -231,12 +232,12 @@ func TestCancelBeforeAndAtStart(t *testing.T) {
 	if err := s.Apply(ctx, plan); !errors.Is(err, terraform.ErrCanceled) {
 		t.Errorf("canceled before: got %v, want canceled", err)
 	}
-	for i := range 20 { // in the middle of the start: terraform-exec must not abandon the process
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*500*time.Microsecond)
+	for i := range 50 { // in the middle of the start: terraform-exec must not abandon the process
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*40*time.Microsecond)
 		err := s.Apply(ctx, plan)
 		cancel()
 		if !errors.Is(err, terraform.ErrCanceled) {
-			t.Errorf("canceled after %d half milliseconds: got %v, want canceled", i, err)
+			t.Errorf("canceled after %d µs: got %v, want canceled", 40*i, err)
 		}
 		if alive, err := terraform.Alive(cfg.Dir); err != nil || alive {
 			t.Fatalf("after the canceled call returned: alive %v, %v, want no process", alive, err)
@@ -315,6 +316,7 @@ func TestTerraformSurvivesItsParent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = terraform.KillTree(cfg.Dir, false) })
 	parent := exec.Command(as(t, parentName))
 	parent.Stdin = strings.NewReader(string(input))
 	if err := parent.Start(); err != nil {
@@ -338,6 +340,29 @@ func TestTerraformSurvivesItsParent(t *testing.T) {
 	})
 	if !strings.Contains(read(t, filepath.Join(cfg.Root, "terraform.tfstate")), `"name": "slow"`) {
 		t.Error("the state lacks what was applied after the parent's death")
+	}
+}
+
+func TestShimWantsAPrivateSpec(t *testing.T) {
+	t.Parallel()
+	spec := filepath.Join(t.TempDir(), "spec.json")
+	if err := os.WriteFile(spec, []byte(`{"engine":"/bin/true"}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(spec, 0o644); err != nil { // whatever the umask
+		t.Fatal(err)
+	}
+	program := as(t, shim.Name)
+	for want, env := range map[string][]string{
+		"started by a Gantry runner": {},
+		"it must be 0600":            {shim.SpecVariable + "=" + spec},
+	} {
+		cmd := exec.Command(program, "plan")
+		cmd.Env = env
+		out, _ := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != shim.ExitNotStarted || !strings.Contains(string(out), want) {
+			t.Errorf("got exit code %d and %q, want %d and %q", cmd.ProcessState.ExitCode(), out, shim.ExitNotStarted, want)
+		}
 	}
 }
 

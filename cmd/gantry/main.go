@@ -1,0 +1,104 @@
+// Command gantry is the whole of Gantry: the server, the runner processes it starts, and the command line.
+//
+//	gantry server     server.go: the parts and their order; parts.go, serve.go, worker.go: each part
+//	gantry runner     one attempt of a task; started by the server, never by people
+//	gantry …          package cli
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"gantry.example/cli"
+	"gantry.example/internal/failpoint"
+	"gantry.example/internal/settings"
+	"gantry.example/workers/runner"
+	"gantry.example/workers/terraform/shim"
+)
+
+var version = "dev" //nolint:gochecknoglobals // set by the linker: see Makefile
+
+func main() {
+	if filepath.Base(os.Args[0]) == shim.Name {
+		os.Exit(shim.Main(os.Args, os.Environ()))
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	code := cli.Main(context.Background(), cli.Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		StdinTerminal: isTerminal(os.Stdin), StdoutTerminal: isTerminal(os.Stdout), StderrTerminal: isTerminal(os.Stderr),
+		Getenv: os.Getenv, Signals: signals, Version: version,
+	}, os.Args[1:], serverCommand(), runnerCommand())
+	os.Exit(code)
+}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+func serverCommand() *cobra.Command {
+	var cfg config
+	var file string
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run the server: API, queue, database and the local worker in one process",
+		Long: `Run the server: API, queue, database and the local worker in one process.
+
+Every flag can also be given as GANTRY_<FLAG> (GANTRY_DATA_DIR), as GANTRY_<FLAG>_FILE naming a file that holds the value,
+or in a YAML file named by --config. Flag > variable > _FILE > file > default.
+
+The first SIGTERM or Ctrl-C stops in order (running tasks go on and report to the next start), the second at once.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("config") {
+				file = os.Getenv(settings.EnvName("config"))
+			}
+			if err := settings.Load(cmd.Flags(), os.Getenv, file); err != nil {
+				return err
+			}
+			return serve(cmd, cfg)
+		},
+	}
+	cfg.flags(cmd.Flags())
+	cmd.Flags().StringVar(&file, "config", "", "YAML file of settings, flag names as keys")
+	return cmd
+}
+
+func serve(cmd *cobra.Command, cfg config) error {
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	fail, err := failpoint.Armed(os.Getenv(failpoint.Env))
+	if err != nil {
+		return err
+	}
+	log := cfg.logger()
+	if os.Geteuid() == 0 {
+		log.Warn("running as root: terraform runs as root too, so run trusted code only")
+	} else {
+		log.Warn("terraform runs as this user, beside the server's own data: run trusted code only")
+	}
+	s := &server{cfg: cfg, version: version, out: cmd.OutOrStdout(), log: log, fail: fail}
+	return s.run(cmd.Context())
+}
+
+func runnerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    "runner",
+		Short:  "Carry out one attempt, given on standard input",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			if code := runner.Main(cmd.InOrStdin(), runner.Config{Log: log, Connect: runner.ConnectNATS(log)}); code != 0 {
+				return &cli.Exit{Code: code}
+			}
+			return nil
+		},
+	}
+}

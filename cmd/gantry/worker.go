@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"gantry.example/client"
+	"gantry.example/internal/bus"
+	"gantry.example/internal/pki"
+	"gantry.example/messages"
+	"gantry.example/workers/process"
+	"gantry.example/workers/queue"
+	"gantry.example/workers/runner"
+)
+
+// runWorker is the local worker. It reaches the server the way every worker does, over HTTP and NATS with its pool's token,
+// and shares nothing with it but the process.
+func (s *server) runWorker(ctx context.Context) (err error) {
+	ca, err := s.trusted()
+	if err != nil {
+		return err
+	}
+	transport, err := client.NewTransport(client.Config{Address: s.localURL(), Token: s.pool, CACert: ca})
+	if err != nil {
+		return err
+	}
+	defer transport.Close()
+	name := workerName()
+	nc, err := bus.Connect(bus.ConnectConfig{URL: s.nats.ClientURL(), Token: s.pool, Name: name, Log: s.log})
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	b, err := bus.New(nc)
+	if err != nil {
+		return err
+	}
+	exec, err := s.executor(ca)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, exec.Close()) }()
+	w, err := queue.New(queue.Config{
+		Name: name, Pool: messages.LocalPool, Slots: s.cfg.Concurrency, Tasks: b.TaskQueue(messages.LocalPool, nil, s.log),
+		Claims: client.NewPool(transport), Executor: exec, Events: b, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.metrics.Register(w); err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// executor runs runners as child processes of this program.
+func (s *server) executor(ca []byte) (*process.Executor, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	return process.New(process.Config{
+		Command: []string{self, "runner"},
+		Dir:     filepath.Join(s.cfg.DataDir, "work"),
+		Assignment: runner.Assignment{
+			Address: s.localURL(), CACert: string(ca), NATSURL: s.nats.ClientURL(), CacheDir: filepath.Join(s.cfg.DataDir, "cache"),
+			SetupLimit: s.cfg.StartWithin,
+		},
+		Log: s.log,
+	})
+}
+
+// trusted is the authority of the server's own certificate, where programs here have to use HTTPS.
+func (s *server) trusted() ([]byte, error) {
+	if s.http != nil || s.cfg.TLSCert != "" {
+		return nil, nil
+	}
+	return os.ReadFile(filepath.Join(s.cfg.DataDir, pki.CAFile))
+}
+
+// workerName is the host's name as NATS takes it.
+func workerName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	name := strings.Map(func(r rune) rune {
+		if messages.ValidName(string(r)) {
+			return r
+		}
+		return '-'
+	}, host)
+	return "local-" + name[:min(len(name), messages.MaxNameLength-len("local-"))]
+}

@@ -1,0 +1,147 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+)
+
+func TestOrganization(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	made := decoded[resource[attributes]](f.post("/api/v2/organizations", adminToken, doc("organizations", attributes{"name": "acme", "email": "x@y"})), http.StatusCreated)
+	equal(t, "id, type, mode", []any{made.Data.ID, made.Data.Type, made.Data.Attributes["default-execution-mode"]}, []any{"acme", "organizations", "remote"})
+	shown := decoded[resource[attributes]](f.get("/api/v2/organizations/acme", adminToken), http.StatusOK)
+	equal(t, "shown", shown, made)
+	all := decoded[resources[attributes]](f.get("/api/v2/organizations", adminToken), http.StatusOK)
+	equal(t, "count", all.Meta.Pagination.Count, 2)
+	set := decoded[resource[attributes]](f.get("/api/v2/organizations/acme/entitlement-set", adminToken), http.StatusOK).Data
+	equal(t, "entitlements", []any{set.Type, set.Attributes["operations"], set.Attributes["state-storage"]}, []any{"entitlement-sets", true, true})
+}
+
+// What Terraform's init does with a workspace that is not there.
+func TestWorkspaceOfInit(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	byName := "/api/v2/organizations/default/workspaces/demo"
+	f.get(byName, adminToken).want(http.StatusNotFound, messages.CodeNotFound)
+	made := decoded[resource[attributes]](f.post("/api/v2/organizations/default/workspaces", adminToken, doc("workspaces", attributes{"name": "demo"})), http.StatusCreated).Data
+	want := attributes{
+		"name": "demo", "locked": false, "operations": true, "execution-mode": "remote", "terraform-version": "latest", "working-directory": "",
+		"structured-run-output-enabled": false, "auto-apply": false,
+	}
+	got := attributes{}
+	for name := range want {
+		got[name] = made.Attributes[name]
+	}
+	equal(t, "attributes", got, want)
+	equal(t, "organization", made.Relationships["organization"].Data, &reference{"default", "organizations"})
+	for _, block := range []string{"permissions", "actions", "tag-names"} {
+		if made.Attributes[block] == nil {
+			t.Errorf("got no %s, want it", block)
+		}
+	}
+
+	byID := "/api/v2/workspaces/" + made.ID
+	f.patch(byID, adminToken, doc("workspaces", attributes{"terraform-version": "1.15.9-dev"})).want(http.StatusOK, "")
+	if got := f.execution(made.ID).TerraformVersion; got != "" {
+		t.Errorf("a development build: got version %q stored, want none, so that what is installed is used", got)
+	}
+	patched := decoded[resource[attributes]](f.patch(byName, adminToken, doc("workspaces", attributes{
+		"terraform-version": "1.11.4", "working-directory": "/modules/x/", "description": "d", "auto-apply": true,
+	})), http.StatusOK).Data
+	equal(t, "patched", []any{patched.Attributes["terraform-version"], patched.Attributes["working-directory"], patched.Attributes["description"], patched.Attributes["auto-apply"]},
+		[]any{"1.11.4", "modules/x", "d", true})
+	equal(t, "document", f.execution(made.ID), messages.Execution{TerraformVersion: "1.11.4", Workdir: "modules/x"})
+	shown := decoded[resource[attributes]](f.get(byID, adminToken), http.StatusOK).Data
+	equal(t, "shown by id", shown, patched)
+	back := decoded[resource[attributes]](f.patch(byID, adminToken, doc("workspaces", attributes{"terraform-version": "latest", "working-directory": "."})), http.StatusOK).Data
+	equal(t, "taken back", []any{back.Attributes["terraform-version"], back.Attributes["working-directory"]}, []any{"latest", ""})
+}
+
+func TestWorkspaceMadeByTofuIsTofus(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	body, err := json.Marshal(doc("workspaces", attributes{"name": "demo"}))
+	must(t, err)
+	made := decoded[resource[attributes]](f.call("POST", "/api/v2/organizations/default/workspaces", adminToken, body,
+		"User-Agent", "OpenTofu/1.12.6 (+https://opentofu.org)"), http.StatusCreated).Data
+	if got, want := f.execution(made.ID).Engine, messages.EngineOpenTofu; got != want {
+		t.Errorf("got engine %q, want %q", got, want)
+	}
+}
+
+func (f *fixture) execution(workspace string) messages.Execution {
+	f.t.Helper()
+	w, err := f.db.Workspace(f.t.Context(), workspace)
+	must(f.t, err)
+	e, err := messages.ParseExecution(w.Execution)
+	must(f.t, err)
+	return e
+}
+
+func TestExecutionModeIsTranslated(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	path := "/api/v2/workspaces/" + f.ws.ID
+	mode := func(word string) answer {
+		return f.patch(path, adminToken, doc("workspaces", attributes{"execution-mode": word}))
+	}
+	k8s := messages.Execution{Mode: messages.ModeK8s, Namespace: "iac", Workdir: "x"}
+	_, err := f.db.UpdateWorkspace(t.Context(), f.ws.ID, postgres.WorkspaceChange{Execution: &k8s})
+	must(t, err)
+
+	shown := decoded[resource[attributes]](mode("remote"), http.StatusOK).Data
+	equal(t, "k8s is shown as", shown.Attributes["execution-mode"], any("remote"))
+	equal(t, "the shown mode written back", f.execution(f.ws.ID), k8s)
+
+	shown = decoded[resource[attributes]](mode("agent"), http.StatusOK).Data
+	equal(t, "agent is shown as", shown.Attributes["execution-mode"], any("agent"))
+	equal(t, "another mode keeps what is common", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeAgent, Workdir: "x"})
+
+	mode("remote").want(http.StatusOK, "")
+	equal(t, "remote from agent", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeLocal, Workdir: "x"})
+
+	mode("local").want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("field execution-mode", "own machine")
+	mode("cloud").want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("field execution-mode", "cloud")
+	for name, value := range (attributes{"working-directory": "../x", "terraform-version": "newest", "name": "a b"}) {
+		f.patch(path, adminToken, doc("workspaces", attributes{name: value})).want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("field " + name)
+	}
+}
+
+func TestWorkspaceIsLockedWhileARunHoldsIt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	show := func() node[attributes] {
+		return decoded[resource[attributes]](f.get("/api/v2/workspaces/"+f.ws.ID, adminToken), http.StatusOK).Data
+	}
+	r := f.newRun(run.Options{})
+	got := show()
+	equal(t, "locked", got.Attributes["locked"], any(true))
+	equal(t, "current run", got.Relationships["current-run"].Data, &reference{r.ID, "runs"})
+
+	c := f.planned(r, true)
+	f.transition(r.ID, run.Confirm{})
+	c = f.claim(f.mustRun(r.ID).Apply.ID)
+	f.start(c)
+	f.transition(r.ID, run.Exit{AttemptID: c.AttemptID, Detail: "killed"})
+	got = show()
+	equal(t, "locked by an unknown outcome", got.Attributes["locked"], any(true))
+	equal(t, "current run", got.Relationships["current-run"].Data, &reference{r.ID, "runs"})
+}
+
+func TestWorkspaceIsFreeAfterItsRun(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r := f.newRun(run.Options{})
+	f.planned(r, false)
+	got := decoded[resource[attributes]](f.get("/api/v2/workspaces/"+f.ws.ID, adminToken), http.StatusOK).Data
+	equal(t, "locked", got.Attributes["locked"], any(false))
+	if at := got.Relationships["current-run"].Data; at != nil {
+		t.Errorf("got current run %v, want none", at)
+	}
+}

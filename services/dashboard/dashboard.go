@@ -1,0 +1,187 @@
+// Package dashboard serves the pages people look at: the login, the list of a workspace's runs, and the page of one run
+// with its live log. Everything is read-only.
+//
+// Pages are made on the server and complete without a script. run.js only keeps an open run page up to date: it replaces
+// parts by what the stream of run_stream.go sends, and appends the log that it reads from signed addresses.
+package dashboard
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+)
+
+//go:embed assets/*
+var assets embed.FS
+
+//go:embed templates/*.html
+var templates embed.FS
+
+// Config configures New. All fields are required.
+type Config struct {
+	DB       *postgres.DB
+	Notifier *postgres.Notifier // somebody runs it
+	// LogURL returns a signed address of the log of a run's phase: STX, the log, and ETX at its end, by the query parameters
+	// offset, limit and wait. Only its path is used, so that it is on the host the page came from. Safe for concurrent use.
+	LogURL func(runID string, phase messages.Phase) string
+	// PublicURL is where people reach the server. Where it is https, the login is given to https only.
+	PublicURL string
+	Log       *slog.Logger
+}
+
+// Server serves the pages. Safe for concurrent use.
+type Server struct {
+	cfg    Config
+	secure bool            // cookies for https only
+	stop   context.Context // ends open streams when the server stops
+	origin *http.CrossOriginProtection
+	pages  *pages
+}
+
+// New returns a server. ctx ends its open streams, so that a graceful stop is not held up by them.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	public, err := url.Parse(cfg.PublicURL)
+	if err != nil || public.Host == "" {
+		return nil, fmt.Errorf("public URL %q: want scheme://host[:port]", cfg.PublicURL)
+	}
+	p, err := newPages()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, secure: public.Scheme == "https", stop: ctx, pages: p, origin: http.NewCrossOriginProtection()}
+	// A proxy may pass another Host on than the one in the browser's address bar.
+	if err := s.origin.AddTrustedOrigin(public.Scheme + "://" + public.Host); err != nil {
+		return nil, fmt.Errorf("public URL: %w", err)
+	}
+	return s, nil
+}
+
+// Paths that no organization's name can take: names have no "~", and one element alone is no workspace.
+const (
+	pathHome   = "/app/"
+	pathLogin  = "/app/login"
+	pathLogout = "/app/logout"
+	pathAssets = "/app/~assets/"
+)
+
+// Register adds every page to the mux: /, and all below /app.
+func (s *Server) Register(mux *http.ServeMux) {
+	const workspace = "/app/{organization}/{workspace}"
+	mux.Handle("GET /{$}", http.RedirectHandler(pathHome, http.StatusFound))
+	mux.Handle("GET /app", http.RedirectHandler(pathHome, http.StatusFound))
+	mux.Handle("GET "+pathAssets+"{file}", s.open(s.pages.asset))
+	mux.Handle("GET "+pathLogin, s.open(s.loginPage))
+	mux.Handle("POST "+pathLogin, s.open(s.login))
+	mux.Handle("POST "+pathLogout, s.open(s.logout))
+	mux.Handle("GET /app/{$}", s.page(s.home))
+	mux.Handle("GET "+workspace, s.page(s.workspace))
+	mux.Handle("GET "+workspace+"/runs", s.page(s.runList))
+	mux.Handle("GET "+workspace+"/runs/{run}", s.page(s.runPage))
+	mux.Handle("GET "+workspace+"/runs/{run}/events", s.stream(s.runStream))
+	mux.Handle("GET "+workspace+"/runs/{run}/logs/{phase}", s.page(s.rawLog))
+	mux.Handle("/app/", s.page(func(_ http.ResponseWriter, r *http.Request, _ postgres.Session) error {
+		return missing("There is no page at %s. The runs of a workspace are at /app/ORGANIZATION/WORKSPACE.", r.URL.Path)
+	}))
+}
+
+// problem is an error that a person is shown as a page.
+type problem struct {
+	status int
+	title  string
+	text   string
+}
+
+func (p *problem) Error() string { return p.text }
+
+func missing(format string, args ...any) error {
+	return &problem{http.StatusNotFound, "Not found", fmt.Sprintf(format, args...)}
+}
+
+// open serves a page that needs no login.
+func (s *Server) open(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return s.origin.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secureHeaders(w.Header())
+		if err := handle(w, r); err != nil {
+			s.fail(w, r, nil, err)
+		}
+	}))
+}
+
+// page serves a page to people who are logged in, and sends others to the login.
+func (s *Server) page(handle func(http.ResponseWriter, *http.Request, postgres.Session) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secureHeaders(w.Header())
+		session, err := s.session(r)
+		if unauthorized(err) {
+			http.Redirect(w, r, pathLogin+"?next="+url.QueryEscape(r.URL.RequestURI()), http.StatusSeeOther)
+			return
+		}
+		if err == nil {
+			err = handle(w, r, session)
+		}
+		if err != nil {
+			s.fail(w, r, &session, err)
+		}
+	})
+}
+
+// stream serves a script, which has no use for a login page.
+func (s *Server) stream(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secureHeaders(w.Header())
+		_, err := s.session(r)
+		if unauthorized(err) {
+			http.Error(w, "the session is over: log in again", http.StatusUnauthorized)
+			return
+		}
+		if err == nil {
+			err = handle(w, r)
+		}
+		if err != nil {
+			s.fail(w, r, nil, err)
+		}
+	})
+}
+
+// fail shows the error as a page. session is nil where nobody is logged in.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, session *postgres.Session, err error) {
+	if r.Context().Err() != nil {
+		return // nobody is there to be told
+	}
+	var shown *problem
+	var coded *postgres.Error
+	switch {
+	case errors.As(err, &shown):
+	case errors.As(err, &coded) && coded.Code == messages.CodeNotFound:
+		shown = &problem{http.StatusNotFound, "Not found", sentence(coded.Message)}
+	default:
+		s.cfg.Log.Error("page failed", "path", r.URL.Path, "error", err)
+		shown = &problem{http.StatusInternalServerError, "Something went wrong", "The server could not make this page; its log says why. Try again in a moment."}
+	}
+	v := problemView{frame: s.frame(session, shown.title), Text: shown.text}
+	if err := s.pages.write(w, shown.status, "problem.html", v); err != nil {
+		s.cfg.Log.Error("problem page failed", "path", r.URL.Path, "error", err)
+	}
+}
+
+type problemView struct {
+	frame
+	Text string
+}
+
+// secureHeaders allow a page its own scripts and styles, and nothing else to anybody.
+func secureHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "+
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin") // and never a signed address or a run's to another site
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+}

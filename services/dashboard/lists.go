@@ -1,0 +1,122 @@
+package dashboard
+
+import (
+	"net/http"
+	"net/url"
+
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+)
+
+// listed bounds each list: these pages are a way to a run, not the place to search in.
+const listed = 100
+
+type homeView struct {
+	frame
+	Organizations []organizationView
+}
+
+type organizationView struct {
+	Name       string
+	Workspaces []link
+	More       int // workspaces that are not shown
+}
+
+// home lists the workspaces.
+func (s *Server) home(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
+	v := homeView{frame: s.frame(&session, "Workspaces")}
+	organizations, _, err := s.cfg.DB.Organizations(r.Context(), postgres.Page{Size: listed})
+	if err != nil {
+		return err
+	}
+	for _, o := range organizations {
+		workspaces, total, err := s.cfg.DB.Workspaces(r.Context(), o.ID, postgres.Page{Size: listed})
+		if err != nil {
+			return err
+		}
+		shown := organizationView{Name: o.Name, More: total - len(workspaces)}
+		for _, ws := range workspaces {
+			shown.Workspaces = append(shown.Workspaces, link{ws.Name, runsAddress(ws)})
+		}
+		v.Organizations = append(v.Organizations, shown)
+	}
+	return s.pages.write(w, http.StatusOK, "home.html", v)
+}
+
+// workspace leads to the runs, until workspaces have a page.
+func (s *Server) workspace(w http.ResponseWriter, r *http.Request, _ postgres.Session) error {
+	ws, err := s.workspaceOf(r)
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, runsAddress(ws), http.StatusFound)
+	return nil
+}
+
+type runListView struct {
+	frame
+	Workspace string
+	Runs      []runRow
+	Total     int
+}
+
+type runRow struct {
+	Run     run.Run
+	Address string
+	Heading string
+	Status  badge
+}
+
+// runList lists the newest runs of a workspace.
+func (s *Server) runList(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
+	ws, err := s.workspaceOf(r)
+	if err != nil {
+		return err
+	}
+	runs, total, err := s.cfg.DB.Runs(r.Context(), postgres.RunFilter{WorkspaceID: ws.ID, Page: postgres.Page{Size: listed}})
+	if err != nil {
+		return err
+	}
+	v := runListView{
+		frame: s.frame(&session, "Runs · "+ws.OrganizationName+"/"+ws.Name, trail(ws)...), Workspace: ws.Name, Total: total,
+	}
+	for _, one := range runs {
+		v.Runs = append(v.Runs, runRow{one, runAddress(ws, one.ID), heading(one), statusBadge(one)})
+	}
+	return s.pages.write(w, http.StatusOK, "runs.html", v)
+}
+
+// workspaceOf finds the workspace of the path.
+func (s *Server) workspaceOf(r *http.Request) (postgres.Workspace, error) {
+	ws, err := s.cfg.DB.WorkspaceByName(r.Context(), r.PathValue("organization"), r.PathValue("workspace"))
+	if notFound(err) {
+		return ws, missing("%s Check the spelling; the workspaces there are, are on the first page.", sentence(err.Error()))
+	}
+	return ws, err
+}
+
+// runOf finds the run of the path. A run of another workspace is as good as none: the address would say something untrue.
+func (s *Server) runOf(r *http.Request) (run.Run, postgres.Workspace, error) {
+	ws, err := s.workspaceOf(r)
+	if err != nil {
+		return run.Run{}, ws, err
+	}
+	id := r.PathValue("run")
+	of, err := s.cfg.DB.Run(r.Context(), id)
+	if notFound(err) || err == nil && of.WorkspaceID != ws.ID {
+		return of, ws, missing("Workspace %s/%s has no run %q. It may be a run of another workspace; the runs of this one are at %s.",
+			ws.OrganizationName, ws.Name, id, runsAddress(ws))
+	}
+	return of, ws, err
+}
+
+func runsAddress(ws postgres.Workspace) string {
+	return pathHome + url.PathEscape(ws.OrganizationName) + "/" + url.PathEscape(ws.Name) + "/runs"
+}
+
+func runAddress(ws postgres.Workspace, runID string) string { return runsAddress(ws) + "/" + url.PathEscape(runID) }
+
+// trail leads from the home page to the workspace.
+func trail(ws postgres.Workspace) []link {
+	return []link{{ws.OrganizationName, pathHome}, {ws.Name, runsAddress(ws)}}
+}
