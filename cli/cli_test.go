@@ -139,6 +139,21 @@ func TestServerOfThisMachineIsFound(t *testing.T) {
 	other.check(t, other.run(t, "organizations", "list"), 1, "", "belongs to the server of this machine only")
 }
 
+func TestRunActions(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.enter("planned")
+	for _, action := range []string{"apply", "discard", "cancel"} {
+		x := on(t, f)
+		x.check(t, x.run(t, "runs", action, "run-1"), 0, "Run run-1 is ", "")
+	}
+	if diff := cmp.Diff([]string{"apply", "discard", "cancel"}, f.actions); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+	x := on(t, f)
+	x.check(t, x.run(t, "runs", "apply", "run-2"), 1, "", "run run-2 does not exist")
+}
+
 func TestOutputs(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

@@ -103,7 +103,7 @@ func (s *session) summary(state client.RunState) string {
 	case state.Status == client.Canceled, state.Status == client.ForceCancel:
 		return fmt.Sprintf("Run %s was canceled.", s.run.ID)
 	case state.Status == client.Planned:
-		return fmt.Sprintf("Run %s waits for approval. Approve or discard it on its page:", s.run.ID)
+		return fmt.Sprintf("Run %s waits for approval: gantry runs apply %[1]s, or gantry runs discard %[1]s", s.run.ID)
 	default:
 		return ""
 	}

@@ -13,11 +13,13 @@ import (
 )
 
 func (a *app) runsCommand() *cobra.Command {
-	return a.connects(group("runs", "List runs, show one, read its log", a.runsListCommand(), a.runsLogsCommand(),
+	runs := group("runs", "List, show, approve and stop runs, and read their logs", a.runsListCommand(), a.runsLogsCommand(),
 		a.outputs(&cobra.Command{
 			Use: "show ID", Short: "Show a run", Args: exactly("ID"),
 			RunE: func(cmd *cobra.Command, args []string) error { return a.showRun(cmd.Context(), args[0]) },
-		})))
+		}))
+	runs.AddCommand(a.runActions()...)
+	return a.connects(runs)
 }
 
 func (a *app) runsListCommand() *cobra.Command {
@@ -126,11 +128,13 @@ func oneOrganizationRuns(ctx context.Context, c *client.Client, organization str
 	return views, err
 }
 
+const noRun = "run %s does not exist, or the token may not see it. See gantry runs list"
+
 // findRun returns the run and the name of its workspace.
 func findRun(ctx context.Context, c *client.Client, id string) (client.Run, workspaceName, error) {
 	run, err := c.Run(ctx, id)
 	if err != nil {
-		return run, workspaceName{}, missing(err, "run %s does not exist, or the token may not see it. See gantry runs list", id)
+		return run, workspaceName{}, missing(err, noRun, id)
 	}
 	w, err := c.WorkspaceByID(ctx, run.WorkspaceID)
 	return run, workspaceName{w.Organization, w.Name}, err
@@ -181,7 +185,7 @@ func phaseText(p *client.Phase) string {
 	if p == nil {
 		return ""
 	}
-	return fmt.Sprintf("%s (%d to add, %d to change, %d to destroy)", p.Status, p.Additions, p.Changes, p.Destructions)
+	return fmt.Sprintf("%s (+%d ~%d -%d)", p.Status, p.Additions, p.Changes, p.Destructions)
 }
 
 func (a *app) runsLogsCommand() *cobra.Command {

@@ -167,7 +167,8 @@ func tag(path string) string {
 
 // content is a body by its media type.
 func (b *builder) content(t reflect.Type, media string) (object, error) {
-	schema, kind := object{}, media
+	var schema object
+	var kind string
 	var err error
 	switch many, tagged := jsonAPI(t); {
 	case t == reflect.TypeFor[[]byte]():

@@ -83,8 +83,14 @@ func serve(cmd *cobra.Command, cfg config) error {
 	} else {
 		log.Warn("terraform runs as this user, beside the server's own data: run trusted code only")
 	}
+	// From the first signal on, the next one has its default effect again: it ends the process at once.
+	stop := context.AfterFunc(cmd.Context(), func() { signal.Reset(syscall.SIGINT, syscall.SIGTERM) })
+	defer stop()
 	s := &server{cfg: cfg, version: version, out: cmd.OutOrStdout(), log: log, fail: fail}
-	return s.run(cmd.Context())
+	if err := s.run(cmd.Context()); err != nil {
+		return &cli.Exit{Code: cli.ExitFailure, Message: err.Error()}
+	}
+	return nil
 }
 
 func runnerCommand() *cobra.Command {

@@ -83,6 +83,7 @@ func (s *server) handler(ctx context.Context) (http.Handler, error) {
 	}
 	a, err := api.New(ctx, api.Config{
 		DB: s.db, Notifier: s.notifier, PublicURL: s.publicURL(), SigningKey: key, Ready: s.db.Ping, Version: s.version, Log: s.log,
+		Registerer: s.metrics, Fail: s.fail,
 	})
 	if err != nil {
 		return nil, err

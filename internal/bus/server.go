@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+	"golang.org/x/crypto/bcrypt"
 )
 
 // Accounts of the embedded server: clients and JetStream live in APP, the callout that admits them in AUTH.
@@ -102,6 +103,11 @@ func (s *Server) options(c ServerConfig, host string, port int) (*server.Options
 	if err != nil {
 		return nil, fmt.Errorf("nats: issuer key: %w", err)
 	}
+	// At the least cost: the password is random, and only the server's plain-text warning is at stake.
+	hash, err := bcrypt.GenerateFromPassword([]byte(s.password), bcrypt.MinCost)
+	if err != nil {
+		return nil, fmt.Errorf("nats: hash the server's own password: %w", err)
+	}
 	app, auth := server.NewAccount(appAccount), server.NewAccount(authAccount)
 	return &server.Options{
 		ServerName:    "gantry",
@@ -115,8 +121,8 @@ func (s *Server) options(c ServerConfig, host string, port int) (*server.Options
 		SystemAccount: systemAccount,
 		Accounts:      []*server.Account{app, auth, server.NewAccount(systemAccount)},
 		Users: []*server.User{
-			{Username: serverUser, Password: s.password, Account: app},
-			{Username: authUser, Password: s.password, Account: auth},
+			{Username: serverUser, Password: string(hash), Account: app},
+			{Username: authUser, Password: string(hash), Account: auth},
 		},
 		AuthCallout: &server.AuthCallout{Issuer: public, Account: authAccount, AuthUsers: []string{serverUser, authUser}},
 		AuthTimeout: calloutTimeout.Seconds(),

@@ -28,6 +28,7 @@ const StopTimeout = 30 * time.Second
 // Run starts the parts, calls ready, and stops everything when ctx ends or a part fails. It returns the first failure, and
 // nil when ctx ended and every part stopped well.
 func Run(ctx context.Context, log *slog.Logger, ready func(), parts ...Part) error {
+	asked := ctx
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var started []running
@@ -42,11 +43,11 @@ func Run(ctx context.Context, log *slog.Logger, ready func(), parts ...Part) err
 		ready()
 		<-ctx.Done()
 	}
-	fail(nil)
 	err := startErr
-	if cause := context.Cause(ctx); err == nil && !errors.Is(cause, context.Canceled) {
-		err = cause
+	if err == nil && asked.Err() == nil {
+		err = context.Cause(ctx)
 	}
+	fail(nil)
 	for i := len(started) - 1; i >= 0; i-- {
 		log.Debug("stopping", "part", started[i].part.Name)
 		if stopErr := started[i].stop(); err == nil {

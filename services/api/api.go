@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gantry.example/internal/failpoint"
 	"gantry.example/services/postgres"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Registerer takes the HTTP metrics; nil means none.
 	Registerer prometheus.Registerer
+	// Fail has the point at which a test wants the program killed; nil means none.
+	Fail *failpoint.Points
 }
 
 // Limits of request bodies in bytes.
@@ -47,6 +50,7 @@ type Server struct {
 	version  string
 	log      *slog.Logger
 	metrics  *metrics
+	fail     *failpoint.Points
 	stop     context.Context // ends open streams when the server stops
 }
 
@@ -62,7 +66,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	return &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey}, ready: cfg.Ready,
-		version: cfg.Version, log: cfg.Log, metrics: m, stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, fail: cfg.Fail, stop: ctx,
 	}, nil
 }
 

@@ -13,7 +13,7 @@ type RouteInfo struct {
 	Media   string   // content type of a good answer, "" where the type of Out says it
 	Query   []string // names of the query parameters
 	Status  int      // of a good answer
-	// Create tells that the call honours Idempotency-Key.
+	// Create tells that the call honors Idempotency-Key.
 	Create bool
 }
 

@@ -41,8 +41,9 @@ type route struct {
 	status  int    // of a good answer; 0 means 200
 	media   string // content type of a good answer, where the type of out does not say it
 	query   []string
-	create  bool  // honours Idempotency-Key
-	maxBody int64 // 0 means maxJSONBody
+	create  bool   // honors Idempotency-Key
+	maxBody int64  // 0 means maxJSONBody
+	point   string // of package failpoint, passed when all is stored and nothing answered
 	// permit checks the permission that the path of a public route carries, before the body is read.
 	permit func(*request) error
 	handle handler
@@ -168,6 +169,8 @@ func (s *Server) serve(rt route) http.Handler {
 		rep, err := s.call(rt, req)
 		if err != nil {
 			rep = s.errorReply(req, err)
+		} else if rt.point != "" {
+			s.fail.Hit(rt.point)
 		}
 		if !rep.handled && !req.streaming {
 			s.metrics.observe(rt, rep.code(rt), time.Since(began))
@@ -179,8 +182,8 @@ func (s *Server) serve(rt route) http.Handler {
 func (s *Server) call(rt route, req *request) (rep reply, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
-				panic(p)
+			if abort, ok := p.(error); ok && errors.Is(abort, http.ErrAbortHandler) {
+				panic(p) //nolint:forbidigo // the way of net/http to break a connection off
 			}
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}

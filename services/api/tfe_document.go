@@ -51,12 +51,13 @@ func (s stamps) set(name string, at *time.Time) {
 }
 
 // checkObject reports in the words of the document what the JSON:API library would report in those of the Go source: the
-// wrong type, or the first attribute that v, a pointer to a tagged struct, can't hold.
+// wrong type, or the first attribute or relationship that v, a pointer to a tagged struct, can't hold.
 func checkObject(body []byte, v any) error {
 	var doc struct {
 		Data *struct {
-			Type       string                     `json:"type"`
-			Attributes map[string]json.RawMessage `json:"attributes"`
+			Type          string                     `json:"type"`
+			Attributes    map[string]json.RawMessage `json:"attributes"`
+			Relationships map[string]json.RawMessage `json:"relationships"`
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &doc); err != nil || doc.Data == nil {
@@ -66,15 +67,36 @@ func checkObject(body []byte, v any) error {
 	for i := range t.NumField() {
 		f := t.Field(i)
 		kind, name, _ := strings.Cut(f.Tag.Get("jsonapi"), ",")
-		if kind == "primary" && doc.Data.Type != name {
+		attribute, hasAttribute := doc.Data.Attributes[name]
+		relationship, hasRelationship := doc.Data.Relationships[name]
+		switch {
+		case kind == "primary" && doc.Data.Type != name:
 			return invalid("field data.type: got %q, want %q", doc.Data.Type, name)
-		}
-		raw, given := doc.Data.Attributes[name]
-		if kind == "attr" && given && json.Unmarshal(raw, reflect.New(f.Type).Interface()) != nil {
+		case kind == "attr" && hasAttribute && json.Unmarshal(attribute, reflect.New(f.Type).Interface()) != nil:
 			return invalid("field %s: want %s", name, wants(f.Type))
+		case kind == "relation" && hasRelationship && !pointsAt(relationship, f.Type):
+			return invalid(`relationship %s: want {"data": {"type": %q, "id": …}}`, name, resourceType(f.Type))
 		}
 	}
 	return nil
+}
+
+// pointsAt reports whether the relationship names one resource of t's type, or none.
+func pointsAt(relationship json.RawMessage, t reflect.Type) bool {
+	var r struct {
+		Data *struct {
+			Type string `json:"type"`
+			ID   string `json:"id"`
+		} `json:"data"`
+	}
+	err := json.Unmarshal(relationship, &r)
+	return err == nil && (r.Data == nil || r.Data.Type == resourceType(t))
+}
+
+// resourceType is the JSON:API type of t, a pointer to one of the references above.
+func resourceType(t reflect.Type) string {
+	_, name, _ := strings.Cut(t.Elem().Field(0).Tag.Get("jsonapi"), ",")
+	return name
 }
 
 // wants says in the words of JSON what a field of type t takes.

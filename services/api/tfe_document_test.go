@@ -128,6 +128,8 @@ func TestErrorsSayWhatAndWhere(t *testing.T) {
 		{"wrong list", "POST", runs, adminToken, `{"data":{"type":"runs","attributes":{"target-addrs":[1]}}}`, 422, messages.CodeInvalid, "field target-addrs: want a list of strings"},
 		{"wrong type", "POST", runs, adminToken, `{"data":{"type":"run","attributes":{}}}`, 422, messages.CodeInvalid, "field data.type"},
 		{"not JSON", "POST", runs, adminToken, `{`, 422, messages.CodeInvalid, "JSON:API"},
+		{"wrong relationship", "POST", runs, adminToken, `{"data":{"type":"runs","relationships":{"workspace":{"data":"ws-1"}}}}`, 422, messages.CodeInvalid, "relationship workspace: want"},
+		{"relationship of another type", "POST", runs, adminToken, `{"data":{"type":"runs","relationships":{"workspace":{"data":{"type":"runs","id":"x"}}}}}`, 422, messages.CodeInvalid, "relationship workspace: want"},
 		{"no workspace", "POST", runs, adminToken, `{"data":{"type":"runs","attributes":{}}}`, 422, messages.CodeInvalid, "relationship workspace"},
 		{"page", "GET", workspaces + "?page[number]=x", adminToken, "", 422, messages.CodeInvalid, "page[number]"},
 	} {

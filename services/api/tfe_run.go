@@ -15,7 +15,7 @@ import (
 func (s *Server) tfeRunRoutes() []route {
 	return []route{
 		{method: "POST", pattern: "/api/v2/runs", access: person, summary: "Create a run", in: tfeRunInput{}, out: tfeRun{},
-			status: http.StatusCreated, create: true, handle: s.createRun},
+			status: http.StatusCreated, create: true, point: "api.run_created", handle: s.createRun},
 		{method: "GET", pattern: "/api/v2/runs/{run}", access: person, summary: "Show a run", out: tfeRun{}, query: []string{"include"}, handle: s.showRun},
 		{method: "GET", pattern: "/api/v2/runs/{run}/run-events", access: person, summary: "List a run's events in TFE's words: none yet",
 			out: []runRef{}, query: paging(), handle: s.listNoRunEvents},

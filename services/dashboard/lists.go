@@ -114,7 +114,9 @@ func runsAddress(ws postgres.Workspace) string {
 	return pathHome + url.PathEscape(ws.OrganizationName) + "/" + url.PathEscape(ws.Name) + "/runs"
 }
 
-func runAddress(ws postgres.Workspace, runID string) string { return runsAddress(ws) + "/" + url.PathEscape(runID) }
+func runAddress(ws postgres.Workspace, runID string) string {
+	return runsAddress(ws) + "/" + url.PathEscape(runID)
+}
 
 // trail leads from the home page to the workspace.
 func trail(ws postgres.Workspace) []link {

@@ -69,7 +69,7 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace) (ru
 
 func engine(e messages.Execution) string {
 	name := "Terraform"
-	if e.Engine == messages.EngineTofu {
+	if e.Engine == messages.EngineOpenTofu {
 		name = "OpenTofu"
 	}
 	if e.TerraformVersion != "" {

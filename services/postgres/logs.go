@@ -20,13 +20,13 @@ type LogChunk struct {
 // ErrLogGap tells that a chunk came before one that precedes it: deliver it again later.
 var ErrLogGap = errors.New("log chunk is ahead of the stored log")
 
-// AppendLog stores a chunk. A chunk stored before, or of an attempt that was followed by another, changes nothing. Errors:
-// ErrLogGap.
+// AppendLog stores a chunk. A chunk stored before, behind the end, or of an attempt that was followed by another changes
+// nothing. Errors: ErrLogGap.
 func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		log, taskID, err := openLog(ctx, tx, c.AttemptID)
-		if err != nil || log == nil {
-			return err
+		if err != nil || log == nil || log.Complete {
+			return err // readers were told that nothing follows
 		}
 		at := log.Base + c.Offset
 		if at > log.Size {

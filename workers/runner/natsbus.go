@@ -7,8 +7,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"gantry.example/internal/bus"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -30,16 +28,15 @@ func ConnectNATS(log *slog.Logger) Connect {
 			conn.Close()
 			return Bus{}, err
 		}
-		n := &natsBus{bus: b, conn: conn, in: a.Claim.Inputs}
+		n := &natsBus{bus: b, in: a.Claim.Inputs}
 		return Bus{Control: n, Events: n, Logs: n, Close: conn.Close}, nil
 	}
 }
 
 // natsBus speaks for one attempt. It implements Control, EventSink and LogSink.
 type natsBus struct {
-	bus  *bus.Bus
-	conn *nats.Conn
-	in   wire.Inputs
+	bus *bus.Bus
+	in  wire.Inputs
 }
 
 func (n *natsBus) Acquire(ctx context.Context, in wire.Inputs) (Lease, error) {

@@ -1,0 +1,130 @@
+// Keeps the page of a run up to date: the parts and the timeline by a stream of events, the logs by reading on and on from
+// signed addresses that the stream brings.
+import { localTimes } from './times.js';
+import { Terminal } from './terminal.js';
+
+const page = document.getElementById('run');
+const timeline = document.getElementById('timeline');
+const trouble = document.getElementById('trouble');
+const logLimit = 512 * 1024;
+
+let source = null;
+let seen = Number(page.dataset.seq); // number of the last event in the timeline
+let addresses = {}; // of the logs, by phase
+const reading = new Set(); // the phases whose log is being read
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+function say(text) {
+  trouble.textContent = text;
+  trouble.hidden = text === '';
+}
+
+// listen opens the stream. The browser reconnects by itself while it has hope.
+function listen() {
+  source?.close();
+  source = new EventSource(`${page.dataset.stream}?after=${seen}`);
+  source.onopen = () => say('');
+  source.addEventListener('view', (e) => show(JSON.parse(e.data)));
+  source.addEventListener('change', (e) => remember(JSON.parse(e.data)));
+  source.addEventListener('end', () => source.close());
+  source.onerror = () => {
+    say('The connection to the server is lost. Trying again…');
+    if (source.readyState === EventSource.CLOSED) refused();
+  };
+}
+
+// refused finds out why the server gave no stream: the session may be over.
+async function refused() {
+  await pause(3000);
+  const answer = await fetch(location.href, { redirect: 'manual', cache: 'no-store' }).catch(() => null);
+  if (answer?.type === 'opaqueredirect') {
+    say('Your session is over. Reload the page to log in again.');
+    return;
+  }
+  listen();
+}
+
+function show(view) {
+  document.title = `${view.title} · Gantry`;
+  for (const [id, html] of Object.entries(view.parts)) {
+    const part = document.getElementById(id);
+    part.innerHTML = html; // made by the server's templates, which escape; logs never come this way
+    localTimes(part);
+  }
+  if (view.logs) addresses = view.logs;
+  for (const phase of view.begun ?? []) {
+    document.getElementById(phase).hidden = false;
+    read(phase);
+  }
+  tick();
+}
+
+function remember(change) {
+  if (change.seq <= seen) return;
+  seen = change.seq;
+  timeline.insertAdjacentHTML('beforeend', change.html);
+  localTimes(timeline.lastElementChild);
+}
+
+// read follows the log of a phase to its end. The log is STX, what terraform printed, ETX.
+async function read(phase) {
+  if (reading.has(phase)) return;
+  reading.add(phase);
+  const element = document.getElementById(`${phase}-log`);
+  const state = document.getElementById(`${phase}-state`);
+  const terminal = new Terminal(element);
+  latest(terminal, document.getElementById(`${phase}-latest`));
+  state.textContent = 'Waiting for the first line…';
+  for (let offset = 0; ;) {
+    if (document.hidden) await visible(); // a browser has few connections for all its tabs
+    const began = performance.now();
+    const bytes = await part(phase, offset);
+    if (bytes.length === 0) {
+      if (performance.now() - began < 1000) await pause(1000);
+      continue;
+    }
+    const last = bytes[bytes.length - 1] === 3;
+    terminal.write(bytes.subarray(offset === 0 ? 1 : 0, last ? -1 : undefined), last);
+    offset += bytes.length;
+    const empty = element.textContent === '';
+    state.textContent = last ? (empty ? 'The log is empty.' : '') : (empty ? 'Waiting for the first line…' : 'Live');
+    state.classList.toggle('live', !last && !empty);
+    if (last) return;
+  }
+}
+
+// part returns the bytes from offset, none when there are no new ones, and does not fail.
+async function part(phase, offset) {
+  try {
+    const answer = await fetch(`${addresses[phase]}?offset=${offset}&limit=${logLimit}&wait=1`, { cache: 'no-store' });
+    if (answer.ok) return new Uint8Array(await answer.arrayBuffer());
+    if (answer.status < 500) listen(); // the address is too old: a new stream brings new ones
+  } catch {
+    // The stream tells the reader about lost connections.
+  }
+  await pause(3000);
+  return new Uint8Array();
+}
+
+function visible() {
+  return new Promise((done) => document.addEventListener('visibilitychange', done, { once: true }));
+}
+
+// latest shows the button that leads back to the bottom.
+function latest(terminal, button) {
+  terminal.element.addEventListener('scroll', () => { button.hidden = terminal.atBottom(); });
+  button.addEventListener('click', () => terminal.toBottom());
+}
+
+// tick shows how long the phase has been running.
+function tick() {
+  for (const since of document.querySelectorAll('[data-since]')) {
+    const s = Math.max(0, Math.floor((Date.now() - new Date(since.dataset.since)) / 1000));
+    const [h, m] = [Math.floor(s / 3600), Math.floor(s / 60) % 60];
+    since.textContent = h ? `${h} h ${m} min` : s >= 60 ? `${m} min ${s % 60} s` : `${s} s`;
+  }
+}
+
+setInterval(tick, 1000);
+listen();
