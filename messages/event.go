@@ -19,6 +19,10 @@ const (
 	EventExited EventType = "exited"
 )
 
+// ExitRefused is the exit code of a runner that executed nothing, because its start was refused or another runner of the
+// same attempt was first. It says nothing about that other runner.
+const ExitRefused = 75
+
 // Stage is where an attempt is between its start and its result.
 type Stage string
 

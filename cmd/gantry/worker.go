@@ -47,6 +47,7 @@ func (s *server) runWorker(ctx context.Context) (err error) {
 	w, err := queue.New(queue.Config{
 		Name: name, Pool: messages.LocalPool, Slots: s.cfg.Concurrency, Tasks: b.TaskQueue(messages.LocalPool, nil, s.log),
 		Claims: client.NewPool(transport), Executor: exec, Events: b, Log: s.log,
+		Passed: s.fail.Hit,
 	})
 	if err != nil {
 		return err

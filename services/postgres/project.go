@@ -75,11 +75,19 @@ func (d *DB) project(ctx context.Context, tx *sqlx.Tx, e messages.Event) error {
 	case messages.EventExited:
 		// A stored result says more than the end of a process.
 		if err = l.finish(ctx, e.AttemptID); err == nil {
-			_, _, err = l.apply(ctx, run.Exit{AttemptID: e.AttemptID, Detail: fmt.Sprintf("its process ended with code %d", e.ExitCode)},
-				Cause{Actor: e.Source, SourceID: e.ID()})
+			_, _, err = l.apply(ctx, exitInput(e), Cause{Actor: e.Source, SourceID: e.ID()})
 		}
 	}
 	return err
+}
+
+// exitInput is what the end of a runner means: one that executed nothing gives back its claim, and is no proof that another
+// runner of a started attempt is gone.
+func exitInput(e messages.Event) run.Input {
+	if e.ExitCode == messages.ExitRefused {
+		return run.ExpireClaim{AttemptID: e.AttemptID}
+	}
+	return run.Exit{AttemptID: e.AttemptID, Detail: fmt.Sprintf("its process ended with code %d", e.ExitCode)}
 }
 
 // finish folds the stored result of the attempt, if there is one that was not folded before.

@@ -190,3 +190,40 @@ func TestDeadlinesSeeWhatIsOpen(t *testing.T) {
 		t.Errorf("open attempts: got %+v, want none", list)
 	}
 }
+
+// TestNobodyWaitsForAWorkspaceWithAPlanOnlyRunInHand: events of exclusive runs, whose locks begin with the workspace, are
+// folded before those of plan-only runs. The other way round, two batches could wait for each other.
+func TestNobodyWaitsForAWorkspaceWithAPlanOnlyRunInHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := w.within(30 * time.Second)
+	ws := w.workspace("net")
+	exclusive, beside := w.newRun(ws, run.Options{}), w.newRun(ws, run.Options{PlanOnly: true})
+	for exclusive.ID < beside.ID { // so that the order of ids is the wrong one
+		exclusive = w.newRun(ws, run.Options{})
+	}
+	holder := w.raw.MustBegin()
+	defer func() { _ = holder.Rollback() }()
+	holder.MustExec(`SELECT FROM workspaces WHERE id = $1 FOR UPDATE`, ws.ID)
+	done := make(chan error, 1)
+	go func() {
+		done <- w.Project(ctx, []messages.Event{
+			progressEvent(postgres.Attempt{ID: "att-none", RunID: beside.ID}, 1, messages.StageInit),
+			progressEvent(postgres.Attempt{ID: "att-none", RunID: exclusive.ID}, 1, messages.StageInit),
+		})
+	}()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for w.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
+		select {
+		case err := <-done:
+			t.Fatalf("the projector did not wait for the workspace: %v", err)
+		case <-tick.C:
+		}
+	}
+	if _, err := w.raw.ExecContext(ctx, `SELECT FROM runs WHERE id = $1 FOR UPDATE NOWAIT`, beside.ID); err != nil {
+		t.Errorf("while the projector waits for the workspace, the plan-only run is locked: %v", err)
+	}
+	w.ok(holder.Rollback())
+	w.ok(<-done)
+}

@@ -92,6 +92,19 @@ func TestAStateOfAStaleEpochIsKeptAside(t *testing.T) {
 	}
 }
 
+func TestTheEpochFencesAnAttemptThatIsStillOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ws := w.workspace("net")
+	_, a := w.applying(w.newRun(ws, run.Options{}).ID)
+	w.raw.MustExec(`UPDATE workspaces SET epoch = epoch + 1`) // as whoever takes the workspace over does
+	_, err := w.PutState(t.Context(), a, stateBody(1, "lin", ""))
+	w.refused(err, messages.CodeStateStaleEpoch)
+	if got := w.current(ws); got != "" {
+		t.Errorf("current state: got %s, want none", got)
+	}
+}
+
 func TestOnlyAStartedApplyWritesState(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -52,7 +52,7 @@ type Executor interface {
 	executor.Watcher
 }
 
-// Config describes a worker. All fields are required.
+// Config describes a worker. All fields but Passed are required.
 type Config struct {
 	Name     string // for people; shown with every attempt
 	Pool     string // for metrics; tasks say themselves which pool they belong to
@@ -62,6 +62,8 @@ type Config struct {
 	Executor Executor
 	Events   Events
 	Log      *slog.Logger
+	// Passed, if set, is called when a task has come to a point at which a test may want the program killed.
+	Passed func(point string)
 }
 
 const (
@@ -96,6 +98,9 @@ func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		cfg: cfg, log: cfg.Log.With("worker", cfg.Name), slots: newSlots(cfg.Slots), retry: &backoff{},
 		metrics: newMetrics(cfg.Pool), secret: make([]byte, sha256.Size),
+	}
+	if w.cfg.Passed == nil {
+		w.cfg.Passed = func(string) {}
 	}
 	_, _ = rand.Read(w.secret) // never fails: it aborts the program instead
 	return w, nil
@@ -150,7 +155,11 @@ func (w *Worker) take(ctx context.Context) {
 
 // handle deals with one message. It holds a slot, which a placed attempt keeps until its exit.
 func (w *Worker) handle(ctx context.Context, d *bus.Delivery) {
+	w.cfg.Passed("worker.pulled")
 	claim, err := w.claim(ctx, d)
+	if err == nil {
+		w.cfg.Passed("worker.claimed")
+	}
 	var settling sync.WaitGroup
 	settling.Go(func() { w.settle(ctx, d, err) }) // the placing does not wait for it
 	defer settling.Wait()
@@ -203,6 +212,7 @@ func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 		w.giveBack(ctx, log, a.Ref())
 		return
 	}
+	w.cfg.Passed("worker.placed")
 	log.Info("runner started", "workspace", a.Inputs.WorkspaceID, "phase", a.Inputs.Phase, "number", a.Number)
 	// The runner may have been gone before the start: then its exit was reported earlier, and no other comes to free the slot.
 	if s, err := w.cfg.Executor.Status(startCtx, a.AttemptID); err == nil && s.State != executor.Running {
@@ -273,6 +283,7 @@ func (w *Worker) settle(ctx context.Context, d *bus.Delivery, err error) {
 			log.Info("task is not for us", "error", err)
 		}
 		failed = d.Ack(ctx)
+		w.cfg.Passed("worker.acked")
 	}
 	if failed != nil {
 		log.Warn("task message not settled, it comes again", "error", failed)

@@ -81,9 +81,9 @@ func (a Assignment) withDefaults() Assignment {
 
 // Exit codes of a runner. Only ExitDelivered means that the server has the attempt's result.
 const (
-	ExitDelivered   = 0  // result stored, whatever it says; or nothing was assigned
-	ExitContract    = 64 // the assignment cannot be understood
-	ExitUnavailable = 69 // API or NATS did not answer, or a plan lost its lease: there is no result
-	ExitInternal    = 70 // our own failure
-	ExitRefused     = 75 // the start was refused, or another runner of the attempt lives in the folder
+	ExitDelivered   = 0                    // result stored, whatever it says; or nothing was assigned
+	ExitContract    = 64                   // the assignment cannot be understood
+	ExitUnavailable = 69                   // API or NATS did not answer, or a plan lost its lease: there is no result
+	ExitInternal    = 70                   // our own failure
+	ExitRefused     = messages.ExitRefused // the start was refused, or another runner of the attempt lives in the folder
 )
