@@ -26,45 +26,61 @@ const (
 	stopTimeout   = 10 * time.Second
 )
 
-// serveAPI serves the API and pages on every listener until ctx ends, then lets running requests finish. Open streams end
-// at once: their readers come back to the next server.
-func (s *server) serveAPI(ctx context.Context) error {
-	handler, err := s.handler(ctx)
+// prepareAPI makes everything that can fail at a start, before anybody is told that the server is ready.
+func (s *server) prepareAPI(ctx context.Context) error {
+	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
+	s.endStreams = endStreams
+	handler, err := s.handler(ctx, streams)
 	if err != nil {
 		return err
-	}
-	group, gctx := errgroup.WithContext(ctx)
-	serve := func(ln net.Listener, conf *tls.Config) {
-		if ln == nil {
-			return
-		}
-		srv := &http.Server{
-			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, TLSConfig: conf,
-			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		}
-		group.Go(func() error {
-			err := serveOn(srv, ln)
-			if errors.Is(err, http.ErrServerClosed) {
-				return nil
-			}
-			return fmt.Errorf("serve on %s: %w", ln.Addr(), err)
-		})
-		group.Go(func() error {
-			<-gctx.Done()
-			stop, cancel := context.WithTimeout(context.WithoutCancel(gctx), stopTimeout)
-			defer cancel()
-			if err := srv.Shutdown(stop); err != nil {
-				return srv.Close()
-			}
-			return nil
-		})
 	}
 	conf, err := s.tlsConfig()
 	if err != nil {
 		return err
 	}
-	serve(s.http, nil)
-	serve(s.https, conf)
+	for _, l := range []struct {
+		ln   net.Listener
+		conf *tls.Config
+	}{{s.http, nil}, {s.https, conf}} {
+		if l.ln == nil {
+			continue
+		}
+		s.sites = append(s.sites, site{l.ln, &http.Server{
+			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, TLSConfig: l.conf,
+			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		}})
+	}
+	return nil
+}
+
+// site is a listener and what serves on it.
+type site struct {
+	net.Listener
+	srv *http.Server
+}
+
+// serveAPI serves the API and pages on every listener until ctx ends, then lets running requests finish. Open streams end
+// at once: their readers come back to the next server.
+func (s *server) serveAPI(ctx context.Context) error {
+	group, gctx := errgroup.WithContext(ctx)
+	for _, l := range s.sites {
+		group.Go(func() error {
+			if err := serveOn(l.srv, l.Listener); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve on %s: %w", l.Addr(), err)
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-gctx.Done()
+			s.endStreams()
+			stop, cancel := context.WithTimeout(context.WithoutCancel(gctx), stopTimeout)
+			defer cancel()
+			if err := l.srv.Shutdown(stop); err != nil {
+				return l.srv.Close()
+			}
+			return nil
+		})
+	}
 	return group.Wait()
 }
 
@@ -75,13 +91,13 @@ func serveOn(srv *http.Server, ln net.Listener) error {
 	return srv.Serve(ln)
 }
 
-// handler is everything the server answers.
-func (s *server) handler(ctx context.Context) (http.Handler, error) {
+// handler is everything the server answers. streams ends the answers that would go on for ever.
+func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	key, err := s.db.SigningKey(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("the encryption key does not open this database: %w", err)
+		return nil, err
 	}
-	a, err := api.New(ctx, api.Config{
+	a, err := api.New(streams, api.Config{
 		DB: s.db, Notifier: s.notifier, PublicURL: s.publicURL(), SigningKey: key, Ready: s.db.Ping, Version: s.version, Log: s.log,
 		Registerer: s.metrics, Fail: s.fail,
 	})

@@ -45,6 +45,9 @@ type server struct {
 	bus      *bus.Bus
 	closeBus func()
 	pool     string // the local worker's token
+
+	sites      []site
+	endStreams context.CancelFunc
 }
 
 // replicas of the streams: one server has one copy.
@@ -71,7 +74,7 @@ func (s *server) parts() []lifecycle.Part {
 		{Name: "relay", Run: s.runRelay},
 		{Name: "logs", Run: s.runLogs},
 		{Name: "projector", Run: s.runProjector},
-		{Name: "API", Run: s.serveAPI},
+		{Name: "API", Start: s.prepareAPI, Run: s.serveAPI},
 		{Name: "reconciler", Run: s.runReconciler},
 		{Name: "local worker", Run: s.runWorker},
 	}

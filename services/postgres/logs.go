@@ -151,16 +151,19 @@ func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int
 	return p, err
 }
 
-// SealLogs ends the logs of tasks that finished longer than age ago and whose runner never sent the end: it is gone.
+// SealLogs ends the logs of tasks that finished longer than age ago and whose runner never sent the end: it is gone. A log
+// that somebody writes at that moment is left to the next call.
 func (d *DB) SealLogs(ctx context.Context, age time.Duration) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		var ids []string
 		// Every attempt that started has a log (see beginLog), so the few that are not complete are all there is to look at.
 		if err := tx.SelectContext(ctx, &ids, `
-			UPDATE logs l SET complete = true FROM tasks t
-			WHERE NOT l.complete AND t.id = l.task_id AND t.state = 'finished'
-			  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.id AND (a.closed_at IS NULL OR a.closed_at >= $1))
-			RETURNING l.task_id`, now().Add(-age)); err != nil {
+			UPDATE logs SET complete = true WHERE task_id IN (
+				SELECT l.task_id FROM logs l JOIN tasks t ON t.id = l.task_id
+				WHERE NOT l.complete AND t.state = 'finished'
+				  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.id AND (a.closed_at IS NULL OR a.closed_at >= $1))
+				FOR UPDATE OF l SKIP LOCKED)
+			RETURNING task_id`, now().Add(-age)); err != nil {
 			return err
 		}
 		for _, id := range ids {

@@ -55,6 +55,7 @@ func TestChunksOfALog(t *testing.T) {
 	w.says(a, 9, "ld", nil)
 	w.says(postgres.Attempt{ID: "att-none"}, 0, "whoever", nil)
 	w.ends(a, 11, nil)
+	w.says(a, 11, "behind the end", nil)
 	w.logIs(task, "hello world", false) // the task is not over
 
 	want := []byte("hello world")
@@ -80,7 +81,6 @@ func TestANewerAttemptContinuesTheLog(t *testing.T) {
 	r := w.newRun(w.workspace("net"), run.Options{})
 	_, first := w.started(r.ID)
 	w.says(first, 0, "first, ", nil)
-	w.ends(first, 7, nil)
 	w.ok(w.Project(t.Context(), []messages.Event{exitedEvent(first)}))
 	_, second := w.started(r.ID)
 	w.says(second, 2, "gap", postgres.ErrLogGap)
@@ -93,6 +93,22 @@ func TestANewerAttemptContinuesTheLog(t *testing.T) {
 	w.logIs(r.Plan.ID, "first, still mine, second", false)
 	w.ends(second, 6, nil)
 	w.logIs(r.Plan.ID, "first, still mine, second", true)
+}
+
+func TestANewerAttemptGoesOnBehindTheEndOfAnOlder(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.newRun(w.workspace("net"), run.Options{})
+	_, first := w.started(r.ID)
+	w.says(first, 0, "first, ", nil)
+	w.ends(first, 7, nil)
+	w.ok(w.Project(t.Context(), []messages.Event{exitedEvent(first)}))
+	_, second := w.started(r.ID)
+	w.says(second, 0, "second", nil)
+	w.result(second, planResult())
+	w.logIs(r.Plan.ID, "first, second", false)
+	w.ends(second, 6, nil)
+	w.logIs(r.Plan.ID, "first, second", true)
 }
 
 func TestLogsOfTasksThatNeverStartedAreOver(t *testing.T) {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"time"
 
 	"gantry.example/internal/secrets"
@@ -126,5 +127,9 @@ func (d *DB) SigningKey(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.seal.Open(b, []byte(name))
+	key, err := d.seal.Open(b, []byte(name))
+	if err != nil {
+		return nil, fmt.Errorf("the encryption key is not the one this database was made with: %w", err)
+	}
+	return key, nil
 }

@@ -122,13 +122,11 @@ func (f folder) saveExit(code int) error { return f.saveNumber("exit", code) }
 func (f folder) exit() (int, bool)       { return f.number("exit") }
 func (f folder) markReported() error     { return f.saveNumber("reported", 1) }
 
-func (f folder) reported() bool {
-	_, ok := f.number("reported")
-	return ok
-}
+func (f folder) reported() bool { return f.has("reported") }
+func (f folder) exists() bool   { return f.has(".") }
 
-func (f folder) exists() bool {
-	_, err := os.Stat(f.dir)
+func (f folder) has(name string) bool {
+	_, err := os.Stat(f.path(name))
 	return err == nil
 }
 
