@@ -40,6 +40,8 @@ type phaseView struct {
 	Took    string
 	Summary string // instead of counts
 	Counted bool   // Task.Changes says something
+	LogAt   string // address of the log as plain text
+	Shown   bool
 }
 
 // view reads what belongs to the run.
@@ -48,6 +50,11 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace) (ru
 		Run: r, Organization: ws.OrganizationName, Workspace: ws.Name, Address: runAddress(ws, r.ID), Heading: heading(r),
 		Status: statusBadge(r), Kinds: kinds(r), Engine: engine(r.Execution),
 		Phases: []phaseView{phase(r, messages.PhasePlan, "Plan"), phase(r, messages.PhaseApply, "Apply")},
+	}
+	for i := range v.Phases {
+		p := &v.Phases[i]
+		p.LogAt = v.Address + "/logs/" + string(p.Name)
+		p.Shown = p.Name == messages.PhasePlan || p.Task != nil
 	}
 	var ahead *run.Run
 	if r.Status == run.Pending && ws.GateRunID != nil && *ws.GateRunID != r.ID {

@@ -103,7 +103,7 @@ func situation(r run.Run, ws postgres.Workspace, ahead *run.Run) waiting {
 	case run.Planned:
 		return waiting{Text: "The plan is ready and waits for approval. Nothing is changed until somebody confirms it where the run was started, or through the API. Other runs of this workspace wait until then."}
 	case run.Applied:
-		return waiting{Text: "The plan was applied."}
+		return waiting{Text: applied(r)}
 	case run.PlannedAndFinished:
 		if r.HasChanges {
 			return waiting{Text: "The plan is complete. This run only plans, so nothing was changed."}
@@ -121,6 +121,18 @@ func situation(r run.Run, ws postgres.Workspace, ahead *run.Run) waiting {
 	default:
 		return waiting{}
 	}
+}
+
+func applied(r run.Run) string {
+	if r.Apply == nil || r.Apply.Changes == nil {
+		return "The plan was applied."
+	}
+	c := *r.Apply.Changes
+	text := fmt.Sprintf("Applied: %d added, %d changed, %d destroyed", c.Add, c.Change, c.Destroy)
+	if c.Import > 0 {
+		text += fmt.Sprintf(", %d imported", c.Import)
+	}
+	return text + "."
 }
 
 func pending(ws postgres.Workspace, ahead *run.Run) waiting {
@@ -199,7 +211,7 @@ func eventText(e run.Event) string {
 	case run.EventApplyQueued:
 		return "Apply queued"
 	case run.EventClaimed:
-		return fmt.Sprintf("%s taken by worker %s", capital(phase), e.Data.Worker) + try(e.Data.Number)
+		return capital(phase) + " taken by a worker" + try(e.Data.Number)
 	case run.EventClaimExpired:
 		return "Given back" + reason(e.Data.Reason)
 	case run.EventStarted:

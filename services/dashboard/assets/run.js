@@ -11,7 +11,7 @@ const logLimit = 512 * 1024;
 let source = null;
 let seen = Number(page.dataset.seq); // number of the last event in the timeline
 let addresses = {}; // of the logs, by phase
-const reading = new Set(); // the phases whose log is being read
+const logs = {}; // what was read of each, by phase
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -56,6 +56,7 @@ function show(view) {
   for (const phase of view.begun ?? []) {
     document.getElementById(phase).hidden = false;
     read(phase);
+    describe(phase);
   }
   tick();
 }
@@ -69,29 +70,36 @@ function remember(change) {
 
 // read follows the log of a phase to its end. The log is STX, what terraform printed, ETX.
 async function read(phase) {
-  if (reading.has(phase)) return;
-  reading.add(phase);
+  if (logs[phase]) return;
+  const log = logs[phase] = { offset: 0, ended: false };
   const element = document.getElementById(`${phase}-log`);
-  const state = document.getElementById(`${phase}-state`);
   const terminal = new Terminal(element);
   latest(terminal, document.getElementById(`${phase}-latest`));
-  state.textContent = 'Waiting for the first line…';
-  for (let offset = 0; ;) {
+  while (!log.ended) {
     if (document.hidden) await visible(); // a browser has few connections for all its tabs
     const began = performance.now();
-    const bytes = await part(phase, offset);
+    const bytes = await part(phase, log.offset);
     if (bytes.length === 0) {
       if (performance.now() - began < 1000) await pause(1000);
       continue;
     }
-    const last = bytes[bytes.length - 1] === 3;
-    terminal.write(bytes.subarray(offset === 0 ? 1 : 0, last ? -1 : undefined), last);
-    offset += bytes.length;
-    const empty = element.textContent === '';
-    state.textContent = last ? (empty ? 'The log is empty.' : '') : (empty ? 'Waiting for the first line…' : 'Live');
-    state.classList.toggle('live', !last && !empty);
-    if (last) return;
+    log.ended = bytes[bytes.length - 1] === 3;
+    terminal.write(bytes.subarray(log.offset === 0 ? 1 : 0, log.ended ? -1 : undefined), log.ended);
+    log.offset += bytes.length;
+    describe(phase);
   }
+}
+
+// describe says below a log what to expect of it.
+function describe(phase) {
+  const state = document.getElementById(`${phase}-state`);
+  const empty = document.getElementById(`${phase}-log`).textContent === '';
+  const running = document.querySelector(`#${phase}-head [data-since]`) !== null;
+  const live = running && !empty && !logs[phase].ended;
+  if (logs[phase].ended) state.textContent = empty ? 'The log is empty.' : '';
+  else if (running) state.textContent = empty ? 'Waiting for the first line…' : 'Live';
+  else state.textContent = empty ? 'No log yet.' : 'Waiting for the rest of the log…';
+  state.classList.toggle('live', live);
 }
 
 // part returns the bytes from offset, none when there are no new ones, and does not fail.

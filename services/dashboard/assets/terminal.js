@@ -10,6 +10,9 @@ export class Terminal {
     this.decoder = new TextDecoder(); // keeps a character that is cut in two
     this.rest = ''; // a sequence that is
     this.style = {};
+    this.follow = true; // the reader is at the bottom, and stays there
+    element.addEventListener('scroll', () => { this.follow = this.atBottom(); });
+    new ResizeObserver(() => this.follow && this.toBottom()).observe(element);
   }
 
   // write appends bytes, and stays at the bottom if that is where the reader is.
@@ -17,7 +20,6 @@ export class Terminal {
     let text = this.rest + this.decoder.decode(bytes, { stream: !last });
     this.rest = last ? '' : (text.match(unfinished) || [''])[0];
     text = text.slice(0, text.length - this.rest.length);
-    const follow = this.atBottom();
     const out = document.createDocumentFragment();
     let from = 0;
     for (const m of text.matchAll(sequence)) {
@@ -27,7 +29,7 @@ export class Terminal {
     }
     this.print(out, text.slice(from));
     this.element.append(out);
-    if (follow) this.toBottom();
+    if (this.follow) this.toBottom();
   }
 
   print(out, text) {
