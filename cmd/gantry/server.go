@@ -100,7 +100,7 @@ const (
 
 // openDataDir makes the folder and makes sure that no other server uses it.
 func (s *server) openDataDir(context.Context) error {
-	if err := os.MkdirAll(s.cfg.DataDir, 0o711); err != nil { // Postgres' user passes through; what is inside is closed to it
+	if err := makePassable(s.cfg.DataDir); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(s.cfg.DataDir, lockFile), os.O_CREATE|os.O_RDWR, 0o600)
@@ -113,6 +113,19 @@ func (s *server) openDataDir(context.Context) error {
 	}
 	s.lock = f
 	return s.openKeys()
+}
+
+// makePassable makes the folder such that, when this is root, the user Postgres runs as can pass through it. What is inside
+// stays closed to others.
+func makePassable(dir string) error {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil || os.Geteuid() != 0 || info.Mode()&0o111 == 0o111 {
+		return err
+	}
+	return os.Chmod(dir, info.Mode().Perm()|0o111)
 }
 
 func (s *server) openKeys() error {
