@@ -8,7 +8,7 @@ import (
 // EventType says what a runner or worker reports about an attempt.
 type EventType string
 
-// The events runners and workers send. A reader keeps an event of an unknown type in the run's history and does nothing else.
+// The events runners and workers send. A reader ignores an event of an unknown type.
 const (
 	// EventProgress tells that the attempt entered the stage named in Stage. Informative only.
 	EventProgress EventType = "progress"

@@ -70,5 +70,10 @@ func CommandSubject(pool, attemptID string) string {
 	return strings.Join([]string{"cmd", pool, attemptID}, ".")
 }
 
+// HintSubject is where a worker of a pool is told that a task is worth pulling for. Hints may be lost.
+func HintSubject(pool, worker string) string {
+	return strings.Join([]string{"hint", pool, worker}, ".")
+}
+
 // InboxPrefix is the reply-subject prefix a client with restricted permissions must use. name is an attempt or worker id.
 func InboxPrefix(name string) string { return "_INBOX_" + name }

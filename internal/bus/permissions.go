@@ -87,7 +87,7 @@ func (id Identity) workerPermissions() jwt.Permissions {
 		Sub: jwt.Permission{Allow: jwt.StringList{
 			messages.InboxPrefix(id.Name) + ".>",
 			messages.CommandSubject(id.Pool, "*"),
-			hintSubject(id.Pool, id.Name),
+			messages.HintSubject(id.Pool, id.Name),
 		}},
 	}
 }
@@ -111,6 +111,3 @@ func (id Identity) runnerPermissions() jwt.Permissions {
 		}},
 	}
 }
-
-// hintSubject is where a worker hears that a task waits for it.
-func hintSubject(pool, worker string) string { return "hint." + pool + "." + worker }

@@ -141,6 +141,14 @@ func collection[T any](items []*T, meta *jsonapi.Meta) (reply, error) {
 	return r, err
 }
 
+// checkText refuses what Postgres cannot store in a text.
+func (r *request) checkText() error {
+	if bytes.Contains(r.body, []byte(`\u0000`)) {
+		return invalid("the body has a text with the character U+0000, which cannot be stored")
+	}
+	return nil
+}
+
 // decode reads a plain JSON body. Unknown fields are accepted: a newer client may send them.
 func (r *request) decode(v any) error {
 	if err := json.Unmarshal(r.body, v); err != nil {
@@ -193,6 +201,11 @@ func (s *Server) call(rt route, req *request) (rep reply, err error) {
 	}
 	if err := readBody(rt, req); err != nil {
 		return reply{}, err
+	}
+	if rt.access == person {
+		if err := req.checkText(); err != nil {
+			return reply{}, err
+		}
 	}
 	if key := req.Header.Get("Idempotency-Key"); rt.create && key != "" {
 		return s.once(rt, req, key)
