@@ -25,6 +25,7 @@ type fakeAPI struct {
 	applied []string // … and after its approval
 	cancels []string // … and after it was asked to stop
 	failure string
+	strict  bool              // a planned run cannot be canceled, only discarded
 	logs    map[string]string // by phase
 
 	mu       sync.Mutex
@@ -138,6 +139,10 @@ func (f *fakeAPI) runRoutes(handle func(string, http.HandlerFunc)) {
 	} {
 		handle("POST /runs/run-1/actions/"+action, func(w http.ResponseWriter, _ *http.Request) {
 			f.actions = append(f.actions, action)
+			if action == "cancel" && f.statuses[len(f.statuses)-1] == "planned" && f.strict {
+				refuse(w, 409, "run.not_allowed", "the run is planned")
+				return
+			}
 			if action == "cancel" && len(f.cancels) > 0 {
 				f.logs["plan"] += "\x03"
 				f.logs["apply"] += "\x03"

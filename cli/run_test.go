@@ -165,6 +165,25 @@ func TestRunAsJSON(t *testing.T) {
 	}
 }
 
+func TestInterruptedQuestionDiscards(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.strict = true
+	x := on(t, f)
+	answers, typed := io.Pipe() // nobody types
+	defer typed.Close()
+	x.stdin, x.interactive = answers, true
+	asked := x.out.shows("Enter a value")
+	go func() {
+		<-asked
+		x.signals <- os.Interrupt
+	}()
+	x.check(t, x.run(t, "run", folder(t, "main.tf"), "-w", "acme/net"), 3, "was discarded", "Interrupt")
+	if diff := cmp.Diff([]string{"cancel", "discard"}, f.actions); diff != "" {
+		t.Errorf("actions (-want +got):\n%s", diff)
+	}
+}
+
 func TestFollowingALogToItsEnd(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)

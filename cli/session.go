@@ -179,6 +179,9 @@ func (s *session) interrupted(ctx context.Context, detach context.CancelCauseFun
 			ctx, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer done()
 			err := s.client.CancelRun(ctx, s.run.ID)
+			if conflict(err) { // nothing executes: a run that waits for approval is discarded instead
+				err = s.client.DiscardRun(ctx, s.run.ID)
+			}
 			if err != nil && !conflict(err) { // a conflict: it has just ended
 				s.display.note("Run %s could not be canceled: %v. It goes on.", s.run.ID, err)
 			}

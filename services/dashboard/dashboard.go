@@ -60,6 +60,10 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := s.origin.AddTrustedOrigin(public.Scheme + "://" + public.Host); err != nil {
 		return nil, fmt.Errorf("public URL: %w", err)
 	}
+	s.origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		secureHeaders(w.Header())
+		s.fail(w, r, nil, &problem{http.StatusForbidden, "Refused", "This form was sent from another site, so nothing was done. Open the page here and send it again."})
+	}))
 	return s, nil
 }
 

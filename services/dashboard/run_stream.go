@@ -67,8 +67,8 @@ func (s *Server) runStream(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would collect messages before it passes them on
-	p := &pageStream{s: s, w: w, control: http.NewResponseController(w), runID: of.ID, workspaceID: ws.ID, seq: after}
-	if err := p.follow(ctx, wake); err != nil && ctx.Err() == nil && !errors.Is(err, errGone) {
+	p := &pageStream{s: s, r: r, w: w, control: http.NewResponseController(w), runID: of.ID, workspaceID: ws.ID, seq: after}
+	if err := p.follow(ctx, wake); err != nil && ctx.Err() == nil && !errors.Is(err, errGone) && !unauthorized(err) {
 		s.cfg.Log.Error("run page's stream ended", "run", of.ID, "error", err)
 	}
 	return nil
@@ -96,6 +96,7 @@ var errGone = errors.New("the browser is gone")
 // pageStream is the stream of one open page. Used by the goroutine of its request only.
 type pageStream struct {
 	s                  *Server
+	r                  *http.Request
 	w                  http.ResponseWriter
 	control            *http.ResponseController
 	runID, workspaceID string
@@ -133,6 +134,9 @@ func (p *pageStream) follow(ctx context.Context, wake <-chan struct{}) error {
 
 // update sends what is new, and reports whether it was the last.
 func (p *pageStream) update(ctx context.Context) (over bool, err error) {
+	if _, err := p.s.session(p.r); err != nil {
+		return false, err // logged out, perhaps in another tab
+	}
 	// The run is read before its events: then a final run has sent all of them.
 	of, err := p.s.cfg.DB.Run(ctx, p.runID)
 	if err != nil {

@@ -68,6 +68,14 @@ func (r *reader) next() (message, bool) {
 	return m, false
 }
 
+// ends checks that the server ends the stream without another message.
+func (r *reader) ends() {
+	r.t.Helper()
+	if m, ok := r.next(); ok || r.lines.Err() != nil {
+		r.t.Errorf("got %+v and error %v, want the end of the stream", m, r.lines.Err())
+	}
+}
+
 // changes reads on until the change with the number came, and returns the ids of all changes.
 func (r *reader) changes(last int64) []string {
 	r.t.Helper()
@@ -155,9 +163,7 @@ func TestTheStreamResumesWithoutGapOrRepetition(t *testing.T) {
 	if m, ok := s.next(); !ok || m.event != "end" {
 		t.Errorf("got %+v, %t; want the end", m, ok)
 	}
-	if m, ok := s.next(); ok {
-		t.Errorf("got %+v after the end", m)
-	}
+	s.ends()
 	for _, bad := range []string{"x", "-1", "99"} {
 		f.get(path, "Last-Event-ID", bad).want(http.StatusBadRequest, "Reload the page")
 	}
@@ -186,7 +192,17 @@ func TestStreamsEndWhenTheServerStops(t *testing.T) {
 	s := f.open("/app/default/network/runs/" + r.ID + "/events")
 	s.view()
 	f.stop()
-	if m, ok := s.next(); ok {
-		t.Errorf("got %+v, want the end of the stream", m)
-	}
+	s.ends()
+}
+
+func TestStreamsEndWithTheSession(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	f.logIn(adminToken, "")
+	r := f.newRun("open")
+	s := f.open("/app/default/network/runs/" + r.ID + "/events")
+	s.view()
+	must(t, f.db.EndSession(t.Context(), f.client.Jar.Cookies(parse(t, f.server.URL+"/app/"))[0].Value))
+	f.begin(r.Plan)
+	s.ends()
 }

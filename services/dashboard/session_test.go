@@ -62,7 +62,7 @@ func TestOtherSitesCanNotPost(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "")
 	for _, header := range [][2]string{{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"}} {
-		a := f.logIn(adminToken, "", header[0], header[1]).want(http.StatusForbidden)
+		a := f.logIn(adminToken, "", header[0], header[1]).want(http.StatusForbidden, "sent from another site")
 		if cookie := a.header.Get("Set-Cookie"); cookie != "" {
 			t.Errorf("%s: got cookie %q, want none", header, cookie)
 		}
