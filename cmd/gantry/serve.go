@@ -17,6 +17,7 @@ import (
 
 	"gantry.example/internal/pki"
 	"gantry.example/services/api"
+	"gantry.example/services/dashboard"
 )
 
 // Limits of one HTTP connection. There is none for a whole request or answer: logs and events stream for hours.
@@ -104,8 +105,15 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	pages, err := dashboard.New(streams, dashboard.Config{
+		DB: s.db, Notifier: s.notifier, LogURL: a.LogURL, PublicURL: s.publicURL(), Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
 	mux := http.NewServeMux()
 	a.Register(mux)
+	pages.Register(mux)
 	a.Probes(mux)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{Registry: s.metrics}))
 	return mux, nil

@@ -100,17 +100,17 @@ func changes(t *run.Task) run.Changes {
 	return *t.Changes
 }
 
-// logURL is an address that carries its own permission, in its path: Terraform's CLI sends no token with it and replaces
+// LogURL is an address that carries its own permission, in its path: Terraform's CLI sends no token with it and replaces
 // its query.
-func (s *Server) logURL(r run.Run, p messages.Phase) string {
-	signature := s.signer.sign(signedLog, fmt.Sprintf("%s/%s", r.ID, p), time.Now().Add(logLife))
-	return s.link("/api/v2/signed/%s/logs/%s/%s", signature, r.ID, p)
+func (s *Server) LogURL(runID string, p messages.Phase) string {
+	signature := s.signer.sign(signedLog, fmt.Sprintf("%s/%s", runID, p), time.Now().Add(logLife))
+	return s.link("/api/v2/signed/%s/logs/%s/%s", signature, runID, p)
 }
 
 func (s *Server) planDocument(r run.Run) *tfePlan {
 	n, status := changes(r.Plan), phaseStatus(r, r.Plan)
 	return &tfePlan{
-		ID: planID(r.ID), Status: status, HasChanges: r.HasChanges, LogReadURL: s.logURL(r, messages.PhasePlan),
+		ID: planID(r.ID), Status: status, HasChanges: r.HasChanges, LogReadURL: s.LogURL(r.ID, messages.PhasePlan),
 		ResourceAdditions: n.Add, ResourceChanges: n.Change, ResourceDestructions: n.Destroy, ResourceImports: n.Import,
 		StatusTimestamps: phaseStamps(r.Plan, status),
 	}
@@ -119,7 +119,7 @@ func (s *Server) planDocument(r run.Run) *tfePlan {
 func (s *Server) applyDocument(r run.Run) *tfeApply {
 	n, status := changes(r.Apply), phaseStatus(r, r.Apply)
 	return &tfeApply{
-		ID: applyID(r.ID), Status: status, LogReadURL: s.logURL(r, messages.PhaseApply),
+		ID: applyID(r.ID), Status: status, LogReadURL: s.LogURL(r.ID, messages.PhaseApply),
 		ResourceAdditions: n.Add, ResourceChanges: n.Change, ResourceDestructions: n.Destroy, ResourceImports: n.Import,
 		StatusTimestamps: phaseStamps(r.Apply, status),
 	}

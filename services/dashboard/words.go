@@ -101,7 +101,7 @@ func situation(r run.Run, ws postgres.Workspace, ahead *run.Run) waiting {
 	case run.Planning, run.Applying:
 		return waiting{Text: running(r)}
 	case run.Planned:
-		return waiting{Text: "The plan is ready and waits for approval. Nothing is changed until somebody confirms it where the run was started, or through the API. Other runs of this workspace wait until then."}
+		return waiting{Text: "The plan is ready and waits for approval. Nothing is changed until somebody confirms it where the run was started, or with “gantry runs apply”. Other runs of this workspace wait until then."}
 	case run.Applied:
 		return waiting{Text: applied(r)}
 	case run.PlannedAndFinished:

@@ -287,25 +287,38 @@ func TestTheLockTellsWhetherAnAdoptedRunnerLives(t *testing.T) {
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(pidOf(t, dir, dead.AttemptID), syscall.SIGKILL); err != nil {
+	pid := pidOf(t, dir, dead.AttemptID)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+	executortest.Wait(t, "the end of a runner", func() bool { return !alive(t, dir)[pid] })
+	other := exec.CommandContext(t.Context(), os.Args[0])
+	other.Env = []string{runnerVariable + "=" + filepath.Join(dir, "scratch"), stubbornVariable + "=1"}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer other.Wait()
+	defer other.Process.Kill()
+	executortest.Wait(t, "the other process", func() bool { return alive(t, dir)[other.Process.Pid] })
 	// The pid of the living one is lost, that of the dead one belongs to another process now.
 	attempts := filepath.Join(dir, "work", "attempts")
 	if err := os.Remove(filepath.Join(attempts, a.AttemptID, "pid")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(attempts, dead.AttemptID, "pid"), fmt.Append(nil, os.Getpid()), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(attempts, dead.AttemptID, "pid"), fmt.Append(nil, other.Process.Pid), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	e = open(t, config(dir))
 	defer e.Close()
 	exits := watch(t, e)
-	if err := e.Cancel(t.Context(), dead.AttemptID, true); err != nil { // must not kill this test
+	if err := e.Cancel(t.Context(), dead.AttemptID, true); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := <-exits, (executor.Exit{Ref: dead.Ref(), Code: executor.CodeUnknown}); got != want {
 		t.Errorf("exit: got %+v, want %+v", got, want)
+	}
+	if !alive(t, dir)[other.Process.Pid] {
+		t.Error("a process that is no runner was killed")
 	}
 	if got, err := e.Status(t.Context(), a.AttemptID); err != nil || got.State != executor.Running {
 		t.Errorf("status of the living: got %+v, %v, want running", got, err)
