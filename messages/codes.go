@@ -59,6 +59,8 @@ const (
 	CodeRunOutcomeUnknown Code = "run.outcome_unknown"
 	// CodeRunCanceled: the run was canceled on request.
 	CodeRunCanceled Code = "run.canceled"
+	// CodeRunTimedOut: the plan or apply did not end within its limit and was stopped; the failure names phase and limit.
+	CodeRunTimedOut Code = "run.timed_out"
 
 	// CodeTaskTaken: another worker claimed the task.
 	CodeTaskTaken Code = "task.taken"
@@ -88,7 +90,7 @@ func Codes() []Code {
 		CodeNameTaken, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
 		CodeConfigurationMissing, CodeConfigurationInvalid, CodeWorkspaceLocked, CodeRunNotAllowed, CodeRunTerraformFailed,
 		CodeRunSetupFailed, CodeRunEngineMissing, CodeRunPlanStale, CodeRunNeverStarted, CodeRunLost, CodeRunOutcomeUnknown,
-		CodeRunCanceled, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
+		CodeRunCanceled, CodeRunTimedOut, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
 		CodeAttemptStaleBase, CodeAttemptDuplicate, CodeStateConflict, CodeStateStaleEpoch,
 	}
 }

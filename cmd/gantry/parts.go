@@ -90,7 +90,7 @@ func (s *server) ensureTokens(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("admin token: %w", err)
 	}
-	if err := s.db.EnsureToken(ctx, admin, postgres.TokenAdmin, "", "admin token of the first start"); err != nil {
+	if err := s.db.EnsureToken(ctx, admin, postgres.TokenAdmin, "", "admin"); err != nil {
 		return err
 	}
 	if s.pool, err = s.token(s.cfg.file(s.cfg.WorkerTokenFile, poolTokenFile), postgres.PrefixPool); err != nil {

@@ -48,6 +48,8 @@ func (m *machine) attemptInput(in Input) {
 		if a.State == AttemptLost {
 			m.emit(EventContactRegained, Data{TaskID: t.ID, AttemptID: a.ID})
 		}
+	case Timeout:
+		m.timeout(t, a, in)
 	case GiveUp:
 		if a.State == AttemptLost {
 			m.vanished(t, a, "contact lost")
@@ -77,6 +79,8 @@ func attemptID(in Input) string {
 		return in.AttemptID
 	case RegainContact:
 		return in.AttemptID
+	case Timeout:
+		return in.AttemptID
 	case GiveUp:
 		return in.AttemptID
 	default:
@@ -104,8 +108,10 @@ func (m *machine) finish(t *Task, a *Attempt, in Finish) {
 		d.Code, d.Force = messages.CodeRunCanceled, m.run.ForceRequested
 		m.end(EventCanceled, t, a.ID, d)
 	case in.Outcome == Succeeded:
-		m.end(EventPlanned, t, a.ID, d)
+		m.end(EventPlanned, t, a.ID, d) // a plan that ended well in spite of its limit is as good as any
 		m.autoApply()
+	case m.run.overran(t):
+		m.timedOut(t, a, d)
 	case in.Outcome == Stopped && t.Phase == messages.PhasePlan:
 		m.retry(t, a, "interrupted on its host") // somebody stopped the host, not the run
 	default:
@@ -142,6 +148,10 @@ func (m *machine) neverStarted(t *Task, a *Attempt, why string) {
 func (m *machine) vanished(t *Task, a *Attempt, why string) {
 	if m.run.CancelRequested && t.Phase == messages.PhasePlan {
 		m.end(EventCanceled, t, a.ID, Data{Outcome: Lost, Reason: why, Code: messages.CodeRunCanceled, Force: m.run.ForceRequested})
+		return
+	}
+	if t.Phase == messages.PhasePlan && m.run.overran(t) {
+		m.timedOut(t, a, Data{Outcome: Lost, Reason: why})
 		return
 	}
 	if t.Phase == messages.PhasePlan {

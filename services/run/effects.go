@@ -25,11 +25,11 @@ func Effects(before, after Run) []Effect {
 			out = append(out, Effect{Delete: &msg})
 		}
 	}
-	if _, a := after.OpenAttempt(); a != nil && after.CancelRequested &&
-		(!before.CancelRequested || after.ForceRequested != before.ForceRequested) {
-		out = append(out, Effect{Command: &messages.Command{
-			V: messages.Version, AttemptID: a.ID, Cancel: true, Force: after.ForceRequested,
-		}})
+	if _, a := after.OpenAttempt(); a != nil {
+		wasAsked, wasForced := before.StopAsked(a.ID)
+		if asked, forced := after.StopAsked(a.ID); asked && (!wasAsked || forced != wasForced) {
+			out = append(out, Effect{Command: &messages.Command{V: messages.Version, AttemptID: a.ID, Cancel: true, Force: forced}})
+		}
 	}
 	// A plan given up by force has a closed attempt whose runner is still to be told.
 	if _, a := before.OpenAttempt(); a != nil && a.State != AttemptClaimed && after.Status == ForceCanceled {

@@ -30,6 +30,7 @@ const (
 	EventContactLost     EventType = "contact_lost"
 	EventContactRegained EventType = "contact_regained"
 	EventOutcomeUnknown  EventType = "outcome_unknown"
+	EventTimedOut        EventType = "timed_out" // an attempt passed the limit of its phase and is asked to stop
 )
 
 // Event is one change of one run. Seq counts from 1 without gaps.
@@ -53,7 +54,7 @@ type Data struct {
 	Number           int            `json:"number,omitempty"`
 	Epoch            int64          `json:"epoch,omitempty"`
 	Worker           string         `json:"worker,omitempty"`
-	Nonce            string         `json:"nonce,omitempty"`
+	Nonce            string         `json:"nonce,omitempty" jsonschema:"-"` // never shown, see Public
 	Base             *StateRef      `json:"base,omitempty"`
 	Deadline         *time.Time     `json:"deadline,omitempty"`
 	Stage            messages.Stage `json:"stage,omitempty"`
@@ -66,6 +67,7 @@ type Data struct {
 	Message          string         `json:"message,omitempty"`
 	Reason           string         `json:"reason,omitempty"` // why an attempt was closed
 	Outcome          string         `json:"outcome,omitempty"`
+	Limit            string         `json:"limit,omitempty"` // of the phase that timed out
 }
 
 // Fold applies e to r and leaves its argument as it was. It is total: an event of an unknown type, or about a task or
@@ -97,6 +99,8 @@ func Fold(r Run, e Event) Run {
 		if r.CancelAt == nil {
 			r.CancelAt = &e.At
 		}
+	case EventTimedOut:
+		r.Overrun = &Overrun{Phase: d.Phase, Limit: d.Limit}
 	case EventDiscarded:
 		r.enter(Discarded, e.At)
 	case EventClaimed, EventRequeued:

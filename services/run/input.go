@@ -58,6 +58,12 @@ type (
 	LoseContact struct{ AttemptID string }
 	// RegainContact tells that a lost attempt holds its lease again.
 	RegainContact struct{ AttemptID string }
+	// Timeout tells that a started attempt has run for longer than the limit of its phase. It asks it to stop, as a cancel
+	// does.
+	Timeout struct {
+		AttemptID string
+		Limit     time.Duration
+	}
 	// GiveUp tells that contact was lost for so long that nobody waits any more.
 	GiveUp struct{ AttemptID string }
 	// Confirm approves a planned run.
@@ -81,6 +87,7 @@ func (Finish) input()        {}
 func (Exit) input()          {}
 func (LoseContact) input()   {}
 func (RegainContact) input() {}
+func (Timeout) input()       {}
 func (GiveUp) input()        {}
 func (Confirm) input()       {}
 func (Discard) input()       {}

@@ -89,6 +89,14 @@ type Run struct {
 	// OutcomeUnknown marks an apply whose runner is gone without a result: the workspace stays locked until a late result
 	// arrives or a person recovers the run.
 	OutcomeUnknown bool `json:"outcome_unknown,omitempty"`
+	// Overrun is set when a phase passed its limit, whose attempt is then asked to stop.
+	Overrun *Overrun `json:"overrun,omitempty"`
+}
+
+// Overrun is a phase that ran for too long.
+type Overrun struct {
+	Phase messages.Phase `json:"phase"`
+	Limit string         `json:"limit"` // as people read it, such as "2h"
 }
 
 // Exclusive reports whether the run needs the workspace's gate. Plan-only runs may run beside others.
@@ -150,13 +158,13 @@ type Attempt struct {
 	Number        int            `json:"number"` // from 1, within its task
 	Epoch         int64          `json:"epoch"`
 	Worker        string         `json:"worker"`
-	Nonce         string         `json:"nonce"` // of the claim
+	Nonce         string         `json:"nonce,omitempty" jsonschema:"-"` // of the claim; never shown, see Public
 	State         AttemptState   `json:"state"`
 	Base          StateRef       `json:"base"`
 	ClaimedAt     time.Time      `json:"claimed_at"`
 	StartDeadline time.Time      `json:"start_deadline"`
 	StartedAt     *time.Time     `json:"started_at,omitempty"`
-	RunnerNonce   string         `json:"runner_nonce,omitempty"`
+	RunnerNonce   string         `json:"runner_nonce,omitempty" jsonschema:"-"` // never shown either
 	Stage         messages.Stage `json:"stage,omitempty"`
 	LostAt        *time.Time     `json:"lost_at,omitempty"`
 	ClosedAt      *time.Time     `json:"closed_at,omitempty"`

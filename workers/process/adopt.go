@@ -115,7 +115,7 @@ func (o *orphan) wait(ctx context.Context) (int, bool) {
 }
 
 // id asks for the lock again, because the pid of a runner that is gone may be another program's by now.
-func (o *orphan) id() (int, bool) { return o.pid, o.pid > 0 && o.folder.held() }
+func (o *orphan) id() (int, bool) { return o.pid, o.pid > 0 }
 
 func processExists(pid int) bool {
 	err := syscall.Kill(pid, 0)
