@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"gantry.example/client"
 	"gantry.example/internal/bus"
@@ -17,6 +18,9 @@ import (
 	"gantry.example/workers/runner"
 )
 
+// claimBudget is how long one claim is repeated before its message goes back to the queue.
+const claimBudget = 2 * time.Second
+
 // runWorker is the local worker. It reaches the server the way every worker does, over HTTP and NATS with its pool's token,
 // and shares nothing with it but the process.
 func (s *server) runWorker(ctx context.Context) (err error) {
@@ -24,7 +28,7 @@ func (s *server) runWorker(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	transport, err := client.NewTransport(client.Config{Address: s.localURL(), Token: s.pool, CACert: ca})
+	transport, err := client.NewTransport(client.Config{Address: s.localURL(), Token: s.pool, CACert: ca, Budget: claimBudget})
 	if err != nil {
 		return err
 	}
