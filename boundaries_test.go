@@ -28,7 +28,7 @@ type rule struct {
 
 // rules is the table "may import" of ARCHITECTURE.md. Tests obey it like everything else, see rule.tests.
 func rules() []rule {
-	harness := []string{"./internal/natstest", "./internal/pgtest", "./internal/kubetest", "./internal/browsertest", "./workers/executor/executortest"}
+	harness := []string{"./internal/natstest", "./internal/pgtest", "./internal/kubetest", "./internal/browsertest", "./services/servicestest", "./workers/executor/executortest"}
 	return []rule{
 		{who: []string{"./messages/..."}, only: []string{"std", "./messages/..."},
 			reason: "outsiders import messages: it depends on the standard library only, tests included"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"gantry.example/internal/bus"
 	"gantry.example/messages"
@@ -69,6 +70,19 @@ func (s *Server) Bus(t testing.TB) *bus.Bus {
 	t.Helper()
 	b, _ := s.open(t, func() (*nats.Conn, error) { return s.Connect("test") })
 	return b
+}
+
+// DeleteStream deletes a stream as an operator would by mistake. One that does not exist is no error.
+func (s *Server) DeleteStream(t testing.TB, name string) {
+	t.Helper()
+	_, nc := s.open(t, func() (*nats.Conn, error) { return s.Connect("operator") })
+	js, err := jetstream.New(nc)
+	if err == nil {
+		err = js.DeleteStream(t.Context(), name)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Fatalf("natstest: delete stream %s: %v", name, err)
+	}
 }
 
 // As connects over TCP with the permissions of id.

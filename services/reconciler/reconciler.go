@@ -5,6 +5,8 @@
 //	claimed, not started by its deadline the attempt is closed, the task requeued
 //	started, lease gone for TTL + 5 s    contact_lost: a plan is tried again, an apply waits for its runner
 //	apply without contact for lost_after outcome_unknown: the workspace stays locked
+//	started, older than its phase's limit asked to stop; the run ends run.timed_out
+//	asked to stop, still open            told again every 5 s
 //	result stored, not folded            folded
 //	gate free, run waiting               released
 //	task over, log never ended           the log is sealed
@@ -31,13 +33,17 @@ type Timing struct {
 	SealLogs    time.Duration // a log without an end is sealed this long after its task ended
 	LostAfter   time.Duration // an apply without contact is given up after this
 	Settle      time.Duration // nobody is judged for lost contact until this long after a start or an outage
+	PlanLimit   time.Duration // a plan that started longer ago is asked to stop
+	ApplyLimit  time.Duration // the same for an apply
+	RepeatStop  time.Duration // an attempt that was asked to stop and is still open is told again after this
 }
 
 // DefaultTiming is what DESIGN says; leaseTTL is that of the leases.
 func DefaultTiming(leaseTTL time.Duration) Timing {
 	return Timing{
 		Every: time.Second, Republish: 30 * time.Second, ResultAfter: 5 * time.Second, SealLogs: time.Minute,
-		LostAfter: 15 * time.Minute, Settle: leaseTTL + 30*time.Second,
+		LostAfter: 15 * time.Minute, Settle: leaseTTL + 30*time.Second, PlanLimit: 2 * time.Hour, ApplyLimit: 24 * time.Hour,
+		RepeatStop: 5 * time.Second,
 	}
 }
 
@@ -51,6 +57,7 @@ type Reconciler struct {
 
 	settled time.Time            // contact is judged from here on
 	absent  map[string]time.Time // since when a started attempt's lease is missing, by attempt id
+	told    time.Time            // when attempts were last told again to stop
 }
 
 // New returns a reconciler. Its fields are used by Run's goroutine only.
@@ -102,6 +109,9 @@ func (r *Reconciler) attempts(ctx context.Context) error {
 	open, err := r.db.OpenAttempts(ctx)
 	if err != nil {
 		return fmt.Errorf("open attempts: %w", err)
+	}
+	if err := r.stops(ctx, open); err != nil {
+		return err
 	}
 	leases, err := r.leases(ctx, open)
 	if err != nil {

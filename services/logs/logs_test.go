@@ -1,0 +1,57 @@
+package logs_test
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"gantry.example/internal/pgtest"
+	"gantry.example/messages"
+	"gantry.example/services/logs"
+	"gantry.example/services/run"
+	"gantry.example/services/servicestest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+// TestEveryByteOnceAndInOrder: chunks come in any order and some twice; the stored log is what was printed.
+func TestEveryByteOnceAndInOrder(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	w.Start(logs.New(w.DB, w.Bus, 1, w.Log).Run)
+	r := w.NewRun(run.Options{PlanOnly: true})
+	_, a := w.Begin(r.ID)
+	var want []byte
+	var offsets []int
+	for i := range 15 {
+		offsets = append(offsets, len(want))
+		want = append(want, bytes.Repeat([]byte{byte('a' + i%26)}, 1+i*37)...)
+	}
+	offsets = append(offsets, len(want))
+	order := rand.Perm(15)
+	for _, i := range append(order, order[:5]...) {
+		publish(t, w, a.ID, r.ID, offsets[i], want[offsets[i]:offsets[i+1]])
+	}
+	if err := w.Bus.PublishLogEnd(t.Context(), messages.LocalPool, r.ID, a.ID, int64(len(want)), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.Result(a)
+	if err := w.DB.Project(t.Context(), []messages.Event{w.Finished(a)}); err != nil {
+		t.Fatal(err)
+	}
+	w.Until(r.ID, "with its whole log", func(run.Run) bool {
+		part, err := w.DB.ReadLog(t.Context(), r.Plan.ID, 0, len(want)+1)
+		return err == nil && part.Ended && bytes.Equal(part.Data, want)
+	})
+}
+
+func publish(t *testing.T, w *servicestest.World, attempt, run string, at int, data []byte) {
+	t.Helper()
+	if err := w.Bus.EnsureLogs(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Bus.PublishLogChunk(t.Context(), messages.LocalPool, run, attempt, int64(at), data); err != nil {
+		t.Fatal(err)
+	}
+}

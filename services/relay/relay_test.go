@@ -1,0 +1,155 @@
+package relay_test
+
+import (
+	"context"
+	"os"
+	"testing"
+	"time"
+
+	"gantry.example/internal/bus"
+	"gantry.example/internal/pgtest"
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+	"gantry.example/services/relay"
+	"gantry.example/services/run"
+	"gantry.example/services/servicestest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+func start(t *testing.T) *servicestest.World {
+	t.Helper()
+	w := servicestest.New(t)
+	w.Start(w.Notifier.Run)
+	w.Start(relay.New(w.DB, w.Bus, w.Notifier, 1, nil, w.Log).Run)
+	return w
+}
+
+func next(t *testing.T, q *bus.TaskQueue) messages.Task {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	d, err := q.Next(ctx)
+	if err != nil {
+		t.Fatalf("no task came: %v", err)
+	}
+	if err := d.Ack(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return d.Task
+}
+
+func TestTaskLeaves(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	r := w.NewRun(run.Options{})
+	if got := next(t, w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)); got.RunID != r.ID || got.Phase != messages.PhasePlan {
+		t.Errorf("got task %+v, want the plan of %s", got, r.ID)
+	}
+}
+
+// TestDeletedStreamComesBack: a queue that was deleted by hand is made again with the next task.
+func TestDeletedStreamComesBack(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	q := w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)
+	for range 2 {
+		r := w.NewRun(run.Options{PlanOnly: true})
+		if got := next(t, q); got.RunID != r.ID {
+			t.Errorf("got the task of %s, want that of %s", got.RunID, r.ID)
+		}
+		w.NATS.DeleteStream(t, messages.TaskStream(messages.LocalPool))
+	}
+}
+
+// TestOrderIsKept: tasks leave in the order in which they were decided, however many are behind.
+func TestOrderIsKept(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	var want []string
+	for range 5 {
+		want = append(want, w.NewRun(run.Options{PlanOnly: true}).ID)
+	}
+	w.Start(w.Notifier.Run)
+	w.Start(relay.New(w.DB, w.Bus, w.Notifier, 1, nil, w.Log).Run)
+	q := w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)
+	for _, id := range want {
+		if got := next(t, q); got.RunID != id {
+			t.Errorf("got the task of %s, want that of %s", got.RunID, id)
+		}
+	}
+}
+
+// TestCanceledTaskIsTakenBack: the message of a task that was canceled while it was queued is gone.
+func TestCanceledTaskIsTakenBack(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	r := w.NewRun(run.Options{})
+	subject := r.Message(r.Plan).Subject()
+	waitMessage(t, w, subject, true)
+	if _, err := w.DB.Transition(t.Context(), r.ID, run.Cancel{}, postgres.Cause{Actor: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	waitMessage(t, w, subject, false)
+}
+
+// TestFinishedEventLeaves: a stored result is announced even if its runner never says a word.
+func TestFinishedEventLeaves(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	_, a := w.Begin(w.NewRun(run.Options{}).ID)
+	w.Result(a)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	reader := w.Bus.EventReader()
+	for {
+		got, err := reader.FetchBatch(ctx, 1, time.Second)
+		if len(got) == 1 {
+			if e := got[0].Event; e.Type != messages.EventFinished || e.AttemptID != a.ID {
+				t.Errorf("got event %+v, want finished of %s", e, a.ID)
+			}
+			return
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("no event came: %v", err)
+		}
+	}
+}
+
+// TestCommandReachesTheRunner: a cancel of a started attempt is told to it.
+func TestCommandReachesTheRunner(t *testing.T) {
+	t.Parallel()
+	w := start(t)
+	r := w.NewRun(run.Options{})
+	_, a := w.Begin(r.ID)
+	commands, err := w.Bus.SubscribeCommands(messages.LocalPool, a.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = commands.Close() }()
+	if _, err := w.DB.Transition(t.Context(), r.ID, run.Cancel{}, postgres.Cause{Actor: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if c, err := commands.Next(ctx); err != nil || c.AttemptID != a.ID || !c.Cancel || c.Force {
+		t.Errorf("got command %+v, %v, want a cancel of %s", c, err, a.ID)
+	}
+}
+
+func waitMessage(t *testing.T, w *servicestest.World, subject string, want bool) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got, err := w.Bus.HasTask(t.Context(), messages.LocalPool, subject)
+		if err == nil && got == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("message on %s: got %v, %v, want %v", subject, got, err, want)
+		}
+		<-tick.C
+	}
+}
