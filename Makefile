@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PROGRAMS := ./cmd/gantry ./cmd/gantry-exec
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test e2e generate lint clean
+.PHONY: help build run test e2e bench generate lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ test: ## vet and test both modules with the race detector
 
 e2e: build ## test the freshly built programs from outside
 	@scripts/e2e
+
+bench: build ## compare speed with the bare Terraform CLI and write docs/performance.md (GATE=1: fail if a limit is missed)
+	@scripts/bench
 
 generate: ## write the generated files (schemas/*.json)
 	go run ./schemas/generate

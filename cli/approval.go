@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"strings"
 
 	"gantry.example/client"
 )
@@ -18,7 +15,7 @@ func (s *session) decide(ctx context.Context) (client.RunState, error) {
 		return s.watch.await(ctx, decided, s.progress)
 	}
 	state, _, _ := s.watch.now()
-	if s.app.asJSON() || !s.app.env.StdinTerminal || !s.app.env.StdoutTerminal {
+	if decided(state) || !s.app.canAsk() {
 		return state, nil
 	}
 	out := s.app.env.Stdout
@@ -26,23 +23,18 @@ func (s *session) decide(ctx context.Context) (client.RunState, error) {
 	fmt.Fprintf(out, "\nDo you want to apply this plan in workspace %s?\n"+
 		"  Only 'yes' is accepted to approve.\n\n  Enter a value: ", s.name)
 	defer fmt.Fprintln(out)
-	asked, enough := context.WithCancel(ctx)
-	defer enough()
-	answer := readLine(asked, s.app.env.Stdin)
 	for {
 		state, changed, err := s.watch.now()
 		if decided(state) || err != nil {
+			s.elsewhere(state)
 			return state, err
 		}
 		select {
-		case text, ok := <-answer:
+		case text, ok := <-s.app.input.next():
 			if !ok { // the input has ended
 				return state, nil
 			}
-			if err := s.answer(ctx, text == "yes"); err != nil {
-				return state, err
-			}
-			return s.watch.await(ctx, decided, nil)
+			return s.answer(ctx, text == "yes")
 		case <-changed:
 		case <-ctx.Done():
 			return state, context.Cause(ctx)
@@ -50,32 +42,29 @@ func (s *session) decide(ctx context.Context) (client.RunState, error) {
 	}
 }
 
-// answer tells the server. A conflict means that somebody else was faster.
-func (s *session) answer(ctx context.Context, yes bool) error {
+// answer tells the server and returns the run as it then is. A conflict means that somebody else was faster.
+func (s *session) answer(ctx context.Context, yes bool) (client.RunState, error) {
 	tell := s.client.DiscardRun
 	if yes {
 		tell = s.client.ApplyRun
 	}
-	if err := tell(ctx, s.run.ID); err != nil && !conflict(err) {
-		return err
+	refused := tell(ctx, s.run.ID, "")
+	if refused != nil && !conflict(refused) {
+		return client.RunState{}, refused
 	}
-	return nil
+	state, err := s.watch.await(ctx, not(statusIn(client.Planned)), nil)
+	if refused != nil && err == nil {
+		s.elsewhere(state)
+	}
+	return state, err
 }
 
-// readLine delivers one line, or closes the channel when there is none. A read from a terminal cannot be stopped: its
-// goroutine may outlive the question and ends with the program.
-func readLine(ctx context.Context, from io.Reader) <-chan string {
-	line := make(chan string)
-	go func() {
-		defer close(line)
-		text, err := bufio.NewReader(from).ReadString('\n')
-		if err != nil && text == "" {
-			return
-		}
-		select {
-		case line <- strings.TrimSpace(text):
-		case <-ctx.Done():
-		}
-	}()
-	return line
+// elsewhere says that the decision was not made here.
+func (s *session) elsewhere(state client.RunState) {
+	switch {
+	case state.ConfirmedBy != "":
+		s.display.note("\nRun %s was approved already, by %s. Following it.", s.run.ID, state.ConfirmedBy)
+	case state.Status == client.Discarded:
+		s.display.note("\nRun %s was discarded by somebody else.", s.run.ID)
+	}
 }

@@ -55,6 +55,7 @@ func Main(ctx context.Context, env Env, args []string, extra ...*cobra.Command) 
 	interrupted := errors.Is(context.Cause(ctx), errInterrupted)
 	cancel(nil)
 	<-relayed
+	close(a.input.done)
 	return a.report(err, interrupted)
 }
 
@@ -75,21 +76,33 @@ var (
 type app struct {
 	env        Env
 	interrupts *interrupts
+	input      *input
 	flags      connectionFlags
 	format     string      // of -o
 	connection *connection // once there is one, for messages
 }
 
-func newApp(env Env) *app { return &app{env: env, interrupts: &interrupts{}} }
+func newApp(env Env) *app {
+	return &app{env: env, interrupts: &interrupts{}, input: newInput(env.Stdin)}
+}
+
+// The groups that help shows commands in.
+const (
+	groupWork    = "work"
+	groupObjects = "objects"
+	groupAccess  = "access"
+	groupServer  = "server"
+)
 
 func (a *app) root(extra []*cobra.Command) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "gantry",
 		Short: "Runs Terraform for teams",
 		Long: "Gantry queues Terraform plans and applies and carries them out where the workspace says.\n\n" +
-			"The server of this machine is found by itself. For another one set GANTRY_ADDRESS and GANTRY_TOKEN\n" +
-			"(or GANTRY_TOKEN_FILE), and GANTRY_CA_FILE if its certificate is signed by its own authority.\n\n" +
-			"Exit codes: 0 ok, 1 failure or wrong usage, 3 canceled or discarded, 4 server unreachable, 5 waiting for approval.",
+			"The server of this machine is found by itself. For another one use gantry login ADDRESS, or set GANTRY_ADDRESS and\n" +
+			"GANTRY_TOKEN (or GANTRY_TOKEN_FILE), and GANTRY_CA_FILE if its certificate is signed by its own authority.\n\n" +
+			"Exit codes: 0 ok, 1 failure or wrong usage, 2 changes present (with --detailed-exitcode), 3 canceled or discarded,\n" +
+			"4 server unreachable, 5 waiting for approval.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,
@@ -99,9 +112,21 @@ func (a *app) root(extra []*cobra.Command) *cobra.Command {
 	root.SetOut(a.env.Stdout)
 	root.SetErr(a.env.Stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%v", err) })
-	root.AddCommand(a.runCommand(), a.runsCommand(), a.workspacesCommand(), a.organizationsCommand(), a.stateCommand(),
-		a.statusCommand(), a.versionCommand())
-	root.AddCommand(extra...)
+	root.AddGroup(&cobra.Group{ID: groupWork, Title: "Plan and apply:"}, &cobra.Group{ID: groupObjects, Title: "Look after:"},
+		&cobra.Group{ID: groupAccess, Title: "Access:"}, &cobra.Group{ID: groupServer, Title: "Server and program:"})
+	in := func(id string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = id
+		}
+		root.AddCommand(commands...)
+	}
+	in(groupWork, a.runCommand(), a.runsCommand())
+	in(groupObjects, a.workspacesCommand(), a.stateCommand(), a.organizationsCommand())
+	in(groupAccess, a.loginCommand(), a.logoutCommand(), a.tokensCommand())
+	in(groupServer, a.statusCommand(), a.versionCommand())
+	in(groupServer, extra...)
+	root.SetHelpCommandGroupID(groupServer)
+	root.SetCompletionCommandGroupID(groupServer)
 	return root
 }
 

@@ -26,7 +26,9 @@ type terminal struct {
 func on(t *testing.T, f *fakeAPI) *terminal {
 	t.Helper()
 	return &terminal{
-		env:   map[string]string{"GANTRY_ADDRESS": f.server.URL, "GANTRY_TOKEN": token, "GANTRY_DATA_DIR": t.TempDir()},
+		env: map[string]string{
+			"GANTRY_ADDRESS": f.server.URL, "GANTRY_TOKEN": token, "GANTRY_DATA_DIR": t.TempDir(), "HOME": t.TempDir(),
+		},
 		stdin: strings.NewReader(""), signals: make(chan os.Signal),
 	}
 }

@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -29,12 +33,11 @@ func configurationDir(dir string) (string, error) {
 }
 
 // checkConfiguration refuses a folder without Terraform code, which would be a run that can only fail.
-func checkConfiguration(dir string, w client.Workspace) error {
-	root := filepath.Join(dir, filepath.FromSlash(w.WorkingDirectory))
+func checkConfiguration(dir, workdir string, n workspaceName) error {
+	root := filepath.Join(dir, filepath.FromSlash(workdir))
 	entries, err := os.ReadDir(root)
-	if err != nil && w.WorkingDirectory != "" {
-		return fmt.Errorf("folder %s has no %s, which is where workspace %s runs terraform: name the folder above it",
-			dir, w.WorkingDirectory, w.Name)
+	if err != nil && workdir != "" {
+		return fmt.Errorf("folder %s has no %s, which is where workspace %s runs terraform: name the folder above it", dir, workdir, n)
 	}
 	if err != nil {
 		return err
@@ -49,8 +52,17 @@ func checkConfiguration(dir string, w client.Workspace) error {
 	return fmt.Errorf("folder %s has no .tf files: name the one with the configuration, for example gantry run ./network", root)
 }
 
+// configuration is what is uploaded for a run.
+type configuration struct {
+	dir         string
+	root        string // folder below dir that terraform runs in
+	varFiles    []varFile
+	workspaceID string
+	planOnly    bool
+}
+
 // upload packs the folder as Terraform does (.terraformignore) and sends it.
-func upload(ctx context.Context, c *client.Client, dir, workspaceID string, planOnly bool) (client.ConfigurationVersion, error) {
+func upload(ctx context.Context, c *client.Client, what configuration) (client.ConfigurationVersion, error) {
 	none := client.ConfigurationVersion{}
 	archive, err := os.CreateTemp("", "gantry-configuration-*.tar.gz")
 	if err != nil {
@@ -58,23 +70,77 @@ func upload(ctx context.Context, c *client.Client, dir, workspaceID string, plan
 	}
 	defer os.Remove(archive.Name())
 	defer archive.Close()
-	packer, err := slug.NewPacker(slug.ApplyTerraformIgnore(), slug.DereferenceSymlinks())
-	if err != nil {
-		return none, err
-	}
-	if _, err := packer.Pack(dir, archive); err != nil {
-		return none, fmt.Errorf("packing folder %s: %w", dir, err)
+	if err := what.pack(archive); err != nil {
+		return none, fmt.Errorf("packing folder %s: %w", what.dir, err)
 	}
 	info, err := archive.Stat()
 	if err != nil {
 		return none, err
 	}
-	cv, err := c.CreateConfigurationVersion(ctx, workspaceID, planOnly)
+	cv, err := c.CreateConfigurationVersion(ctx, what.workspaceID, what.planOnly)
 	if err != nil {
 		return none, err
 	}
 	if err := c.Upload(ctx, cv.UploadURL, archive, info.Size()); err != nil {
-		return none, fmt.Errorf("uploading folder %s: %w", dir, err)
+		return none, fmt.Errorf("uploading folder %s: %w", what.dir, err)
 	}
 	return cv, nil
+}
+
+func (c configuration) pack(to io.Writer) error {
+	packer, err := slug.NewPacker(slug.ApplyTerraformIgnore(), slug.DereferenceSymlinks())
+	if err != nil {
+		return err
+	}
+	if len(c.varFiles) == 0 {
+		_, err = packer.Pack(c.dir, to)
+		return err
+	}
+	reader, writer := io.Pipe()
+	packed := make(chan struct{})
+	go func() {
+		defer close(packed)
+		_, err := packer.Pack(c.dir, writer)
+		writer.CloseWithError(err)
+	}()
+	err = c.addVarFiles(reader, to)
+	reader.Close() // ends a Pack that nobody reads any more
+	<-packed
+	return err
+}
+
+// addVarFiles copies an archive with the files of variables in it: where Terraform finds them, without a trace in the user's
+// folder.
+func (c configuration) addVarFiles(from io.Reader, to io.Writer) error {
+	unzipped, err := gzip.NewReader(from)
+	if err != nil {
+		return err
+	}
+	zipped := gzip.NewWriter(to)
+	in, out := tar.NewReader(unzipped), tar.NewWriter(zipped)
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := out.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := io.Copy(out, in); err != nil {
+			return err
+		}
+	}
+	for _, f := range c.varFiles {
+		h := &tar.Header{Typeflag: tar.TypeReg, Name: path.Join(c.root, f.name), Mode: 0o600, Size: int64(len(f.text))}
+		if err := out.WriteHeader(h); err != nil {
+			return err
+		}
+		if _, err := out.Write(f.text); err != nil {
+			return err
+		}
+	}
+	return errors.Join(out.Close(), zipped.Close())
 }

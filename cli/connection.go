@@ -43,6 +43,7 @@ type connection struct {
 	token     string
 	tokenFrom string // for messages
 	ca        []byte
+	caFile    string // named by the user, if it was
 	missing   string // why there is no token
 }
 
@@ -53,7 +54,7 @@ func (a *app) connect() (*client.Client, error) {
 		return nil, err
 	}
 	if a.connection.token == "" {
-		return nil, fmt.Errorf("no token for the server at %s: %s. Set GANTRY_TOKEN or GANTRY_TOKEN_FILE",
+		return nil, fmt.Errorf("no token for the server at %s: %s. Set GANTRY_TOKEN or GANTRY_TOKEN_FILE, or use gantry login",
 			a.connection.address, a.connection.missing)
 	}
 	return c, nil
@@ -69,42 +70,63 @@ func (a *app) open() (*client.Client, error) {
 	return client.New(client.Config{Address: found.address, Token: found.token, CACert: found.ca})
 }
 
-// discover looks at flags, then the environment, then at what the server of this machine left in its data directory.
+// discover looks at flags, then the environment, then at what the server of this machine left in its data directory, then at
+// what gantry login kept.
 func (a *app) discover() (*connection, error) {
+	c, own, err := a.locate()
+	if err != nil {
+		return nil, err
+	}
+	return c, a.authenticate(c, own)
+}
+
+// ownServer is the server of this machine, as far as a connection has to do with it.
+type ownServer struct {
+	dataDir string
+	is      bool // the connection is to that server
+}
+
+// locate finds the server and whom to trust for it, without a token.
+func (a *app) locate() (*connection, ownServer, error) {
+	var none ownServer
 	dataDir := a.flags.dataDir
 	if dataDir == "" {
 		var err error
 		if dataDir, err = DataDir(a.env.Getenv); err != nil {
-			return nil, err
+			return nil, none, err
 		}
 	}
 	address, _, err := a.setting(a.flags.address, "GANTRY_ADDRESS")
 	if err != nil {
-		return nil, err
+		return nil, none, err
 	}
-	own, err := readOptional(filepath.Join(dataDir, addressFile))
+	local, localErr := readOptional(filepath.Join(dataDir, addressFile))
 	if address == "" {
-		if err != nil {
-			return nil, fmt.Errorf("the server of this machine is not for this user (%w): set GANTRY_ADDRESS and GANTRY_TOKEN", err)
-		}
-		address = own
+		address = local
+	}
+	kept, _, err := a.readCredentials()
+	if err != nil {
+		return nil, none, err
 	}
 	if address == "" {
-		return nil, &Exit{Code: ExitUnreachable, Message: fmt.Sprintf(
+		address = kept.Current
+	}
+	switch {
+	case address == "" && localErr != nil:
+		return nil, none, fmt.Errorf("the server of this machine is not for this user (%w): set GANTRY_ADDRESS and GANTRY_TOKEN, or use gantry login ADDRESS", localErr)
+	case address == "":
+		return nil, none, &Exit{Code: ExitUnreachable, Message: fmt.Sprintf(
 			"no server found: GANTRY_ADDRESS is not set, and no server runs on the data in %s. "+
-				"Start one with gantry server, or set GANTRY_ADDRESS and GANTRY_TOKEN", dataDir)}
+				"Start one with gantry server, or set GANTRY_ADDRESS and GANTRY_TOKEN, or use gantry login ADDRESS", dataDir)}
 	}
 	c := &connection{address: strings.TrimSuffix(address, "/")}
-	isOwn, err := a.trust(c, dataDir, c.address == strings.TrimSuffix(own, "/"))
-	if err != nil {
-		return nil, err
-	}
-	return c, a.authenticate(c, dataDir, isOwn)
+	isOwn, err := a.trust(c, dataDir, c.address == strings.TrimSuffix(local, "/"), kept.Servers[c.address].CAFile)
+	return c, ownServer{dataDir, isOwn}, err
 }
 
 // trust fills in the authority and reports whether the server is the one of the data directory: by its address, or
 // because it must prove to be by a certificate that only that one has.
-func (a *app) trust(c *connection, dataDir string, isOwn bool) (bool, error) {
+func (a *app) trust(c *connection, dataDir string, isOwn bool, kept string) (bool, error) {
 	u, err := url.Parse(c.address)
 	if err != nil || u.Scheme != "https" {
 		return isOwn, nil // the client refuses what is not a URL
@@ -113,7 +135,10 @@ func (a *app) trust(c *connection, dataDir string, isOwn bool) (bool, error) {
 	if path == "" {
 		path = a.env.Getenv("GANTRY_CA_FILE")
 	}
-	if path != "" {
+	if path == "" {
+		path = kept
+	}
+	if c.caFile = path; path != "" {
 		if c.ca, err = os.ReadFile(path); err != nil {
 			return false, fmt.Errorf("the CA certificate cannot be read: %w", err)
 		}
@@ -133,7 +158,7 @@ func isLoopback(host string) bool {
 }
 
 // authenticate fills in the token. The one in the data directory is for that server only.
-func (a *app) authenticate(c *connection, dataDir string, isOwn bool) (err error) {
+func (a *app) authenticate(c *connection, own ownServer) (err error) {
 	if a.flags.tokenFile != "" {
 		c.tokenFrom = a.flags.tokenFile
 		c.token, err = readSetting(a.flags.tokenFile, "--token-file")
@@ -143,15 +168,22 @@ func (a *app) authenticate(c *connection, dataDir string, isOwn bool) (err error
 	if err != nil || c.token != "" {
 		return err
 	}
-	if !isOwn {
-		c.missing = "the one in " + dataDir + " belongs to the server of this machine only"
-		return nil
+	if own.is {
+		c.tokenFrom = filepath.Join(own.dataDir, adminTokenFile)
+		c.missing = "there is none in " + c.tokenFrom
+		c.token, err = readOptional(c.tokenFrom)
+		if errors.Is(err, fs.ErrPermission) {
+			c.missing, err = c.tokenFrom+" may not be read by this user", nil
+		}
+		if err != nil || c.token != "" {
+			return err
+		}
+	} else {
+		c.missing = "the one in " + own.dataDir + " belongs to the server of this machine only"
 	}
-	c.tokenFrom = filepath.Join(dataDir, adminTokenFile)
-	c.missing = "there is none in " + c.tokenFrom
-	c.token, err = readOptional(c.tokenFrom)
-	if errors.Is(err, fs.ErrPermission) {
-		c.missing, err = c.tokenFrom+" may not be read by this user", nil
+	kept, path, err := a.readCredentials()
+	if found := kept.Servers[c.address].Token; found != "" {
+		c.token, c.tokenFrom = found, path
 	}
 	return err
 }

@@ -14,6 +14,7 @@ type display struct {
 	live      bool // the line is redrawn; otherwise each new text is one plain line
 	stop      chan struct{}
 	stopped   chan struct{}
+	asking    sync.Mutex // held while a question stands on the terminal
 
 	mu      sync.Mutex
 	status  string // what is being waited for
@@ -54,8 +55,20 @@ func (d *display) close() {
 	d.progress("", "")
 }
 
+// hold keeps everything but notes back until the returned function is called, so that a question can be read.
+func (d *display) hold() (release func()) {
+	d.asking.Lock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.erase()
+	d.midline = false
+	return d.asking.Unlock
+}
+
 // Write shows a part of the log.
 func (d *display) Write(b []byte) (int, error) {
+	d.asking.Lock()
+	defer d.asking.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(b) > 0 {
@@ -118,6 +131,10 @@ func (d *display) animate() {
 }
 
 func (d *display) draw() {
+	if !d.asking.TryLock() {
+		return
+	}
+	defer d.asking.Unlock()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.status == "" || d.midline {

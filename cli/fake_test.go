@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,6 +27,8 @@ type fakeAPI struct {
 	cancels []string // … and after it was asked to stop
 	failure string
 	strict  bool              // a planned run cannot be canceled, only discarded
+	taken   bool              // a planned run was approved by somebody else when it is to be decided
+	same    bool              // plans have no changes
 	logs    map[string]string // by phase
 
 	mu       sync.Mutex
@@ -35,6 +38,8 @@ type fakeAPI struct {
 	created  map[string]any // attributes of the last run
 	statuses []string       // of the run, one per event
 	actions  []string
+	calls    []string // those of objects_test.go, with their bodies
+	comment  string   // of the last action
 	changed  chan struct{}
 }
 
@@ -86,6 +91,10 @@ func (f *fakeAPI) routes(mux *http.ServeMux) {
 	handle("GET /organizations/acme", answer(doc(org)))
 	handle("GET /organizations/acme/workspaces", answer(many(net)))
 	handle("POST /organizations/acme/workspaces", func(w http.ResponseWriter, r *http.Request) {
+		if f.record(r); f.hasNet {
+			refuse(w, 422, "name_taken", "there is a workspace net")
+			return
+		}
 		f.hasNet = true
 		answer(doc(net))(w, r)
 	})
@@ -97,6 +106,7 @@ func (f *fakeAPI) routes(mux *http.ServeMux) {
 		answer(doc(net))(w, r)
 	})
 	handle("GET /workspaces/ws-1", answer(doc(net)))
+	handle("PATCH /workspaces/ws-1", func(w http.ResponseWriter, r *http.Request) { f.record(r); answer(doc(net))(w, r) })
 	handle("POST /workspaces/ws-1/configuration-versions",
 		answer(doc(one("configuration-versions", "cv-1", `"status":"pending","upload-url":"https://public.example/upload"`, ""))))
 	handle("GET /workspaces/ws-1/current-state-version", func(w http.ResponseWriter, r *http.Request) {
@@ -111,6 +121,7 @@ func (f *fakeAPI) routes(mux *http.ServeMux) {
 		one("state-version-outputs", "wsout-1", `"name":"count","sensitive":false,"value":3`, ""),
 		one("state-version-outputs", "wsout-2", `"name":"password","sensitive":true,"value":"hunter2"`, ""))))
 	f.runRoutes(handle)
+	f.objectRoutes(mux)
 }
 
 func (f *fakeAPI) runRoutes(handle func(string, http.HandlerFunc)) {
@@ -135,10 +146,19 @@ func (f *fakeAPI) runRoutes(handle func(string, http.HandlerFunc)) {
 	handle("GET /organizations/acme/runs", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, many(f.run())) })
 	for action, next := range map[string]func() []string{
 		"apply": func() []string { return f.applied }, "discard": func() []string { return []string{"discarded"} },
-		"cancel": func() []string { return f.cancels },
+		"cancel":       func() []string { return f.cancels },
+		"force-cancel": func() []string { return []string{"force_canceled"} },
 	} {
-		handle("POST /runs/run-1/actions/"+action, func(w http.ResponseWriter, _ *http.Request) {
+		handle("POST /runs/run-1/actions/"+action, func(w http.ResponseWriter, r *http.Request) {
 			f.actions = append(f.actions, action)
+			var in struct{ Comment string }
+			_ = json.NewDecoder(r.Body).Decode(&in)
+			f.comment = in.Comment
+			if f.taken {
+				f.enter(f.applied...)
+				refuse(w, 409, "run.not_allowed", "the run is apply_queued")
+				return
+			}
 			if action == "cancel" && f.statuses[len(f.statuses)-1] == "planned" && f.strict {
 				refuse(w, 409, "run.not_allowed", "the run is planned")
 				return
@@ -169,8 +189,8 @@ func (f *fakeAPI) run() string {
 		status = f.statuses[n-1]
 	}
 	created, _ := json.Marshal(map[string]any{"auto-apply": f.created["auto-apply"] == true, "plan-only": f.created["plan-only"] == true})
-	attributes := fmt.Sprintf(`"status":%q,"created-at":"2026-01-02T03:04:05Z","message":"m","failure":%q,%s`,
-		status, f.failure, strings.Trim(string(created), "{}"))
+	attributes := fmt.Sprintf(`"status":%q,"created-at":"2026-01-02T03:04:05Z","message":"m","has-changes":%v,"failure":%q,%s`,
+		status, !f.same, f.failure, strings.Trim(string(created), "{}"))
 	return one("runs", "run-1", attributes, `"workspace":{"data":{"type":"workspaces","id":"ws-1"}},
 		"plan":{"data":{"type":"plans","id":"plan-1"}},"apply":{"data":{"type":"applies","id":"apply-1"}}`)
 }
@@ -191,8 +211,15 @@ func (f *fakeAPI) events(w http.ResponseWriter, r *http.Request) {
 		f.mu.Unlock()
 		for ; sent < len(statuses); sent++ {
 			const started = `{"attempts":[{"started_at":"2026-01-02T03:04:05Z"}]}`
-			fmt.Fprintf(w, "event: change\nid: %d\ndata: {\"event\":{},\"run\":{\"id\":\"run-1\",\"seq\":%d,\"status\":%q,\"failure\":%q,\"plan\":%s,\"apply\":%s}}\n\n",
-				sent+1, sent+1, statuses[sent], f.failure, started, started)
+			approved := ""
+			if slices.Contains(statuses[:sent+1], "apply_queued") {
+				approved = "ann"
+			}
+			fmt.Fprintf(w, `event: change
+id: %d
+data: {"event":{},"run":{"id":"run-1","seq":%d,"status":%q,"failure":%q,"has_changes":%v,"confirmed_by":%q,"plan":%s,"apply":%s}}
+
+`, sent+1, sent+1, statuses[sent], f.failure, !f.same, approved, started, started)
 		}
 		w.(http.Flusher).Flush()
 		select {

@@ -94,6 +94,8 @@ func (s *session) summary(state client.RunState) string {
 	switch {
 	case state.Status == client.Applied:
 		return fmt.Sprintf("Run %s is applied.", s.run.ID)
+	case state.Status == client.Finished && s.run.PlanOnly && !state.HasChanges:
+		return fmt.Sprintf("Run %s found no changes. It was plan-only.", s.run.ID)
 	case state.Status == client.Finished && s.run.PlanOnly:
 		return fmt.Sprintf("Run %s is planned; it was plan-only, so nothing is applied.", s.run.ID)
 	case state.Status == client.Finished:
@@ -113,6 +115,9 @@ func (s *session) summary(state client.RunState) string {
 func (s *session) verdict(state client.RunState) error {
 	switch state.Status {
 	case client.Applied, client.Finished:
+		if s.detailed && state.HasChanges {
+			return &Exit{Code: ExitChanges}
+		}
 		return nil
 	case client.Discarded, client.Canceled, client.ForceCancel:
 		return &Exit{Code: ExitCanceled}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"gantry.example/client"
@@ -31,10 +29,10 @@ func (a *app) listOrganizations(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return a.show(all, func(w io.Writer) {
-		row(w, "NAME", "CREATED")
+	return a.show(all, func(t *table) {
+		t.head("NAME", "CREATED")
 		for _, o := range all {
-			row(w, o.Name, date(o.CreatedAt))
+			t.row(o.Name, o.CreatedAt)
 		}
 	})
 }
@@ -55,5 +53,5 @@ func (a *app) newOrganization(cmd *cobra.Command, name string) error {
 	if err != nil {
 		return err
 	}
-	return a.show(o, func(w io.Writer) { row(w, "Created organization "+o.Name+".") })
+	return a.show(o, func(t *table) { t.line("Created organization %s.", o.Name) })
 }

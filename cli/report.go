@@ -55,7 +55,7 @@ func (a *app) unreachable(err error) string {
 func (a *app) explain(err error) string {
 	var refusal *client.Error
 	if errors.As(err, &refusal) && refusal.Status == http.StatusUnauthorized && a.connection != nil {
-		return fmt.Sprintf("the server at %s does not accept the token from %s (%s). Set GANTRY_TOKEN or GANTRY_TOKEN_FILE to a valid one",
+		return fmt.Sprintf("the server at %s does not accept the token from %s (%s). Set GANTRY_TOKEN or GANTRY_TOKEN_FILE to a valid one, or use gantry login",
 			a.connection.address, a.connection.tokenFrom, refusal.Detail)
 	}
 	return err.Error()

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +28,7 @@ func TestRunApplies(t *testing.T) {
 	if strings.Contains(x.out.String()+x.err.String(), "hunter2") {
 		t.Error("got the value of a sensitive output")
 	}
-	want := map[string]any{"auto-apply": true, "is-destroy": true, "plan-only": false, "refresh": true, "message": "why"}
+	want := map[string]any{"auto-apply": true, "is-destroy": true, "plan-only": false, "refresh": true, "refresh-only": false, "message": "why"}
 	if diff := cmp.Diff(want, f.created); diff != "" {
 		t.Errorf("run (-want +got):\n%s", diff)
 	}
@@ -165,25 +164,6 @@ func TestRunAsJSON(t *testing.T) {
 	}
 }
 
-func TestInterruptedQuestionDiscards(t *testing.T) {
-	t.Parallel()
-	f := newFake(t)
-	f.strict = true
-	x := on(t, f)
-	answers, typed := io.Pipe() // nobody types
-	defer typed.Close()
-	x.stdin, x.interactive = answers, true
-	asked := x.out.shows("Enter a value")
-	go func() {
-		<-asked
-		x.signals <- os.Interrupt
-	}()
-	x.check(t, x.run(t, "run", folder(t, "main.tf"), "-w", "acme/net"), 3, "was discarded", "Interrupt")
-	if diff := cmp.Diff([]string{"cancel", "discard"}, f.actions); diff != "" {
-		t.Errorf("actions (-want +got):\n%s", diff)
-	}
-}
-
 func TestFollowingALogToItsEnd(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
@@ -215,48 +195,5 @@ func TestColorsOnlyOnATerminal(t *testing.T) {
 		if got := strings.Contains(x.out.String(), "\x1b["); got != tt.want {
 			t.Errorf("%s: got colors %v, want %v", tt.name, got, tt.want)
 		}
-	}
-}
-
-func TestInterrupts(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		name    string
-		planned []string
-		logs    map[string]string
-		cancels []string
-		at      string // interrupted when this is on stdout
-		signals int
-		code    int
-		inErr   string
-	}{
-		{"a plan is canceled", []string{"planning"}, map[string]string{"plan": "\x02plans\n"}, []string{"canceled"}, "plans", 1, 3, "asking the server to cancel the run"},
-		{"an apply is canceled", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, []string{"canceled"}, "applies", 1, 3, "cancel the apply"},
-		{"an apply ends all the same", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, []string{"applied"}, "applies", 1, 0, "cancel the apply"},
-		{"the second leaves", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, nil, "applies", 2, 1, "left run run-1 before its end. See what becomes of it with gantry runs logs -f run-1"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			f := newFake(t)
-			f.planned, f.applied, f.cancels, f.logs = tt.planned, []string{"apply_queued", "applying"}, tt.cancels, tt.logs
-			x := on(t, f)
-			shown := x.out.shows(tt.at)
-			go func() {
-				<-shown
-				for range tt.signals {
-					select {
-					case x.signals <- os.Interrupt:
-					case <-t.Context().Done():
-					}
-				}
-			}()
-			args := []string{"run", folder(t, "main.tf"), "-w", "acme/net", "--auto-approve"}
-			x.check(t, x.run(t, args...), tt.code, tt.at, tt.inErr)
-			f.mu.Lock()
-			defer f.mu.Unlock()
-			if diff := cmp.Diff([]string{"cancel"}, f.actions); diff != "" {
-				t.Errorf("actions (-want +got):\n%s", diff)
-			}
-		})
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +15,7 @@ import (
 func (a *app) runsCommand() *cobra.Command {
 	runs := group("runs", "List, show, approve and stop runs, and read their logs", a.runsListCommand(), a.runsLogsCommand(),
 		a.outputs(&cobra.Command{
-			Use: "show ID", Short: "Show a run", Args: exactly("ID"),
+			Use: "show ID", Short: "Show a run", Args: exactly("ID"), ValidArgsFunction: a.completeRuns,
 			RunE: func(cmd *cobra.Command, args []string) error { return a.showRun(cmd.Context(), args[0]) },
 		}))
 	runs.AddCommand(a.runActions()...)
@@ -39,6 +39,8 @@ func (a *app) runsListCommand() *cobra.Command {
 	})
 	cmd.Flags().StringVarP(&workspace, "workspace", "w", "", "only of this workspace, as ORG/NAME")
 	cmd.Flags().StringVar(&organization, "org", "", "only of this organization")
+	a.completeFlag(cmd, "workspace", a.completeWorkspaces)
+	a.completeFlag(cmd, "org", a.completeOrganizations)
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many runs to list")
 	return cmd
 }
@@ -69,10 +71,10 @@ func (a *app) listRuns(ctx context.Context, workspace, organization string, limi
 		return y.CreatedAt.Compare(x.CreatedAt)
 	})
 	views = views[:min(limit, len(views))]
-	return a.show(views, func(out io.Writer) {
-		row(out, "ID", "WORKSPACE", "STATUS", "CREATED", "MESSAGE")
+	return a.show(views, func(t *table) {
+		t.head("ID", "WORKSPACE", "STATUS", "CREATED", "MESSAGE")
 		for _, v := range views {
-			row(out, v.ID, v.Organization+"/"+v.Workspace, v.Status, date(v.CreatedAt), v.Message)
+			t.row(v.ID, v.Organization+"/"+v.Workspace, v.Status, v.CreatedAt, v.Message)
 		}
 	})
 }
@@ -166,19 +168,40 @@ func (a *app) showRun(ctx context.Context, id string) error {
 		phase.LogReadURL = "" // a permission, which has no place on a screen
 		*p.to = &phase
 	}
-	return a.show(view, func(out io.Writer) {
-		row(out, "Run:", run.ID)
-		row(out, "Workspace:", n)
-		row(out, "Status:", run.Status)
+	return a.show(view, func(t *table) {
+		t.row("Run:", run.ID)
+		t.row("Workspace:", n)
+		t.row("Status:", run.Status)
 		if run.Failure != "" {
-			row(out, "Failure:", run.Failure)
+			t.row("Failure:", run.Failure)
 		}
-		row(out, "Created:", date(run.CreatedAt))
-		row(out, "Message:", run.Message)
-		row(out, "Plan:", phaseText(view.Plan))
-		row(out, "Apply:", phaseText(view.Apply))
-		row(out, "Page:", view.URL)
+		t.row("Created:", run.CreatedAt)
+		t.row("Message:", run.Message)
+		if kind := kindText(run); kind != "" {
+			t.row("Kind:", kind)
+		}
+		t.row("Plan:", phaseText(view.Plan))
+		t.row("Apply:", phaseText(view.Apply))
+		t.row("Page:", view.URL)
 	})
+}
+
+// kindText says how the run differs from a plan and apply of everything.
+func kindText(r client.Run) string {
+	var parts []string
+	for _, p := range []struct {
+		is   bool
+		text string
+	}{
+		{r.PlanOnly, "plan only"}, {r.IsDestroy, "destroy"}, {r.RefreshOnly, "refresh only"}, {r.AutoApply, "auto-approved"},
+		{len(r.TargetAddrs) > 0, "targets " + strings.Join(r.TargetAddrs, ", ")},
+		{len(r.ReplaceAddrs) > 0, "replaces " + strings.Join(r.ReplaceAddrs, ", ")},
+	} {
+		if p.is {
+			parts = append(parts, p.text)
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 func phaseText(p *client.Phase) string {
@@ -192,6 +215,7 @@ func (a *app) runsLogsCommand() *cobra.Command {
 	var plan, apply, follow bool
 	cmd := &cobra.Command{
 		Use: "logs ID", Short: "Print the log of a run: of its plan and its apply, or of one of them", Args: exactly("ID"),
+		ValidArgsFunction: a.completeRuns,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if plan && apply {
 				plan, apply = false, false

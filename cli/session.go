@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"sync"
-	"time"
 
 	"gantry.example/client"
 )
@@ -20,7 +18,9 @@ type session struct {
 	display *display
 	watch   *watcher
 	printed *outputsSeen
-	cancels sync.WaitGroup
+	pending sync.WaitGroup // what an interrupt began
+	// detailed is --detailed-exitcode.
+	detailed bool
 }
 
 func (a *app) session(c *client.Client, n workspaceName, run client.Run) *session {
@@ -30,7 +30,7 @@ func (a *app) session(c *client.Client, n workspaceName, run client.Run) *sessio
 // follow shows the run until it is final and returns nil only if it did what it was to do.
 func (s *session) follow(ctx context.Context) error {
 	ctx, detach := context.WithCancelCause(ctx)
-	defer s.cancels.Wait()
+	defer s.pending.Wait()
 	defer detach(nil)
 	s.display = s.app.display()
 	defer s.display.close()
@@ -156,41 +156,4 @@ func (s *session) progress(r client.RunState) {
 		detail = " (" + r.Apply.Stage() + ")"
 	}
 	s.display.progress(string(r.Status), detail)
-}
-
-// interrupted returns the handler of Ctrl-C: the first asks the server to cancel the run, the second leaves.
-func (s *session) interrupted(ctx context.Context, detach context.CancelCauseFunc) func() {
-	asked := false
-	return func() {
-		if asked {
-			detach(errDetached)
-			return
-		}
-		asked = true
-		state, _, _ := s.watch.now()
-		if statusIn(client.ApplyQueued, client.Applying)(state) {
-			s.display.note("\nInterrupt: asking the server to cancel the apply. Terraform stops after what it is doing and its state is\n" +
-				"saved. Press Ctrl-C again to leave without waiting for that; the run then ends by itself.")
-		} else {
-			s.display.note("\nInterrupt: asking the server to cancel the run. Press Ctrl-C again to leave without waiting for that.")
-		}
-		s.cancels.Go(func() {
-			// Leaving must not take the request back.
-			ctx, done := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-			defer done()
-			err := s.client.CancelRun(ctx, s.run.ID)
-			if conflict(err) { // nothing executes: a run that waits for approval is discarded instead
-				err = s.client.DiscardRun(ctx, s.run.ID)
-			}
-			if err != nil && !conflict(err) { // a conflict: it has just ended
-				s.display.note("Run %s could not be canceled: %v. It goes on.", s.run.ID, err)
-			}
-		})
-	}
-}
-
-// conflict reports whether the server refused because the run is not, or no longer, in a status for that.
-func conflict(err error) bool {
-	var refusal *client.Error
-	return errors.As(err, &refusal) && refusal.Status == http.StatusConflict
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,7 +15,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return a.outputs(&cobra.Command{
 		Use: "version", Short: "Print the version of this program", Args: exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			return a.show(map[string]string{"version": a.env.Version}, func(w io.Writer) { row(w, "gantry "+a.env.Version) })
+			return a.show(map[string]string{"version": a.env.Version}, func(t *table) { t.line("gantry %s", a.env.Version) })
 		},
 	})
 }
@@ -70,5 +69,5 @@ func (a *app) ready(ctx context.Context) error {
 		return err
 	}
 	view := map[string]string{"status": "ready", "address": c.Address()}
-	return a.show(view, func(w io.Writer) { row(w, "The server at "+c.Address()+" is ready.") })
+	return a.show(view, func(t *table) { t.line("The server at %s is ready.", c.Address()) })
 }

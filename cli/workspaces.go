@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -45,7 +44,8 @@ func findWorkspace(ctx context.Context, c *client.Client, n workspaceName) (clie
 	if err := findOrganization(ctx, c, n.organization); err != nil {
 		return w, err
 	}
-	return w, missing(err, "workspace %s does not exist. See gantry workspaces list %s", n, n.organization)
+	return w, missing(err, "workspace %s does not exist. See gantry workspaces list %s, or create it with gantry workspaces new %s",
+		n, n.organization, n)
 }
 
 func findOrganization(ctx context.Context, c *client.Client, name string) error {
@@ -55,26 +55,28 @@ func findOrganization(ctx context.Context, c *client.Client, name string) error 
 }
 
 func (a *app) workspacesCommand() *cobra.Command {
-	return a.connects(group("workspaces", "List and show workspaces",
+	return a.connects(group("workspaces", "List, show, create, change, lock and delete workspaces",
 		a.outputs(&cobra.Command{
-			Use: "list ORG", Short: "List the workspaces of an organization", Args: exactly("ORG"),
+			Use: "list ORG", Short: "List the workspaces of an organization", Args: exactly("ORG"), ValidArgsFunction: a.completeOrganizations,
 			RunE: func(cmd *cobra.Command, args []string) error { return a.listWorkspaces(cmd, args[0]) },
 		}),
 		a.outputs(&cobra.Command{
-			Use: "show ORG/NAME", Short: "Show a workspace", Args: exactly("ORG/NAME"),
-			RunE: func(cmd *cobra.Command, args []string) error { return a.showWorkspace(cmd, args[0]) },
-		})))
+			Use: "show ORG/NAME", Short: "Show a workspace", Args: exactly("ORG/NAME"), ValidArgsFunction: a.completeWorkspaces,
+			RunE: func(cmd *cobra.Command, args []string) error { return a.showWorkspace(cmd.Context(), args[0]) },
+		}),
+		a.workspaceNewCommand(), a.workspaceEditCommand(), a.workspaceDeleteCommand(), a.workspaceLockCommand(), a.workspaceUnlockCommand()))
 }
 
 // workspaceView is a workspace as -o json shows it.
 type workspaceView struct {
 	client.Workspace
-	Organization string `json:"organization"`
+	Organization string                     `json:"organization"`
+	Execution    *client.WorkspaceExecution `json:"execution,omitempty"`
 }
 
 func viewWorkspace(w client.Workspace, organization string) workspaceView {
 	w.Organization = "" // shown once
-	return workspaceView{w, organization}
+	return workspaceView{Workspace: w, Organization: organization}
 }
 
 func (a *app) listWorkspaces(cmd *cobra.Command, organization string) error {
@@ -97,15 +99,46 @@ func (a *app) listWorkspaces(cmd *cobra.Command, organization string) error {
 	for i, w := range all {
 		views[i] = viewWorkspace(w, organization)
 	}
-	return a.show(views, func(out io.Writer) {
-		row(out, "NAME", "ID", "TERRAFORM", "LOCKED", "CREATED")
+	return a.show(views, func(t *table) {
+		t.head("NAME", "ID", "TERRAFORM", "LOCKED", "CREATED")
 		for _, w := range all {
-			row(out, w.Name, w.ID, w.TerraformVersion, yesNo(w.Locked), date(w.CreatedAt))
+			t.row(w.Name, w.ID, w.TerraformVersion, yesNo(w.Locked), w.CreatedAt)
 		}
 	})
 }
 
-func (a *app) showWorkspace(cmd *cobra.Command, text string) error {
+func (a *app) showWorkspace(ctx context.Context, text string) error {
+	return a.withWorkspace(ctx, text, func(c *client.Client, n workspaceName, w client.Workspace) error {
+		e, err := c.Execution(ctx, w.ID)
+		if err != nil {
+			return err
+		}
+		view := viewWorkspace(w, n.organization)
+		view.Execution = &e
+		return a.show(view, func(t *table) {
+			t.row("Workspace:", n)
+			t.row("ID:", w.ID)
+			t.row("Description:", w.Description)
+			t.row("Runs:", executionText(e.Effective))
+			t.row("Terraform:", w.TerraformVersion)
+			t.row("Folder:", w.WorkingDirectory)
+			t.row("Auto-apply:", yesNo(w.AutoApply))
+			t.row("Locked:", lockText(w))
+			t.row("Current run:", w.CurrentRunID)
+			t.row("Created:", w.CreatedAt)
+		})
+	})
+}
+
+func lockText(w client.Workspace) string {
+	if w.Locked && w.LockedReason != "" {
+		return "yes: " + w.LockedReason
+	}
+	return yesNo(w.Locked)
+}
+
+// withWorkspace looks the workspace of that name up and does something with it.
+func (a *app) withWorkspace(ctx context.Context, text string, do func(*client.Client, workspaceName, client.Workspace) error) error {
 	n, err := parseWorkspace(text)
 	if err != nil {
 		return err
@@ -115,24 +148,9 @@ func (a *app) showWorkspace(cmd *cobra.Command, text string) error {
 		return err
 	}
 	defer c.Close()
-	w, err := findWorkspace(cmd.Context(), c, n)
+	w, err := findWorkspace(ctx, c, n)
 	if err != nil {
 		return err
 	}
-	return a.show(viewWorkspace(w, n.organization), func(out io.Writer) {
-		row(out, "Workspace:", n)
-		row(out, "ID:", w.ID)
-		row(out, "Terraform:", w.TerraformVersion)
-		row(out, "Folder:", w.WorkingDirectory)
-		row(out, "Locked:", yesNo(w.Locked))
-		row(out, "Current run:", w.CurrentRunID)
-		row(out, "Created:", date(w.CreatedAt))
-	})
-}
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
+	return do(c, n, w)
 }

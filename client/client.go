@@ -112,16 +112,58 @@ func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 
 // create posts a new resource. Its random Idempotency-Key makes a retry of the request harmless.
 func create[T any](ctx context.Context, c *Client, path string, in newResource) (T, error) {
-	body, err := json.Marshal(map[string]any{"data": in})
+	return submit[T](ctx, c, http.MethodPost, path, in)
+}
+
+// submit sends a resource and decodes the one that is the answer.
+func submit[T any](ctx context.Context, c *Client, method, path string, in any) (T, error) {
+	r, err := documentRequest(method, path, map[string]any{"data": in})
 	if err != nil {
 		var none T
 		return none, err
 	}
-	return send[T](ctx, c, Request{
-		Method: http.MethodPost, Path: tfePrefix + path,
-		Header: http.Header{"Content-Type": {"application/vnd.api+json"}, "Idempotency-Key": {rand.Text()}},
-		Body:   bytes.NewReader(body), Size: int64(len(body)),
-	})
+	return send[T](ctx, c, r)
+}
+
+func documentRequest(method, path string, in any) (Request, error) {
+	body, err := json.Marshal(in)
+	r := Request{
+		Method: method, Path: tfePrefix + path, Header: http.Header{"Content-Type": {"application/vnd.api+json"}},
+		Body: bytes.NewReader(body), Size: int64(len(body)),
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Idempotency-Key", rand.Text())
+	}
+	return r, err
+}
+
+// tfeJSON posts one of TFE's actions, whose bodies are plain JSON, and does not look at the answer.
+func (c *Client) tfeJSON(ctx context.Context, path string, in any) error {
+	r, err := documentRequest(http.MethodPost, path, in)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, r)
+}
+
+// json makes one of Gantry's own calls; in and out may be nil.
+func (c *Client) json(ctx context.Context, method, path string, in, out any) error {
+	r := Request{Method: method, Path: apiPrefix + path, Header: http.Header{}}
+	if method == http.MethodPost {
+		r.Header.Set("Idempotency-Key", rand.Text())
+	}
+	if in != nil {
+		body, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		r.Body, r.Size = bytes.NewReader(body), int64(len(body))
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if out != nil {
+		r.OnBody = func(body io.Reader) error { return json.NewDecoder(body).Decode(out) }
+	}
+	return c.do(ctx, r)
 }
 
 func send[T any](ctx context.Context, c *Client, r Request) (T, error) {

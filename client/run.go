@@ -1,11 +1,13 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"net/url"
 	"time"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
 )
 
 // Run is what a user asked for, in TFE's statuses.
@@ -18,6 +20,9 @@ type Run struct {
 	TerraformVersion       string    `json:"terraform_version,omitempty"`
 	AutoApply              bool      `json:"auto_apply"`
 	IsDestroy              bool      `json:"is_destroy"`
+	RefreshOnly            bool      `json:"refresh_only"`
+	TargetAddrs            []string  `json:"target_addrs,omitempty"`
+	ReplaceAddrs           []string  `json:"replace_addrs,omitempty"`
 	PlanOnly               bool      `json:"plan_only"`
 	HasChanges             bool      `json:"has_changes"`
 	Code                   string    `json:"code,omitempty"`    // why it errored or was canceled, see messages.Code
@@ -65,15 +70,33 @@ type RunOptions struct {
 	AutoApply              bool // apply without asking
 	PlanOnly               bool
 	Destroy                bool
+	RefreshOnly            bool     // plan only what changed outside of Terraform
+	TargetAddrs            []string // plan only these and what they depend on
+	ReplaceAddrs           []string // plan to replace these
+	Variables              []wire.RunVariable
+	// Execution overrides fields of the workspace's execution document for this run; nil means none.
+	Execution *messages.Execution
 }
 
 // CreateRun asks for a run.
 func (c *Client) CreateRun(ctx context.Context, o RunOptions) (Run, error) {
+	if o.Execution != nil { // TFE has no word for it
+		return c.createOwnRun(ctx, o)
+	}
 	attributes := map[string]any{
-		"auto-apply": o.AutoApply, "plan-only": o.PlanOnly, "is-destroy": o.Destroy, "refresh": true,
+		"auto-apply": o.AutoApply, "plan-only": o.PlanOnly, "is-destroy": o.Destroy, "refresh": true, "refresh-only": o.RefreshOnly,
 	}
 	if o.Message != "" {
 		attributes["message"] = o.Message
+	}
+	if len(o.TargetAddrs) > 0 {
+		attributes["target-addrs"] = o.TargetAddrs
+	}
+	if len(o.ReplaceAddrs) > 0 {
+		attributes["replace-addrs"] = o.ReplaceAddrs
+	}
+	if len(o.Variables) > 0 {
+		attributes["variables"] = o.Variables
 	}
 	return create[Run](ctx, c, "/runs", newResource{
 		Type: "runs", Attributes: attributes,
@@ -82,6 +105,25 @@ func (c *Client) CreateRun(ctx context.Context, o RunOptions) (Run, error) {
 			"configuration-version": relation("configuration-versions", o.ConfigurationVersionID),
 		},
 	})
+}
+
+// createOwnRun creates the run by Gantry's own call and reads it back in TFE's words.
+func (c *Client) createOwnRun(ctx context.Context, o RunOptions) (Run, error) {
+	var created struct {
+		ID string `json:"id"`
+	}
+	err := c.json(ctx, http.MethodPost, "/runs", map[string]any{
+		"workspace_id": o.WorkspaceID, "configuration_version_id": o.ConfigurationVersionID, "message": o.Message,
+		"options": wire.RunOptions{
+			PlanOnly: o.PlanOnly, AutoApply: o.AutoApply, Destroy: o.Destroy, RefreshOnly: o.RefreshOnly,
+			TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs, Variables: o.Variables,
+		},
+		"execution": o.Execution,
+	}, &created)
+	if err != nil {
+		return Run{}, err
+	}
+	return c.Run(ctx, created.ID)
 }
 
 // Run returns the run with that id.
@@ -99,22 +141,32 @@ func (c *Client) OrganizationRuns(ctx context.Context, organization string, limi
 	return list[Run](ctx, c, "/organizations/"+url.PathEscape(organization)+"/runs", limit)
 }
 
-// ApplyRun approves a planned run.
-func (c *Client) ApplyRun(ctx context.Context, id string) error { return c.act(ctx, id, "apply") }
+// ApplyRun approves a planned run. The comment, which may be empty, is kept with the approval.
+func (c *Client) ApplyRun(ctx context.Context, id, comment string) error {
+	return c.act(ctx, id, "apply", comment)
+}
 
-// DiscardRun gives a planned run up.
-func (c *Client) DiscardRun(ctx context.Context, id string) error { return c.act(ctx, id, "discard") }
+// DiscardRun gives a planned or pending run up.
+func (c *Client) DiscardRun(ctx context.Context, id, comment string) error {
+	return c.act(ctx, id, "discard", comment)
+}
 
 // CancelRun asks a run to stop. It is over when its status says so.
-func (c *Client) CancelRun(ctx context.Context, id string) error { return c.act(ctx, id, "cancel") }
+func (c *Client) CancelRun(ctx context.Context, id, comment string) error {
+	return c.act(ctx, id, "cancel", comment)
+}
 
-func (c *Client) act(ctx context.Context, id, action string) error {
-	body := []byte("{}")
-	return c.do(ctx, Request{
-		Method: http.MethodPost, Path: tfePrefix + "/runs/" + url.PathEscape(id) + "/actions/" + action,
-		Header: http.Header{"Content-Type": {"application/vnd.api+json"}},
-		Body:   bytes.NewReader(body), Size: int64(len(body)),
-	})
+// ForceCancelRun stops a run whose cancel was asked for before, without waiting for terraform to save its state.
+func (c *Client) ForceCancelRun(ctx context.Context, id, comment string) error {
+	return c.act(ctx, id, "force-cancel", comment)
+}
+
+func (c *Client) act(ctx context.Context, id, action, comment string) error {
+	in := map[string]string{}
+	if comment != "" {
+		in["comment"] = comment
+	}
+	return c.tfeJSON(ctx, "/runs/"+url.PathEscape(id)+"/actions/"+action, in)
 }
 
 // Phase is the plan or the apply of a run.

@@ -2,17 +2,30 @@ package client
 
 import (
 	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // StateVersion is one version of a workspace's state.
 type StateVersion struct {
-	ID          string `json:"id"`
-	Serial      int64  `json:"serial"`
-	DownloadURL string `json:"hosted_state_download_url"`
+	ID               string    `json:"id"`
+	Serial           int64     `json:"serial"`
+	Lineage          string    `json:"lineage,omitempty"`
+	Status           string    `json:"status,omitempty"` // finalized; discarded for one that was kept aside
+	Size             int64     `json:"size"`             // bytes
+	TerraformVersion string    `json:"terraform_version,omitempty"`
+	RunID            string    `json:"run_id,omitempty"`    // of the run that wrote it, if one did …
+	PushedBy         string    `json:"pushed_by,omitempty"` // … else the person
+	WorkspaceID      string    `json:"workspace_id,omitempty"`
+	CreatedAt        time.Time `json:"created_at,omitzero"`
+	DownloadURL      string    `json:"hosted_state_download_url,omitempty"`
 }
 
 // Output is an output value of a workspace.
@@ -25,6 +38,43 @@ type Output struct {
 // CurrentState returns the newest version of the workspace's state; NotFound(err) means that there is none.
 func (c *Client) CurrentState(ctx context.Context, workspaceID string) (StateVersion, error) {
 	return get[StateVersion](ctx, c, "/workspaces/"+url.PathEscape(workspaceID)+"/current-state-version")
+}
+
+// StateVersions lists the versions of the workspace's state, newest first, at most limit; 0 means all.
+func (c *Client) StateVersions(ctx context.Context, workspaceID string, limit int) ([]StateVersion, error) {
+	return list[StateVersion](ctx, c, "/workspaces/"+url.PathEscape(workspaceID)+"/state-versions", limit)
+}
+
+// StateVersion returns the state version with that id.
+func (c *Client) StateVersion(ctx context.Context, id string) (StateVersion, error) {
+	return get[StateVersion](ctx, c, "/state-versions/"+url.PathEscape(id))
+}
+
+// PushState makes a state file the workspace's current state. Unless forced it must follow the current one: the same
+// lineage and a higher serial. It is refused while a run holds the workspace.
+func (c *Client) PushState(ctx context.Context, workspaceID string, state []byte, force bool) (StateVersion, error) {
+	var head struct {
+		Serial  int64  `json:"serial"`
+		Lineage string `json:"lineage"`
+	}
+	if err := json.Unmarshal(state, &head); err != nil {
+		return StateVersion{}, fmt.Errorf("the state is not a JSON document: %w", err)
+	}
+	sum := md5.Sum(state) //nolint:gosec // a checksum of the transfer, as TFE has it
+	return create[StateVersion](ctx, c, "/workspaces/"+url.PathEscape(workspaceID)+"/state-versions", newResource{
+		Type: "state-versions", Attributes: map[string]any{
+			"serial": head.Serial, "lineage": head.Lineage, "md5": hex.EncodeToString(sum[:]),
+			"state": base64.StdEncoding.EncodeToString(state), "force": force,
+		},
+	})
+}
+
+// RollbackState makes a copy of an earlier version the workspace's current state and returns the new version.
+func (c *Client) RollbackState(ctx context.Context, workspaceID, versionID string) (StateVersion, error) {
+	return submit[StateVersion](ctx, c, http.MethodPatch, "/workspaces/"+url.PathEscape(workspaceID)+"/state-versions", newResource{
+		Type: "state-versions", Attributes: map[string]any{},
+		Relationships: map[string]relationToOne{"rollback-state-version": relation("state-versions", versionID)},
+	})
 }
 
 // DownloadState returns a state as Terraform wrote it.

@@ -34,6 +34,7 @@ type RunState struct {
 	Seq             int64      `json:"seq"` // number of its last event
 	HasChanges      bool       `json:"has_changes"`
 	CancelRequested bool       `json:"cancel_requested"`
+	ConfirmedBy     string     `json:"confirmed_by"` // who approved it
 	Code            string     `json:"code"`
 	Failure         string     `json:"failure"`
 	Plan            *TaskState `json:"plan"`

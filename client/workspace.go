@@ -2,8 +2,11 @@ package client
 
 import (
 	"context"
+	"net/http"
 	"net/url"
 	"time"
+
+	"gantry.example/messages"
 )
 
 // Workspace is a configuration with its state.
@@ -11,7 +14,9 @@ type Workspace struct {
 	ID               string    `json:"id"`
 	Name             string    `json:"name"`
 	Organization     string    `json:"organization_id,omitempty"` // its name
-	Locked           bool      `json:"locked"`
+	Description      string    `json:"description,omitempty"`
+	Locked           bool      `json:"locked"` // by a person, or by the run it works on
+	LockedReason     string    `json:"locked_reason,omitempty"`
 	AutoApply        bool      `json:"auto_apply"`
 	ExecutionMode    string    `json:"execution_mode,omitempty"` // in TFE's words
 	TerraformVersion string    `json:"terraform_version,omitempty"`
@@ -39,9 +44,81 @@ func (c *Client) WorkspaceByID(ctx context.Context, id string) (Workspace, error
 	return get[Workspace](ctx, c, "/workspaces/"+url.PathEscape(id))
 }
 
+// WorkspaceChange is what of a workspace can be set; nil leaves it as it is.
+type WorkspaceChange struct {
+	Description *string
+	AutoApply   *bool
+}
+
+func (w WorkspaceChange) attributes() map[string]any {
+	out := map[string]any{}
+	if w.Description != nil {
+		out["description"] = *w.Description
+	}
+	if w.AutoApply != nil {
+		out["auto-apply"] = *w.AutoApply
+	}
+	return out
+}
+
 // CreateWorkspace creates a workspace with the organization's defaults. A name that is taken is refused.
 func (c *Client) CreateWorkspace(ctx context.Context, organization, name string) (Workspace, error) {
-	return create[Workspace](ctx, c, workspacesPath(organization), newResource{
-		Type: "workspaces", Attributes: map[string]any{"name": name},
+	return c.CreateWorkspaceWith(ctx, organization, name, WorkspaceChange{})
+}
+
+// CreateWorkspaceWith is CreateWorkspace for one that differs from the defaults.
+func (c *Client) CreateWorkspaceWith(ctx context.Context, organization, name string, with WorkspaceChange) (Workspace, error) {
+	attributes := with.attributes()
+	attributes["name"] = name
+	return create[Workspace](ctx, c, workspacesPath(organization), newResource{Type: "workspaces", Attributes: attributes})
+}
+
+// UpdateWorkspace changes a workspace.
+func (c *Client) UpdateWorkspace(ctx context.Context, id string, change WorkspaceChange) (Workspace, error) {
+	return submit[Workspace](ctx, c, http.MethodPatch, "/workspaces/"+url.PathEscape(id), newResource{
+		Type: "workspaces", Attributes: change.attributes(),
 	})
+}
+
+// DeleteWorkspace deletes a workspace with its states and runs. Unless forced one that manages resources is refused.
+func (c *Client) DeleteWorkspace(ctx context.Context, id string, force bool) error {
+	path := "/workspaces/" + url.PathEscape(id)
+	if !force {
+		return c.tfeJSON(ctx, path+"/actions/safe-delete", map[string]any{})
+	}
+	return c.do(ctx, Request{Method: http.MethodDelete, Path: tfePrefix + path})
+}
+
+// LockWorkspace keeps further runs of the workspace from starting. A run that has begun goes on.
+func (c *Client) LockWorkspace(ctx context.Context, id, reason string) error {
+	return c.tfeJSON(ctx, "/workspaces/"+url.PathEscape(id)+"/actions/lock", map[string]string{"reason": reason})
+}
+
+// UnlockWorkspace takes the lock of a person away; forced also that of another one.
+func (c *Client) UnlockWorkspace(ctx context.Context, id string, force bool) error {
+	action := "unlock"
+	if force {
+		action = "force-unlock"
+	}
+	return c.tfeJSON(ctx, "/workspaces/"+url.PathEscape(id)+"/actions/"+action, map[string]any{})
+}
+
+// WorkspaceExecution is where and with what a workspace's runs are carried out.
+type WorkspaceExecution struct {
+	Own       messages.Execution `json:"own"`       // what the workspace says itself
+	Effective messages.Execution `json:"effective"` // with what its organization says beneath
+}
+
+// Execution reads the execution document of a workspace.
+func (c *Client) Execution(ctx context.Context, workspaceID string) (WorkspaceExecution, error) {
+	var out WorkspaceExecution
+	err := c.json(ctx, http.MethodGet, "/workspaces/"+url.PathEscape(workspaceID)+"/execution", nil, &out)
+	return out, err
+}
+
+// PutExecution replaces the execution document of a workspace. Runs that exist keep theirs.
+func (c *Client) PutExecution(ctx context.Context, workspaceID string, doc messages.Execution) (WorkspaceExecution, error) {
+	var out WorkspaceExecution
+	err := c.json(ctx, http.MethodPut, "/workspaces/"+url.PathEscape(workspaceID)+"/execution", doc, &out)
+	return out, err
 }

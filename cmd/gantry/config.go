@@ -40,6 +40,8 @@ type config struct {
 	LostAfter      time.Duration
 	Settle         time.Duration
 	RepublishAfter time.Duration
+	PlanTimeout    time.Duration
+	ApplyTimeout   time.Duration
 }
 
 func (c *config) flags(f *pflag.FlagSet) {
@@ -63,6 +65,8 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Grace, "grace", timing.Grace, "from asking terraform to stop until killing it")
 	f.DurationVar(&c.LostAfter, "lost-after", patience.LostAfter, "an apply without contact for this long ends with an unknown outcome")
 	f.DurationVar(&c.Settle, "settle", patience.Settle, "after a start or an outage nobody is judged for lost contact for this long")
+	f.DurationVar(&c.PlanTimeout, "plan-timeout", patience.PlanLimit, "a plan that runs for longer is asked to stop, and its run errors")
+	f.DurationVar(&c.ApplyTimeout, "apply-timeout", patience.ApplyLimit, "an apply that runs for longer is asked to stop, and its run errors")
 	f.DurationVar(&c.RepublishAfter, "republish-after", patience.Republish, "a queued task's message is looked for after this")
 }
 
@@ -81,6 +85,10 @@ func (c *config) validate() error {
 		return fmt.Errorf("--log-format %q: must be text or json", c.LogFormat)
 	case c.LeaseTTL < time.Second || c.LeaseTTL%time.Second != 0:
 		return fmt.Errorf("--lease-ttl %s: must be whole seconds, at least 1s", c.LeaseTTL)
+	case c.PlanTimeout <= 0:
+		return fmt.Errorf("--plan-timeout %s: must be more than 0", c.PlanTimeout)
+	case c.ApplyTimeout <= 0:
+		return fmt.Errorf("--apply-timeout %s: must be more than 0", c.ApplyTimeout)
 	case c.NATS == "":
 		return errors.New("--nats is empty: runners need an address")
 	}
@@ -113,6 +121,7 @@ func (c *config) timing() postgres.Timing {
 func (c *config) patience() reconciler.Timing {
 	t := reconciler.DefaultTiming(c.LeaseTTL)
 	t.LostAfter, t.Settle, t.Republish = c.LostAfter, c.Settle, c.RepublishAfter
+	t.PlanLimit, t.ApplyLimit = c.PlanTimeout, c.ApplyTimeout
 	return t
 }
 

@@ -21,7 +21,7 @@ func (b *Bus) PublishLogChunk(ctx context.Context, pool, runID, attemptID string
 	}
 	m := &nats.Msg{Subject: messages.LogSubject(pool, runID, attemptID), Data: data, Header: nats.Header{}}
 	m.Header.Set(messages.HeaderOffset, strconv.FormatInt(offset, 10))
-	return b.publishLog(ctx, m, attemptID, strconv.FormatInt(offset, 10))
+	return b.publishLog(ctx, m, attemptID, fmt.Sprintf("%d+%d", offset, len(data)))
 }
 
 // PublishLogEnd says that the attempt's log is complete: size bytes with the given hex SHA-256.

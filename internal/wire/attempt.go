@@ -45,9 +45,11 @@ type Inputs struct {
 	Execution        messages.Execution `json:"execution"`
 	Options          RunOptions         `json:"options"`
 	Base             StateRef           `json:"base"` // the state the attempt starts from
-	LeaseTTLSeconds  int                `json:"lease_ttl_seconds"`
-	GraceSeconds     int                `json:"grace_seconds"` // from SIGINT to SIGKILL
-	Cancel           bool               `json:"cancel,omitempty"`
+	// PlanAttemptID is, for an apply, the attempt whose plan the server has: what that attempt left on a host may be used there.
+	PlanAttemptID   string `json:"plan_attempt_id,omitempty"`
+	LeaseTTLSeconds int    `json:"lease_ttl_seconds"`
+	GraceSeconds    int    `json:"grace_seconds"` // from SIGINT to SIGKILL
+	Cancel          bool   `json:"cancel,omitempty"`
 }
 
 // Key is the exclusivity key of the attempt's lease.

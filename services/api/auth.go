@@ -74,10 +74,10 @@ func (s *Server) authenticateAttempt(req *request) error {
 	if a.Expired && !strings.HasSuffix(req.URL.Path, "/state") && !strings.HasSuffix(req.URL.Path, "/result") {
 		return &postgres.Error{Code: messages.CodeUnauthorized, Message: "the attempt token is expired: only its state and result are still taken"}
 	}
-	switch {
-	case a.Run.ForceRequested:
+	switch asked, force := a.Run.StopAsked(a.ID); {
+	case force:
 		req.w.Header().Set(headerCancel, "force")
-	case a.Run.CancelRequested:
+	case asked:
 		req.w.Header().Set(headerCancel, "cancel")
 	}
 	req.attempt = a

@@ -68,7 +68,8 @@ func (s *Server) claim(r *request) (reply, error) {
 func (s *Server) attemptStatus(r *request) (reply, error) {
 	of := r.attempt.Run
 	_, a := of.Attempt(r.attempt.ID)
-	return plain(wire.AttemptStatus{Open: a != nil && a.Open(), Cancel: of.CancelRequested, Force: of.ForceRequested})
+	asked, force := of.StopAsked(r.attempt.ID)
+	return plain(wire.AttemptStatus{Open: a != nil && a.Open(), Cancel: asked, Force: force})
 }
 
 func (s *Server) attemptInputs(r *request) (reply, error) {

@@ -54,7 +54,7 @@ func (s *Server) runEvents(r *request) (reply, error) {
 	}
 	defer st.close()
 	if last == "" {
-		if err := st.send(eventSnapshot, strconv.FormatInt(at.Seq, 10), at); err != nil {
+		if err := st.send(eventSnapshot, strconv.FormatInt(at.Seq, 10), at.Public()); err != nil {
 			return reply{}, ended(ctx, err)
 		}
 	}
@@ -92,7 +92,7 @@ func (s *Server) followRun(ctx context.Context, st *stream, at run.Run, id strin
 		}
 		for _, e := range events {
 			at = run.Fold(at, e)
-			if err := st.send(eventChange, strconv.FormatInt(e.Seq, 10), runChange{e, at}); err != nil {
+			if err := st.send(eventChange, strconv.FormatInt(e.Seq, 10), runChange{e.Public(), at.Public()}); err != nil {
 				return ended(ctx, err)
 			}
 		}
@@ -106,6 +106,9 @@ func (s *Server) followRun(ctx context.Context, st *stream, at run.Run, id strin
 			return ended(ctx, st.flush())
 		}
 		if err := st.wait(ctx, wake); err != nil {
+			return ended(ctx, err)
+		}
+		if _, err := s.db.Run(ctx, id); err != nil { // deleted with its workspace: nothing follows
 			return ended(ctx, err)
 		}
 	}
@@ -142,6 +145,9 @@ func (s *Server) organizationEvents(r *request) (reply, error) {
 			newest.Runs = []run.Run{}
 		}
 		feed.remember(newest.Runs...)
+		for i, r := range newest.Runs {
+			newest.Runs[i] = r.Public()
+		}
 		if err := st.send(eventSnapshot, feed.cursor.String(), newest); err != nil {
 			return reply{}, ended(ctx, err)
 		}
@@ -187,7 +193,7 @@ func (f *feed) follow(ctx context.Context, st *stream, wake <-chan struct{}) err
 				return ended(ctx, err)
 			}
 			f.remember(after)
-			if err := st.send(eventChange, e.Cursor.String(), runChange{e.Event, after}); err != nil {
+			if err := st.send(eventChange, e.Cursor.String(), runChange{e.Event.Public(), after.Public()}); err != nil {
 				return ended(ctx, err)
 			}
 		}

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"net/http"
+
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -14,6 +16,8 @@ func (s *Server) gantryRoutes() []route {
 		{method: "PUT", pattern: base + "/workspaces/{workspace}/execution", access: person, handle: s.putExecution,
 			summary: "Replace the execution document of a workspace; runs that exist keep theirs",
 			in:      messages.Execution{}, out: executionAnswer{}},
+		{method: "POST", pattern: base + "/runs", access: person, handle: s.createOwnRun, status: http.StatusCreated, create: true, point: "api.run_created",
+			summary: "Create a run, with an execution document of its own over its workspace's", in: runInput{}, out: run.Run{}},
 		{method: "GET", pattern: base + "/runs/{run}", access: person, handle: s.run,
 			summary: "Read a run with its tasks and attempts", out: run.Run{}},
 		{method: "GET", pattern: base + "/runs/{run}/events", access: person, handle: s.runEvents,
@@ -22,6 +26,13 @@ func (s *Server) gantryRoutes() []route {
 		{method: "GET", pattern: base + "/organizations/{organization}/events", access: person, handle: s.organizationEvents,
 			summary: "Follow the runs of an organization (id or name): a snapshot of the newest, then every change. Resumes after header Last-Event-ID",
 			out:     runChange{}, media: kindEvents, query: []string{"after"}},
+
+		{method: "GET", pattern: base + "/tokens", access: person, handle: s.listTokens,
+			summary: "List the tokens of people, never the secrets", out: []personToken{}},
+		{method: "POST", pattern: base + "/tokens", access: person, handle: s.createToken, status: http.StatusCreated,
+			summary: "Create a token of a person; its secret is in this answer and nowhere else", in: tokenInput{}, out: newToken{}},
+		{method: "DELETE", pattern: base + "/tokens/{token}", access: person, handle: s.revokeToken,
+			summary: "Revoke a token of a person, and end the sessions begun with it", out: revokedToken{}},
 	}
 }
 
@@ -30,5 +41,5 @@ func (s *Server) run(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return plain(found)
+	return plain(found.Public())
 }

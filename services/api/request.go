@@ -216,6 +216,9 @@ func (s *Server) call(rt route, req *request) (rep reply, err error) {
 // once carries out a create at most once per caller and key.
 func (s *Server) once(rt route, req *request, key string) (reply, error) {
 	kind := kindJSONAPI
+	if strings.HasPrefix(rt.pattern, pathGantry) {
+		kind = kindJSON
+	}
 	content := append([]byte(req.Method+" "+req.URL.Path+"\n"), req.body...)
 	a, err := s.db.Idempotent(req.Context(), req.token.ID, key, content, func(ctx context.Context) (postgres.Answer, error) {
 		req.Request = req.WithContext(ctx)

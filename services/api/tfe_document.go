@@ -18,6 +18,9 @@ type (
 	configurationRef struct {
 		ID string `jsonapi:"primary,configuration-versions"`
 	}
+	stateRef struct {
+		ID string `jsonapi:"primary,state-versions"`
+	}
 	runRef struct {
 		ID string `jsonapi:"primary,runs"`
 	}

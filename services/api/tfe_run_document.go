@@ -75,15 +75,12 @@ func (in tfeRunInput) newRun(w postgres.Workspace) (postgres.NewRun, error) {
 	if in.Configuration != nil {
 		out.ConfigurationVersionID = in.Configuration.ID
 	}
-	switch o := out.Options; {
-	case in.SavePlan:
+	if in.SavePlan {
 		return out, invalid("field save-plan: saved plans (terraform plan -out) are not supported by this server yet: plan without -out, or apply directly")
-	case o.RefreshOnly && o.Destroy:
-		return out, invalid("field refresh-only: can't go together with is-destroy")
-	case o.RefreshOnly && o.SkipRefresh:
-		return out, invalid("field refresh-only: can't go together with refresh false")
-	case o.RefreshOnly && len(o.ReplaceAddrs) > 0:
-		return out, invalid("field refresh-only: can't go together with replace-addrs")
+	}
+	if other := excludedByRefreshOnly(out.Options); other != "" {
+		words := map[string]string{"destroy": "is-destroy", "skip_refresh": "refresh false", "replace_addrs": "replace-addrs"}
+		return out, invalid("field refresh-only: can't go together with %s", words[other])
 	}
 	var err error
 	out.Variables, err = runVariables(in.Variables)
@@ -100,12 +97,31 @@ func runVariables(given any) ([]wire.RunVariable, error) {
 	if json.Unmarshal(raw, &out) != nil {
 		return nil, invalid(`field variables: want a list of {"key": string, "value": string}, where value is an HCL expression`)
 	}
-	for i, v := range out {
+	return out, checkVariables("variables", out)
+}
+
+func checkVariables(field string, vars []wire.RunVariable) error {
+	for i, v := range vars {
 		if v.Key == "" {
-			return nil, invalid("field variables[%d].key: missing", i)
+			return invalid("field %s[%d].key: missing", field, i)
 		}
 	}
-	return out, nil
+	return nil
+}
+
+// excludedByRefreshOnly names the option, in the words of wire.RunOptions, that makes no sense in a run that only
+// refreshes, or "".
+func excludedByRefreshOnly(o run.Options) string {
+	switch {
+	case o.RefreshOnly && o.Destroy:
+		return "destroy"
+	case o.RefreshOnly && o.SkipRefresh:
+		return "skip_refresh"
+	case o.RefreshOnly && len(o.ReplaceAddrs) > 0:
+		return "replace_addrs"
+	default:
+		return ""
+	}
 }
 
 // forceCoolOff is how long terraform gets after a cancel before a person may force it.

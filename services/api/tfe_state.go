@@ -26,7 +26,9 @@ type tfeState struct {
 	TerraformVersion       string    `jsonapi:"attr,terraform-version"`
 	ResourcesProcessed     bool      `jsonapi:"attr,resources-processed"`
 	HostedStateDownloadURL string    `jsonapi:"attr,hosted-state-download-url"`
-	Run                    *runRef   `jsonapi:"relation,run"`
+	// PushedBy is not TFE's: who wrote the state by hand, "" when a run did.
+	PushedBy string  `jsonapi:"attr,pushed-by"`
+	Run      *runRef `jsonapi:"relation,run"`
 	// Workspace is not TFE's: it spares a look at the run.
 	Workspace *workspaceRef `jsonapi:"relation,workspace"`
 }
@@ -45,10 +47,15 @@ type tfeOutput struct {
 const stateFormat = 4
 
 func (s *Server) answerState(sv postgres.StateVersion) (reply, error) {
+	return object(s.stateDocument(sv))
+}
+
+func (s *Server) stateDocument(sv postgres.StateVersion) *tfeState {
 	doc := &tfeState{
 		ID: sv.ID, CreatedAt: sv.CreatedAt, Serial: sv.Serial, Lineage: sv.Lineage, MD5: sv.MD5, Size: sv.Size, Status: "finalized",
 		StateVersion: stateFormat, TerraformVersion: sv.TerraformVersion, ResourcesProcessed: true,
-		HostedStateDownloadURL: s.link("/api/v2/state-versions/%s/download", sv.ID), Workspace: &workspaceRef{sv.WorkspaceID},
+		HostedStateDownloadURL: s.link("/api/v2/state-versions/%s/download", sv.ID), PushedBy: sv.CreatedBy,
+		Workspace: &workspaceRef{sv.WorkspaceID},
 	}
 	if sv.Superseded {
 		doc.Status = "discarded" // kept aside, never the workspace's current state
@@ -56,7 +63,7 @@ func (s *Server) answerState(sv postgres.StateVersion) (reply, error) {
 	if sv.RunID != nil {
 		doc.Run = &runRef{*sv.RunID}
 	}
-	return object(doc)
+	return doc
 }
 
 func (s *Server) currentState(r *request) (postgres.StateVersion, error) {

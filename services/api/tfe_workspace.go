@@ -64,7 +64,7 @@ func workspaceDocument(w postgres.Workspace) (*tfeWorkspace, error) {
 		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, Organization: &organizationRef{w.OrganizationName},
 		Permissions: grants("can-queue-run", "can-queue-apply", "can-queue-destroy", "can-update", "can-lock", "can-unlock", "can-force-unlock",
 			"can-destroy", "can-read-settings", "can-update-variable", "can-manage-run-tasks"),
-		Actions: map[string]bool{"is-destroyable": false},
+		Actions: map[string]bool{"is-destroyable": w.GateRunID == nil},
 	}
 	if doc.TerraformVersion == "" {
 		doc.TerraformVersion = versionLatest
@@ -78,6 +78,8 @@ func workspaceDocument(w postgres.Workspace) (*tfeWorkspace, error) {
 
 func lockedReason(w postgres.Workspace) string {
 	switch {
+	case w.Locked && w.LockReason == "":
+		return fmt.Sprintf("Locked by %s.", w.LockedBy)
 	case w.Locked:
 		return w.LockReason
 	case w.OutcomeUnknown:
@@ -110,7 +112,7 @@ func (s *Server) listWorkspaces(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	all, total, err := s.db.Workspaces(r.Context(), r.PathValue("organization"), p)
+	all, total, err := s.db.SearchWorkspaces(r.Context(), r.PathValue("organization"), r.URL.Query().Get("search[name]"), p)
 	if err != nil {
 		return reply{}, err
 	}
@@ -177,11 +179,7 @@ func (s *Server) updateWorkspace(r *request) (reply, error) {
 	}
 	change := postgres.WorkspaceChange{Name: in.Name, Description: in.Description, AutoApply: in.AutoApply}
 	if in.ExecutionMode != nil || in.AgentPoolID != nil || in.TerraformVersion != nil || in.WorkingDirectory != nil {
-		own, err := in.execution(w.Execution, w.Defaults)
-		if err != nil {
-			return reply{}, err
-		}
-		change.Execution = &own
+		change.Revise = func(w postgres.Workspace) (messages.Execution, error) { return in.execution(w.Execution, w.Defaults) }
 	}
 	if w, err = s.db.UpdateWorkspace(r.Context(), w.ID, change); err != nil {
 		return reply{}, err

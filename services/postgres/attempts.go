@@ -104,15 +104,20 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 	}
 	t, a := r.Attempt(attemptID)
 	o := r.Options
+	asked, _ := r.StopAsked(a.ID)
+	var planned string
+	if last := r.Plan.Last(); t.Phase == messages.PhaseApply && last != nil {
+		planned = last.ID
+	}
 	return wire.Inputs{
 		AttemptID: a.ID, TaskID: t.ID, RunID: r.ID, WorkspaceID: r.WorkspaceID, WorkspaceName: names.Workspace,
 		OrganizationID: r.OrganizationID, OrganizationName: names.Organization, Phase: t.Phase, Exclusive: r.Exclusive(),
-		Pool: r.Pool, Epoch: a.Epoch, Execution: r.Execution, Base: wire.StateRef(a.Base),
+		Pool: r.Pool, Epoch: a.Epoch, Execution: r.Execution, Base: wire.StateRef(a.Base), PlanAttemptID: planned,
 		Options: wire.RunOptions{
 			PlanOnly: o.PlanOnly, AutoApply: o.AutoApply, Destroy: o.Destroy, RefreshOnly: o.RefreshOnly, SkipRefresh: o.SkipRefresh,
 			TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs, Variables: vars,
 		},
-		LeaseTTLSeconds: int(d.timing.LeaseTTL / time.Second), GraceSeconds: int(d.timing.Grace / time.Second), Cancel: r.CancelRequested,
+		LeaseTTLSeconds: int(d.timing.LeaseTTL / time.Second), GraceSeconds: int(d.timing.Grace / time.Second), Cancel: asked,
 	}, nil
 }
 

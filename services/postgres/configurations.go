@@ -41,7 +41,7 @@ type NewConfigurationVersion struct {
 	Source        string
 }
 
-// CreateConfigurationVersion returns a pending version, to be uploaded.
+// CreateConfigurationVersion returns a pending version, to be uploaded. Errors: not_found for the workspace.
 func (d *DB) CreateConfigurationVersion(ctx context.Context, in NewConfigurationVersion) (ConfigurationVersion, error) {
 	cv := ConfigurationVersion{
 		ID: messages.NewID("cv-"), WorkspaceID: in.WorkspaceID, Status: ConfigurationPending, Speculative: in.Speculative,
@@ -50,6 +50,9 @@ func (d *DB) CreateConfigurationVersion(ctx context.Context, in NewConfiguration
 	_, err := d.q(ctx).NamedExecContext(ctx, `
 		INSERT INTO configuration_versions (id, workspace_id, status, speculative, provisional, auto_queue_runs, source, created_at)
 		VALUES (:id, :workspace_id, :status, :speculative, :provisional, :auto_queue_runs, :source, :created_at)`, cv)
+	if refersToNothing(err) {
+		err = notFound("workspace", in.WorkspaceID)
+	}
 	return cv, err
 }
 

@@ -192,6 +192,12 @@ func uniqueViolation(err error) bool {
 	return errors.As(err, &pe) && pe.Code == "23505"
 }
 
+// refersToNothing reports whether a row could not be stored because what it belongs to does not exist.
+func refersToNothing(err error) bool {
+	var pe *pq.Error
+	return errors.As(err, &pe) && pe.Code == "23503"
+}
+
 func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
 // read runs f in a transaction that sees the database as it was at one moment.

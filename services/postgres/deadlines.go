@@ -20,18 +20,45 @@ type OpenAttempt struct {
 	StartedAt     *time.Time       `db:"started_at"`
 	LostAt        *time.Time       `db:"lost_at"`
 	Pool          string           `db:"pool_id"`
-	Key           string           `db:"key"` // of its lease
+	Phase         messages.Phase   `db:"phase"`
+	Key           string           `db:"key"`      // of its lease
+	Stopping      bool             `db:"stopping"` // it was asked to stop, by a cancel or for its limit
+	Force         bool             `db:"force"`
 }
 
 // OpenAttempts lists all attempts that may still write.
 func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
 	var out []OpenAttempt
 	err := d.q(ctx).SelectContext(ctx, &out, `
-		SELECT a.id, a.run_id, a.state, a.epoch, a.start_deadline, a.started_at, a.lost_at, t.pool_id,
-		       CASE WHEN r.exclusive THEN r.workspace_id ELSE r.id END AS key
+		SELECT a.id, a.run_id, a.state, a.epoch, a.start_deadline, a.started_at, a.lost_at, t.pool_id, t.phase,
+		       CASE WHEN r.exclusive THEN r.workspace_id ELSE r.id END AS key,
+		       r.doc @> '{"cancel_requested": true}' OR COALESCE(r.doc -> 'overrun' ->> 'phase' = t.phase, false) AS stopping,
+		       r.doc @> '{"force_requested": true}' AS force
 		FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN runs r ON r.id = a.run_id
 		WHERE a.state <> 'closed' ORDER BY a.claimed_at`)
 	return out, err
+}
+
+// RepeatStop tells the runners of the attempts again that they were asked to stop. A run whose last command was not sent yet
+// gets no other, so that an outbox which can't be sent does not grow.
+func (d *DB) RepeatStop(ctx context.Context, attempts []OpenAttempt) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		for _, a := range attempts {
+			var waits bool
+			if err := tx.GetContext(ctx, &waits, `SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = $1 AND run_id = $2)`, OutboxCommand, a.RunID); err != nil {
+				return err
+			}
+			if waits {
+				continue
+			}
+			if err := enqueue(ctx, tx, OutboxCommand, a.RunID, CommandRow{Pool: a.Pool, Command: messages.Command{
+				V: messages.Version, AttemptID: a.ID, Cancel: true, Force: a.Force,
+			}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // QueuedTasks lists tasks that have been queued for longer than age, oldest first.

@@ -26,9 +26,10 @@ type StateVersion struct {
 	MD5              string    `db:"md5"` // hex
 	Size             int64     `db:"size"`
 	CreatedAt        time.Time `db:"created_at"`
+	CreatedBy        string    `db:"created_by"` // who pushed it or rolled back to it; empty when a run wrote it
 }
 
-const stateColumns = `id, workspace_id, run_id, serial, lineage, superseded, terraform_version, md5, size, created_at`
+const stateColumns = `id, workspace_id, run_id, serial, lineage, superseded, terraform_version, md5, size, created_at, created_by`
 
 // stateHead is what every Terraform state says about itself.
 type stateHead struct {
@@ -39,11 +40,15 @@ type stateHead struct {
 }
 
 func readStateHead(body []byte) (stateHead, error) {
-	var h stateHead
-	if err := json.Unmarshal(body, &h); err != nil || h.Lineage == "" || h.Version == 0 {
-		return h, fail(messages.CodeInvalid, "the body is not a Terraform state: it needs version, serial and lineage")
+	var h struct {
+		stateHead
+		Serial *int64 `json:"serial"` // 0 is a serial, none is not
 	}
-	return h, nil
+	if err := json.Unmarshal(body, &h); err != nil || h.Lineage == "" || h.Version == 0 || h.Serial == nil || *h.Serial < 0 {
+		return h.stateHead, fail(messages.CodeInvalid, "the body is not a Terraform state: it needs version, serial and lineage")
+	}
+	h.stateHead.Serial = *h.Serial
+	return h.stateHead, nil
 }
 
 // currentState names the workspace's current state.
@@ -116,14 +121,9 @@ func sameState(ctx context.Context, tx *sqlx.Tx, workspaceID string, body []byte
 }
 
 func (d *DB) insertState(ctx context.Context, tx *sqlx.Tx, l *locked, a Attempt, at *run.Attempt, h stateHead, body []byte, superseded bool) error {
-	id := messages.NewID("sv-")
-	sealed, err := d.seal.Seal(body, []byte("state/"+id))
-	if err != nil {
-		return err
-	}
-	var epoch int64
+	from := newState{workspace: l.run.WorkspaceID, run: &a.RunID, attempt: &a.ID, superseded: superseded}
 	if at != nil {
-		epoch = at.Epoch
+		from.epoch = at.Epoch
 	}
 	if superseded { // kept once, however often it is sent
 		var kept bool
@@ -133,16 +133,7 @@ func (d *DB) insertState(ctx context.Context, tx *sqlx.Tx, l *locked, a Attempt,
 			return err
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO state_versions (id, workspace_id, run_id, attempt_id, epoch, serial, lineage, superseded, terraform_version, md5, size, sealed, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
-		id, l.run.WorkspaceID, a.RunID, a.ID, epoch, h.Serial, h.Lineage, superseded, h.TerraformVersion, md5Hex(body), len(body), sealed, now()); err != nil {
-		return err
-	}
-	if superseded {
-		return nil
-	}
-	_, err = tx.ExecContext(ctx, `UPDATE workspaces SET state_id = $2, updated_at = $3 WHERE id = $1`, l.run.WorkspaceID, id, now())
+	_, err := d.storeState(ctx, tx, from, h, body)
 	return err
 }
 
@@ -169,8 +160,12 @@ func (d *DB) StateVersion(ctx context.Context, id string) (StateVersion, error) 
 
 // StateBody returns the state itself.
 func (d *DB) StateBody(ctx context.Context, id string) ([]byte, error) {
+	return d.stateBody(ctx, d.q(ctx), id)
+}
+
+func (d *DB) stateBody(ctx context.Context, q sqlx.QueryerContext, id string) ([]byte, error) {
 	var sealed []byte
-	err := d.q(ctx).GetContext(ctx, &sealed, `SELECT sealed FROM state_versions WHERE id = $1`, id)
+	err := sqlx.GetContext(ctx, q, &sealed, `SELECT sealed FROM state_versions WHERE id = $1`, id)
 	if noRows(err) {
 		return nil, notFound("state version", id)
 	}

@@ -35,8 +35,11 @@ type Token struct {
 	Kind        TokenKind  `db:"kind"`
 	PoolID      *string    `db:"pool_id"`
 	Description string     `db:"description"`
+	CreatedAt   time.Time  `db:"created_at"`
 	ExpiresAt   *time.Time `db:"expires_at"`
 }
+
+const selectToken = `SELECT id, kind, pool_id, description, created_at, expires_at FROM tokens`
 
 // Pool returns the pool of a pool token, or "".
 func (t Token) Pool() string {
@@ -46,7 +49,8 @@ func (t Token) Pool() string {
 	return *t.PoolID
 }
 
-// EnsureToken stores the hash of a token unless it is known, so that a token written to a file at first start stays good.
+// EnsureToken stores the hash of a token unless it is known, so that a token written to a file at first start stays good,
+// and one that was revoked stays revoked.
 func (d *DB) EnsureToken(ctx context.Context, token string, kind TokenKind, pool, description string) error {
 	_, err := d.q(ctx).ExecContext(ctx, `
 		INSERT INTO tokens (id, hash, kind, pool_id, description, created_at) VALUES ($1, $2, $3, NULLIF($4, ''), $5, $6)
@@ -57,7 +61,7 @@ func (d *DB) EnsureToken(ctx context.Context, token string, kind TokenKind, pool
 // Token authenticates. Errors: unauthorized for an unknown or expired token.
 func (d *DB) Token(ctx context.Context, token string) (Token, error) {
 	var t Token
-	err := d.q(ctx).GetContext(ctx, &t, `SELECT id, kind, pool_id, description, expires_at FROM tokens WHERE hash = $1`, secrets.HashToken(token))
+	err := d.q(ctx).GetContext(ctx, &t, selectToken+` WHERE hash = $1 AND revoked_at IS NULL`, secrets.HashToken(token))
 	if noRows(err) || (err == nil && t.ExpiresAt != nil && t.ExpiresAt.Before(now())) {
 		return Token{}, fail(messages.CodeUnauthorized, "the token is unknown, expired or revoked")
 	}
@@ -84,7 +88,7 @@ func (d *DB) Session(ctx context.Context, secret string) (Session, error) {
 	var s Session
 	err := d.q(ctx).GetContext(ctx, &s, `
 		SELECT s.token_id, s.csrf FROM sessions s JOIN tokens t ON t.id = s.token_id
-		WHERE s.hash = $1 AND s.expires_at > $2 AND (t.expires_at IS NULL OR t.expires_at > $2)`, secrets.HashToken(secret), now())
+		WHERE s.hash = $1 AND s.expires_at > $2 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)`, secrets.HashToken(secret), now())
 	if noRows(err) {
 		return s, fail(messages.CodeUnauthorized, "the session is over: log in again")
 	}

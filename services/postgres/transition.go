@@ -86,7 +86,11 @@ func lockGate(ctx context.Context, tx *sqlx.Tx, workspaceID string) (*gate, erro
 
 func lockRun(ctx context.Context, tx *sqlx.Tx, runID string) (run.Run, error) {
 	var doc []byte
-	if err := tx.GetContext(ctx, &doc, `SELECT doc FROM runs WHERE id = $1 FOR NO KEY UPDATE`, runID); err != nil {
+	err := tx.GetContext(ctx, &doc, `SELECT doc FROM runs WHERE id = $1 FOR NO KEY UPDATE`, runID)
+	if noRows(err) { // deleted with its workspace
+		return run.Run{}, notFound("run", runID)
+	}
+	if err != nil {
 		return run.Run{}, err
 	}
 	return decodeRun(doc)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"gantry.example/messages"
 )
 
@@ -114,17 +116,23 @@ func (d *DB) WorkspaceByName(ctx context.Context, organization, name string) (Wo
 
 // Workspaces lists the workspaces of an organization by name and the number of all.
 func (d *DB) Workspaces(ctx context.Context, organization string, p Page) ([]Workspace, int, error) {
+	return d.SearchWorkspaces(ctx, organization, "", p)
+}
+
+// SearchWorkspaces lists those whose name has the part in it, in any case, and the number of all of them.
+func (d *DB) SearchWorkspaces(ctx context.Context, organization, part string, p Page) ([]Workspace, int, error) {
 	o, err := d.Organization(ctx, organization)
 	if err != nil {
 		return nil, 0, err
 	}
+	const where = ` WHERE w.organization_id = $1 AND strpos(lower(w.name), lower($2)) > 0`
 	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM workspaces WHERE organization_id = $1`, o.ID); err != nil {
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM workspaces w`+where, o.ID, part); err != nil {
 		return nil, 0, err
 	}
 	var out []Workspace
-	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+` WHERE w.organization_id = $1 ORDER BY lower(w.name) LIMIT $2 OFFSET $3`,
-		o.ID, p.limit(), p.offset())
+	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+where+` ORDER BY lower(w.name) LIMIT $3 OFFSET $4`,
+		o.ID, part, p.limit(), p.offset())
 	return out, total, err
 }
 
@@ -134,37 +142,60 @@ type WorkspaceChange struct {
 	Description *string
 	AutoApply   *bool
 	Execution   *messages.Execution
+	// Revise computes the execution document from the workspace as it is under its row lock, so that two changes of
+	// different fields of the document keep both. It may be called more than once.
+	Revise func(Workspace) (messages.Execution, error)
 }
 
 // UpdateWorkspace changes a workspace. Runs that exist keep the target frozen into them. Errors: not_found, invalid,
-// name_taken, execution.*.
+// name_taken, execution.*, and those of Revise.
 func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) (Workspace, error) {
 	if c.Name != nil {
 		if err := checkName("workspace", *c.Name); err != nil {
 			return Workspace{}, err
 		}
 	}
-	var doc []byte
-	if c.Execution != nil {
-		if err := c.Execution.Validate(); err != nil {
-			return Workspace{}, err
+	var out Workspace
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		w, _, err := lockedWorkspace(ctx, tx, id)
+		if err != nil {
+			return err
 		}
-		var err error
-		if doc, err = json.Marshal(c.Execution); err != nil {
-			return Workspace{}, err
+		doc, err := c.execution(w)
+		if err != nil {
+			return err
 		}
-	}
-	_, err := d.q(ctx).ExecContext(ctx, `
-		UPDATE workspaces SET name = COALESCE($2, name), description = COALESCE($3, description),
-		       auto_apply = COALESCE($4, auto_apply), execution = COALESCE($5::jsonb, execution), updated_at = $6
-		WHERE id = $1`, id, c.Name, c.Description, c.AutoApply, nullJSON(doc), now())
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE workspaces SET name = COALESCE($2, name), description = COALESCE($3, description),
+			       auto_apply = COALESCE($4, auto_apply), execution = COALESCE($5::jsonb, execution), updated_at = $6
+			WHERE id = $1`, id, c.Name, c.Description, c.AutoApply, nullJSON(doc), now()); err != nil {
+			return err
+		}
+		return tx.GetContext(ctx, &out, selectWorkspace+` WHERE w.id = $1`, id)
+	})
 	if uniqueViolation(err) {
 		return Workspace{}, fail(messages.CodeNameTaken, "the organization already has a workspace named %q", *c.Name)
 	}
-	if err != nil {
-		return Workspace{}, err
+	return out, err
+}
+
+// execution is the document to store, or nil when it stays.
+func (c WorkspaceChange) execution(w Workspace) ([]byte, error) {
+	doc := c.Execution
+	if c.Revise != nil {
+		revised, err := c.Revise(w)
+		if err != nil {
+			return nil, err
+		}
+		doc = &revised
 	}
-	return d.Workspace(ctx, id)
+	if doc == nil {
+		return nil, nil
+	}
+	if err := doc.Validate(); err != nil {
+		return nil, err
+	}
+	return json.Marshal(doc)
 }
 
 func nullJSON(b []byte) any {

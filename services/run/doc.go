@@ -11,6 +11,7 @@
 //	   └──────────────────┴─── Cancel ───────────▶│◀──────────────── Cancel ─────────┘                     └─▶ errored + OutcomeUnknown
 //	                                canceled, force_canceled, errored, planned_and_finished                       (workspace locked)
 //
+// An attempt that passed the limit of its phase is asked to stop as by a cancel; its run then ends errored, run.timed_out.
 // An attempt is claimed, then started, then closed; contact_lost is a started attempt whose lease is gone. Only an attempt
 // of a plan is ever followed by another after it started: an apply starts at most once.
 package run

@@ -117,6 +117,9 @@ func (s *story) applying() *story {
 	return s.planned().give(run.Confirm{}).started()
 }
 func (s *story) lost() *story { return s.give(run.LoseContact{AttemptID: s.attempt().ID}) }
+func (s *story) timedOut() *story {
+	return s.give(run.Timeout{AttemptID: s.attempt().ID, Limit: 2 * time.Hour})
+}
 func (s *story) unknown() *story {
 	return s.applying().give(run.Exit{AttemptID: s.attempt().ID, Detail: "killed"})
 }

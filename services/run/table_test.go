@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -50,6 +51,10 @@ func states() []state {
 		{"applying, force requested", full(func(s *story) *story { return s.applying().give(cancel).give(force) })},
 		{"applying, contact_lost", full(func(s *story) *story { return s.applying().lost() })},
 		{"applying, contact_lost, cancel requested", full(func(s *story) *story { return s.applying().lost().give(cancel) })},
+		{"planning, timed out", full(func(s *story) *story { return s.started().timedOut() })},
+		{"applying, timed out", full(func(s *story) *story { return s.applying().timedOut() })},
+		{"applying, timed out, contact_lost", full(func(s *story) *story { return s.applying().timedOut().lost() })},
+		{"applying, timed out, cancel requested", full(func(s *story) *story { return s.applying().timedOut().give(cancel) })},
 		{"applied", full(func(s *story) *story { return s.applying().give(s.finish(run.Succeeded, false)) })},
 		{"planned_and_finished", full(func(s *story) *story { return s.started().give(s.finish(run.Succeeded, false)) })},
 		{"discarded", full(func(s *story) *story { return s.planned().give(run.Discard{}) })},
@@ -121,6 +126,7 @@ func inputs() []input {
 		{"lose contact", func(s *story) run.Input { return run.LoseContact{AttemptID: s.attempt().ID} }},
 		{"regain contact", func(s *story) run.Input { return run.RegainContact{AttemptID: s.attempt().ID} }},
 		{"give up", func(s *story) run.Input { return run.GiveUp{AttemptID: s.attempt().ID} }},
+		{"time out", func(s *story) run.Input { return run.Timeout{AttemptID: s.attempt().ID, Limit: time.Hour} }},
 		{"confirm", plain(run.Confirm{})},
 		{"discard", plain(run.Discard{})},
 		{"cancel", plain(run.Cancel{})},

@@ -22,13 +22,16 @@ func (m *machine) timeout(t *Task, a *Attempt, in Timeout) {
 
 // timedOut ends a run whose attempt was stopped for its limit. d has what its result said, if there is one.
 func (m *machine) timedOut(t *Task, a *Attempt, d Data) {
-	d.Code = messages.CodeRunTimedOut
-	d.Message = fmt.Sprintf("The %s did not end within %s, its limit, and was stopped. ", t.Phase, m.run.Overrun.Limit)
+	said := "Nothing was changed."
 	if t.Phase == messages.PhaseApply {
-		d.Message += "What it had changed by then is in the state. Start a new run to go on, and raise the server's --apply-timeout if the work needs longer."
-	} else {
-		d.Message += "Nothing was changed. Start a new run, and raise the server's --plan-timeout if the work needs longer."
+		said = "What it had changed by then is in the state."
+		if d.Outcome == Failed {
+			said = d.Message // how it ended: perhaps it had to be killed
+		}
 	}
+	d.Code = messages.CodeRunTimedOut
+	d.Message = fmt.Sprintf("The %s did not end within %s, its limit, and was stopped. %s Start a new run, and raise the server's --%s-timeout if the work needs longer.",
+		t.Phase, m.run.Overrun.Limit, said, t.Phase)
 	m.end(EventErrored, t, a.ID, d)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -72,6 +73,9 @@ func (w *walker) next() run.Input {
 	case 18:
 		return run.Confirm{}
 	default:
+		if w.oneOf(8) {
+			return run.Timeout{AttemptID: id, Limit: time.Hour}
+		}
 		if w.oneOf(3) {
 			return run.Cancel{Force: w.oneOf(2)}
 		}

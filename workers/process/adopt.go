@@ -51,17 +51,23 @@ func (e *Executor) adopt(f folder) {
 	if f.reported() {
 		a.status, a.since = executor.Status{State: executor.Exited, Code: code}, f.changed()
 		e.remember(a)
+		e.wg.Go(func() { e.recoverAgain(a) })
 		return
 	}
-	if !exited {
-		pid, _ := f.pid()
-		r := &orphan{folder: f, pid: pid, adopted: time.Now()}
+	pid, _ := f.pid()
+	r := &orphan{folder: f, pid: pid, adopted: time.Now()}
+	if !exited || f.held() { // by a recovery, if the runner's exit is noted
 		if code, exited = r.look(); !exited {
 			a.runner = r
 			e.log.Info("adopted a runner", append(ref.LogAttrs(), "pid", pid)...)
 			e.follow(a)
 			return
 		}
+	}
+	if f.undelivered() {
+		a.runner = ended(code)
+		e.follow(a)
+		return
 	}
 	e.remember(a)
 	e.exited(a, code)
@@ -115,7 +121,13 @@ func (o *orphan) wait(ctx context.Context) (int, bool) {
 }
 
 // id asks for the lock again, because the pid of a runner that is gone may be another program's by now.
-func (o *orphan) id() (int, bool) { return o.pid, o.pid > 0 }
+func (o *orphan) id() (int, bool) { return o.pid, o.pid > 0 && o.folder.held() }
+
+// ended is a runner that is gone; its value is the exit code.
+type ended int
+
+func (c ended) wait(context.Context) (int, bool) { return int(c), true }
+func (c ended) id() (int, bool)                  { return 0, false }
 
 func processExists(pid int) bool {
 	err := syscall.Kill(pid, 0)

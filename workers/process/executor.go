@@ -2,7 +2,8 @@
 //
 //	executor.go     starting, asking, canceling           spare.go   the idle runner that is always ready
 //	adopt.go        what an earlier worker left behind    child.go   one runner process of ours
-//	folder.go       an attempt's folder                   tree_*.go  killing a runner and all it started
+//	recover.go      what a killed runner left behind      tree_*.go  killing a runner and all it started
+//	folder.go       the work folder, an attempt's folder
 //
 // A runner is started ahead of need and waits for one line on its standard input. Idle, it ends with the worker, because
 // its standard input does. Once it has its line nothing ties it to the worker any more: it is in a session of its own,
@@ -36,10 +37,16 @@ type Config struct {
 	Assignment runner.Assignment
 	// Keep is how long the folder of an attempt whose result was not delivered is kept; default 7 days.
 	Keep time.Duration
-	Log  *slog.Logger
+	// KeepWork is how long the folder that a plan prepared waits for its apply; default 24 hours. An apply that comes later
+	// prepares its own.
+	KeepWork time.Duration
+	Log      *slog.Logger
 }
 
-const defaultKeep = 7 * 24 * time.Hour
+const (
+	defaultKeep     = 7 * 24 * time.Hour
+	defaultKeepWork = 24 * time.Hour
+)
 
 // forgetAfter is how long an attempt is remembered after its folder is gone.
 const forgetAfter = time.Hour
@@ -55,6 +62,8 @@ type Executor struct {
 	ctx  context.Context // ends with Close
 	stop context.CancelFunc
 	wg   sync.WaitGroup
+
+	swept time.Time // when sweepWork looked last; used by New and then by Watch
 
 	starting sync.Mutex // held during a start, so that an attempt cannot be started twice at the same time
 
@@ -90,6 +99,9 @@ func New(cfg Config) (*Executor, error) {
 	}
 	if cfg.Keep == 0 {
 		cfg.Keep = defaultKeep
+	}
+	if cfg.KeepWork == 0 {
+		cfg.KeepWork = defaultKeepWork
 	}
 	work, err := openWorkFolder(cfg.Dir)
 	if err != nil {
@@ -132,7 +144,7 @@ func (e *Executor) start(ctx context.Context, a executor.Attempt, phase messages
 	}
 	assignment := e.cfg.Assignment
 	assignment.Claim = a.Claim
-	assignment.Dir = e.folder.attempt(a.AttemptID).dir
+	assignment.Dir, assignment.Work = e.folder.attempt(a.AttemptID).dir, e.folder.runs()
 	if err := assignment.Validate(); err != nil {
 		return fmt.Errorf("attempt %s: %w", a.AttemptID, err)
 	}
@@ -183,17 +195,22 @@ func (e *Executor) follow(a *attempt) {
 	a.status = executor.Status{State: executor.Running}
 	e.remember(a)
 	e.wg.Go(func() {
-		if code, exited := a.runner.wait(e.ctx); exited {
+		code, exited := a.runner.wait(e.ctx)
+		if !exited {
+			return
+		}
+		// Noted on disk, so that it is reported even if this worker does not come to it.
+		if err := a.folder.saveExit(code); err != nil {
+			e.log.Warn("exit not noted in the attempt's folder", append(a.ref.LogAttrs(), "error", err)...)
+		}
+		if code, exited = e.recovered(a, code); exited {
 			e.exited(a, code)
 		}
 	})
 }
 
-// exited notes an exit on disk, so that it is reported even if this worker does not come to it.
+// exited makes an exit known to whoever watches.
 func (e *Executor) exited(a *attempt, code int) {
-	if err := a.folder.saveExit(code); err != nil {
-		e.log.Warn("exit not noted in the attempt's folder", append(a.ref.LogAttrs(), "error", err)...)
-	}
 	e.mu.Lock()
 	a.status, a.since = executor.Status{State: executor.Exited, Code: code}, time.Now()
 	e.mu.Unlock()
@@ -292,6 +309,7 @@ func (e *Executor) settle(x executor.Exit) error {
 
 // sweep forgets what is over for long enough, and removes folders nobody came for.
 func (e *Executor) sweep(now time.Time) {
+	e.sweepWork(now)
 	for _, a := range e.over(now.Add(-forgetAfter)) {
 		if a.folder.exists() {
 			if !a.folder.reported() || now.Sub(a.since) < e.cfg.Keep {

@@ -12,6 +12,7 @@ import (
 
 	"gantry.example/messages"
 	"gantry.example/workers/executor"
+	"gantry.example/workers/runner"
 )
 
 // workFolder is the place of an executor on disk.
@@ -19,6 +20,7 @@ import (
 //	lock        held by the executor that has the folder open
 //	idle/       what idle runners print
 //	attempts/   a folder for each attempt
+//	runs/       what plans prepared for their applies, a folder for each; the runners' own
 type workFolder struct {
 	dir  string
 	lock *os.File
@@ -30,7 +32,6 @@ func openWorkFolder(dir string) (workFolder, error) {
 		return workFolder{}, fmt.Errorf("work folder %q: must be an absolute path", dir)
 	}
 	w := workFolder{dir: filepath.Clean(dir)}
-	// Nobody reads what an idle runner printed that is gone.
 	if err := os.MkdirAll(w.attempts(), 0o700); err != nil {
 		return w, fmt.Errorf("work folder: %w", err)
 	}
@@ -46,6 +47,7 @@ func openWorkFolder(dir string) (workFolder, error) {
 		}
 		return w, fmt.Errorf("work folder: lock: %w", err)
 	}
+	// Nobody reads what an idle runner printed that is gone.
 	if err := errors.Join(os.RemoveAll(w.idle()), os.Mkdir(w.idle(), 0o700)); err != nil {
 		return w, errors.Join(fmt.Errorf("work folder: %w", err), lock.Close())
 	}
@@ -55,6 +57,7 @@ func openWorkFolder(dir string) (workFolder, error) {
 func (w workFolder) close() error     { return w.lock.Close() }
 func (w workFolder) idle() string     { return filepath.Join(w.dir, "idle") }
 func (w workFolder) attempts() string { return filepath.Join(w.dir, "attempts") }
+func (w workFolder) runs() string     { return filepath.Join(w.dir, "runs") }
 
 func (w workFolder) attempt(id string) folder { return folder{filepath.Join(w.attempts(), id)} }
 
@@ -124,6 +127,12 @@ func (f folder) markReported() error     { return f.saveNumber("reported", 1) }
 
 func (f folder) reported() bool { return f.has("reported") }
 func (f folder) exists() bool   { return f.has(".") }
+
+// undelivered reports whether the folder may hold what the server does not have.
+func (f folder) undelivered() bool {
+	_, yes := runner.Undelivered(f.dir)
+	return yes
+}
 
 func (f folder) has(name string) bool {
 	_, err := os.Stat(f.path(name))

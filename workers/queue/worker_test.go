@@ -224,7 +224,7 @@ func TestADuplicateOfARunningTaskChangesNothing(t *testing.T) {
 	b.waitGone(t, task)
 	must(t, b.bus.PublishTask(t.Context(), task, messages.NewID("m-"), nil))
 	b.waitGone(t, task)
-	b.publish(t, messages.PhasePlan) // needs the slot that the duplicate must not keep
+	other := b.publish(t, messages.PhasePlan) // needs the slot that the duplicate must not keep
 	second := b.started(t)
 	if first.AttemptID == second.AttemptID {
 		t.Errorf("attempt %s was started twice", first.AttemptID)
@@ -232,7 +232,7 @@ func TestADuplicateOfARunningTaskChangesNothing(t *testing.T) {
 
 	b.fake.Finish(first.AttemptID, 0)
 	b.fake.Finish(second.AttemptID, 0)
-	for range 2 { // duplicates of an exited attempt must not keep slots either
+	for _, task := range []messages.Task{task, other} { // duplicates of exited attempts must not keep slots either
 		must(t, b.bus.PublishTask(t.Context(), task, messages.NewID("m-"), nil))
 		b.waitGone(t, task)
 	}

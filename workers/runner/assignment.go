@@ -4,7 +4,8 @@
 //	inputs ─▶ lease ─▶ start (the fence) ─▶ init ─▶ plan | apply ─▶ state or plan stored ─▶ log end ─▶ result ─▶ finished
 //	   └ fetched and unpacked beside the connection to NATS       └ terraform prints to a file; the file is streamed to NATS
 //
-// Everything the attempt has on disk is in its folder (see folder.go), so that whoever finds it later can deliver it.
+// Everything the attempt has on disk is in its folder (see folder.go), or linked from there, so that a recovery (see
+// recover.go) can deliver it when the runner is gone. What terraform works in may be shared by a plan and its apply (work.go).
 package runner
 
 import (
@@ -27,6 +28,7 @@ type Assignment struct {
 	NATSURL string `json:"nats_url"`
 
 	Dir      string           `json:"dir"`              // the attempt's folder, absolute; made if missing
+	Work     string           `json:"work,omitempty"`   // where plans leave what their applies can use on this host, absolute; empty means nowhere
 	CacheDir string           `json:"cache_dir"`        // engines and their versions; shared by the attempts of a host
 	Engine   terraform.Engine `json:"engine,omitzero"`  // what the worker found already; used if it is what the task wants
 	Mirror   string           `json:"mirror,omitempty"` // of releases.hashicorp.com
@@ -36,6 +38,10 @@ type Assignment struct {
 	OfflineLimit time.Duration `json:"offline_limit,omitempty"`
 	// SetupLimit bounds the time until the start is answered; default 30 seconds, as the server's claim deadline.
 	SetupLimit time.Duration `json:"setup_limit,omitempty"`
+
+	// Recover tells that an earlier runner of the attempt is gone and that this one has to save and deliver what it left. No
+	// terraform is executed.
+	Recover bool `json:"recover,omitempty"`
 
 	Limits terraform.Limits `json:"limits,omitzero"` // of the unpacked configuration
 }
@@ -62,6 +68,8 @@ func (a Assignment) Validate() error {
 		return errors.New("assignment: field address: empty")
 	case !filepath.IsAbs(a.Dir) || !filepath.IsAbs(a.CacheDir):
 		return errors.New("assignment: fields dir and cache_dir: must be absolute paths")
+	case a.Work != "" && !filepath.IsAbs(a.Work):
+		return errors.New("assignment: field work: must be an absolute path")
 	}
 	return nil
 }
@@ -82,6 +90,7 @@ func (a Assignment) withDefaults() Assignment {
 // Exit codes of a runner. Only ExitDelivered means that the server has the attempt's result.
 const (
 	ExitDelivered   = 0                    // result stored, whatever it says; or nothing was assigned
+	ExitRecovered   = 10                   // of a recovery: everything there was is delivered, but there was no result
 	ExitContract    = 64                   // the assignment cannot be understood
 	ExitUnavailable = 69                   // API or NATS did not answer, or a plan lost its lease: there is no result
 	ExitInternal    = 70                   // our own failure

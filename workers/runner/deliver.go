@@ -10,7 +10,6 @@ import (
 	"gantry.example/client"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
-	"gantry.example/workers/terraform"
 )
 
 // logPatience is how long the result waits for the log to be stored. A log that comes later still counts.
@@ -91,17 +90,13 @@ func (r *attempt) upload(ctx context.Context, result *wire.Result) error {
 
 // uploadState stores the state if terraform changed it, however the apply ended.
 func (r *attempt) uploadState(ctx context.Context, result *wire.Result) error {
-	state, err := r.session.State()
-	if err != nil {
-		return err
-	}
-	if state == nil {
-		return nil
-	}
-	ref, err := terraform.StateRefOf(state)
+	state, ref, err := r.folder.newestState()
 	if err != nil {
 		result.Outcome, result.Code = wire.OutcomeFailed, messages.CodeRunTerraformFailed
-		result.Message = fmt.Sprintf("Terraform left a damaged state file, which was not stored: %v. It is in %s on the runner's host.", err, r.root)
+		result.Message = fmt.Sprintf("Terraform left a state that cannot be read and was not stored: %v. It is on the runner's host.", err)
+		return nil
+	}
+	if state == nil {
 		return nil
 	}
 	if err := r.states.put(ctx, state, ref); err != nil {
@@ -113,8 +108,9 @@ func (r *attempt) uploadState(ctx context.Context, result *wire.Result) error {
 	return nil
 }
 
+// uploadPlan stores the plan, and offers what terraform works in to the apply of it.
 func (r *attempt) uploadPlan(ctx context.Context) error {
-	f, err := os.Open(r.folder.plan())
+	f, err := os.Open(r.workFolder.plan())
 	if err != nil {
 		return err
 	}
@@ -126,5 +122,13 @@ func (r *attempt) uploadPlan(ctx context.Context) error {
 	if err := r.api.PutPlan(ctx, f, info.Size()); err != nil {
 		return fmt.Errorf("the plan was not stored: %w", err)
 	}
+	if r.in.Options.PlanOnly {
+		return nil
+	}
+	if err := r.workFolder.markReady(r.engine); err != nil {
+		r.log.Warn("the apply has to prepare its own folder", "error", err)
+		return nil
+	}
+	r.usable = true
 	return nil
 }

@@ -55,17 +55,19 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 	if err != nil {
 		return setupFailure(err).result()
 	}
-	leave := r.enter(messages.StageInit)
-	err = r.session.Init(ctx)
-	leave()
+	if r.workFolder.ready == nil {
+		leave := r.enter(messages.StageInit)
+		err = r.session.Init(ctx)
+		leave()
+	}
 	if err == nil && r.in.Phase == messages.PhasePlan {
 		leave := r.enter(messages.StagePlan)
-		result.HasChanges, err = r.session.Plan(ctx, r.in.Options, r.folder.plan())
+		result.HasChanges, err = r.session.Plan(ctx, r.in.Options, r.workFolder.plan())
 		leave()
 	} else if err == nil {
 		leave := r.enter(messages.StageApply)
 		stop := r.states.start()
-		err = r.session.Apply(ctx, r.folder.plan())
+		err = r.session.Apply(ctx, r.workFolder.plan())
 		stop()
 		leave()
 	}
@@ -102,16 +104,9 @@ func (r *attempt) explain(err error, summary terraform.Summary) (wire.Outcome, m
 
 // openSession finds the engine and prepares the work folder. It runs after the start, because an engine may have to be
 // downloaded and asking a program for its version is executing it.
-func (r *attempt) openSession(ctx context.Context) (err error) {
-	want := r.in.Execution
-	r.engine = r.Engine
-	if !r.engine.Satisfies(want.Engine, want.TerraformVersion) {
-		r.engine, err = terraform.Locate(ctx, terraform.LocateConfig{
-			Version: want.TerraformVersion, Engine: want.Engine, CacheDir: r.CacheDir, Mirror: r.Mirror,
-		})
-		if err != nil {
-			return err
-		}
+func (r *attempt) openSession(ctx context.Context) error {
+	if err := r.locateEngine(ctx); err != nil {
+		return err
 	}
 	host, _ := os.Hostname() // for people; an empty one is fine
 	r.out.printf("Runner %s on %s, %s %s\n", r.in.AttemptID, host, r.engine.Engine, r.engine.Version)
@@ -119,24 +114,19 @@ func (r *attempt) openSession(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.session, err = terraform.NewSession(terraform.SessionConfig{
+	cfg := terraform.SessionConfig{
 		Engine: r.engine, Shim: program, Dir: r.Dir, Root: r.root, Output: r.folder.log(),
-		Env: runEnvironment(r.in), Variables: r.in.Options.Variables, State: r.state,
+		Env: runEnvironment(r.in), Variables: r.in.Options.Variables, State: r.state, Initialized: r.workFolder.ready != nil,
 		Grace: time.Duration(r.in.GraceSeconds) * time.Second, OwnChildren: r.cfg.Dedicated,
-	})
-	if err != nil {
+	}
+	if err := r.chooseState(ctx, &cfg); err != nil {
 		return err
 	}
-	if r.in.Phase == messages.PhaseApply {
-		base, err := r.base()
-		if err != nil {
-			return err
-		}
-		r.states = &stateSync{
-			api: r.api, read: r.session.State, log: r.log, stored: r.state, ref: base,
-			superseded: func() { r.stop.cancel(errSuperseded) },
-		}
-		if err := r.session.UsePlanLock(r.folder.plan()); err != nil {
+	if r.session, err = terraform.NewSession(cfg); err != nil {
+		return err
+	}
+	if r.in.Phase == messages.PhaseApply && !cfg.Initialized {
+		if err := r.session.UsePlanLock(r.workFolder.plan()); err != nil {
 			return err
 		}
 	}
@@ -146,6 +136,53 @@ func (r *attempt) openSession(ctx context.Context) (err error) {
 		}
 	})
 	return nil
+}
+
+// locateEngine finds the engine: for a prepared folder the one that prepared it, because no other can apply its plan.
+func (r *attempt) locateEngine(ctx context.Context) (err error) {
+	want := r.in.Execution
+	r.engine = r.Engine
+	if r.workFolder.ready != nil {
+		r.engine = r.workFolder.ready.Engine
+	}
+	if !r.engine.Satisfies(want.Engine, want.TerraformVersion) {
+		r.engine, err = terraform.Locate(ctx, terraform.LocateConfig{
+			Version: want.TerraformVersion, Engine: want.Engine, CacheDir: r.CacheDir, Mirror: r.Mirror,
+		})
+	}
+	return err
+}
+
+// chooseState decides where terraform reads and saves the state. The saved plan remembers the plan's choice, so an apply
+// prepares for both.
+func (r *attempt) chooseState(ctx context.Context, cfg *terraform.SessionConfig) (err error) {
+	if r.in.Phase == messages.PhasePlan {
+		if good, err := terraform.SavesEachStep(ctx, r.engine, r.CacheDir); err != nil || !good {
+			return err
+		}
+	} else {
+		if cfg.SaveEvery, err = terraform.SaveEvery(r.workFolder.plan()); err != nil {
+			return err
+		}
+		base, err := r.base()
+		if err != nil {
+			return err
+		}
+		r.states = r.syncStates(r.state, base)
+	}
+	if r.store, err = serveState(r.folder, r.state, r.log); err != nil {
+		return err
+	}
+	cfg.StateURL = r.store.url
+	return nil
+}
+
+// syncStates follows the state of the attempt from the one that the server has.
+func (r *attempt) syncStates(stored []byte, ref wire.StateRef) *stateSync {
+	return &stateSync{
+		api: r.api, folder: r.folder, log: r.log, stored: stored, ref: ref,
+		superseded: func() { r.stop.cancel(errSuperseded) },
+	}
 }
 
 // shimProgram finds the program that starts engines.
@@ -200,7 +237,7 @@ func (r *attempt) summary() terraform.Summary {
 func (r *attempt) publishPlanJSON(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
-	plan, err := r.session.ShowPlanJSON(ctx, r.folder.plan())
+	plan, err := r.session.ShowPlanJSON(ctx, r.workFolder.plan())
 	if err == nil {
 		err = r.api.PutPlanJSON(ctx, plan)
 	}

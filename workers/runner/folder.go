@@ -9,23 +9,35 @@ import (
 	"syscall"
 
 	"gantry.example/internal/wire"
+	"gantry.example/workers/terraform"
 )
 
 // folder is the attempt's place on disk.
 //
-//	lock         held by the living runner
-//	start        written before the start is asked for: from then on the folder may hold a state that exists nowhere else
-//	log          everything printed, by us and by terraform; streamed from here
-//	config/      the unpacked configuration; terraform's state file lies in its root module
-//	plan.bin     the saved plan
-//	result.json  written before the result is sent
-//	home/ tmp/   terraform's own
+//	lock             held by the living runner
+//	assignment.json  what the runner was told, its token included, until all is delivered: for a recovery
+//	start            written before the start is asked for: from then on the folder may hold what exists nowhere else
+//	log              everything printed, by us and by terraform; streamed from here
+//	root             link to the root module, here or in another folder (see workFolder)
+//	state            the last complete state that terraform saved or was seen to have written
+//	state-address    where the runner serves that state to terraform (see stateStore)
+//	result.json      written before the result is sent
+//	interrupted      a recovery has sent terraform its one SIGINT
+//	delivered        the server has all there is
+//	home/ tmp/       terraform's own
+//	config/ plan.bin what terraform works in, unless that is in a work folder
 type folder struct{ dir string }
 
 func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
 func (f folder) log() string             { return f.path("log") }
-func (f folder) config() string          { return f.path("config") }
-func (f folder) plan() string            { return f.path("plan.bin") }
+func (f folder) root() string            { return f.path("root") }
+func (f folder) savedState() string      { return f.path("state") }
+func (f folder) stateAddress() string    { return f.path("state-address") }
+
+func (f folder) has(name string) bool {
+	_, err := os.Stat(f.path(name))
+	return err == nil
+}
 
 // Reasons why a runner leaves a folder alone.
 var (
@@ -33,9 +45,9 @@ var (
 	errStarted  = errors.New("a runner before this one may have started the attempt, so its folder is kept as it is")
 )
 
-// lock makes the folder and takes it for this process, unless another one has or had work in it. The kernel lets go of the
-// lock when the process ends, however it ends.
-func (f folder) lock() (release func(), err error) {
+// lock makes the folder and takes it for this process, unless another one has work in it, or had and this is no recovery. The
+// kernel lets go of the lock when the process ends, however it ends.
+func (f folder) lock(recovery bool) (release func(), err error) {
 	if err := os.MkdirAll(f.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("attempt folder: %w", err)
 	}
@@ -50,7 +62,7 @@ func (f folder) lock() (release func(), err error) {
 		}
 		return nil, fmt.Errorf("attempt folder: lock: %w", err)
 	}
-	if _, err := os.Stat(f.path("start")); err == nil {
+	if !recovery && f.has("start") {
 		_ = lock.Close()
 		return nil, fmt.Errorf("%w: %s", errStarted, f.dir)
 	}
@@ -65,15 +77,72 @@ func (f folder) markStart(nonce string) error {
 	return nil
 }
 
-// saveResult keeps the result where a later runner or worker finds it, whatever happens to its delivery.
+// saveAssignment keeps what a recovery has to know.
+func (f folder) saveAssignment(a Assignment) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	return replaceFile(f.path("assignment.json"), b)
+}
+
+// linkRoot notes where the root module is.
+func (f folder) linkRoot(root string) error {
+	if err := os.Remove(f.root()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(root, f.root())
+}
+
+// newestState is the newest complete state that terraform wrote, wherever; nil if there is none.
+func (f folder) newestState() ([]byte, wire.StateRef, error) {
+	return terraform.NewestState(f.root(), f.savedState())
+}
+
+// settle notes that the server has all there is, and drops the token.
+func (f folder) settle() error {
+	if err := os.WriteFile(f.path("delivered"), nil, 0o600); err != nil {
+		return err
+	}
+	return os.Remove(f.path("assignment.json"))
+}
+
+// saveResult keeps the result where a recovery finds it, whatever happens to its delivery.
 func (f folder) saveResult(r wire.Result) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	tmp := f.path("result.json.tmp")
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, f.path("result.json"))
+	return replaceFile(f.path("result.json"), b)
 }
+
+// result is the result that a runner came to, or nil.
+func (f folder) result() (*wire.Result, error) {
+	b, err := os.ReadFile(f.path("result.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var r wire.Result
+	if err == nil {
+		err = json.Unmarshal(b, &r)
+	}
+	return &r, err
+}
+
+// Undelivered reports whether the attempt in the folder dir (Assignment.Dir) may have something that the server does not, and
+// if so what its runner was told.
+func Undelivered(dir string) (Assignment, bool) {
+	f := folder{dir}
+	var a Assignment
+	if !f.has("start") || f.has("delivered") {
+		return a, false
+	}
+	b, err := os.ReadFile(f.path("assignment.json"))
+	if err != nil || json.Unmarshal(b, &a) != nil {
+		return a, false
+	}
+	return a, true
+}
+
+// WorksIn is the path of what the attempt's terraform works in.
+func WorksIn(dir string) (string, error) { return os.Readlink(folder{dir}.root()) }

@@ -44,18 +44,44 @@ func setupFailure(err error) *failure {
 // fetch brings the inputs into the folder. Its error is a *failure if the server should know it as the result.
 func (r *attempt) fetch(ctx context.Context) error {
 	defer r.enter(messages.StageFetch)()
+	if err := r.chooseWork(); err != nil {
+		return setupFailure(err)
+	}
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.fetchConfiguration(gctx) })
 	g.Go(func() (err error) {
 		r.state, err = r.api.State(gctx)
 		return fetched("state", err)
 	})
-	if r.in.Phase == messages.PhaseApply {
-		g.Go(func() error {
-			return fetched("plan", intoFile(r.folder.plan(), func(f *os.File) error { return r.api.Plan(gctx, f) }))
-		})
+	if r.workFolder.ready == nil {
+		g.Go(func() error { return r.fetchConfiguration(gctx) })
+		if r.in.Phase == messages.PhaseApply {
+			g.Go(func() error {
+				return fetched("plan", intoFile(r.workFolder.plan(), func(f *os.File) error { return r.api.Plan(gctx, f) }))
+			})
+		}
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return r.findRoot()
+}
+
+// chooseWork finds out what terraform will work in: what the plan left, for its apply; a place where the apply may find it,
+// for a plan; else the attempt's own folder.
+func (r *attempt) chooseWork() (err error) {
+	r.workFolder = workFolder{dir: r.Dir}
+	switch {
+	case r.in.Phase == messages.PhaseApply:
+		w, err := findWork(r.Work, r.in.PlanAttemptID)
+		if err != nil {
+			r.log.Debug("the plan's folder is not used, starting from nothing", "reason", err)
+			return nil
+		}
+		r.workFolder = w
+	case r.Work != "" && !r.in.Options.PlanOnly:
+		r.workFolder, err = makeWork(r.Work, r.in.AttemptID)
+	}
+	return err
 }
 
 // fetched gives the failure of a download its meaning: a refusal that concerns the attempt ends the attempt without a
@@ -81,21 +107,30 @@ func (r *attempt) fetchConfiguration(ctx context.Context) error {
 		return fetched("configuration", err)
 	}
 	// A runner that ended before its start may have left a part of it.
-	err := errors.Join(os.RemoveAll(r.folder.config()), os.Mkdir(r.folder.config(), 0o700))
+	config := r.workFolder.config()
+	err := errors.Join(os.RemoveAll(config), os.Mkdir(config, 0o700))
 	if err == nil {
-		err = terraform.Unpack(archive, r.folder.config(), r.Limits)
+		err = terraform.Unpack(archive, config, r.Limits)
 	}
 	if err != nil {
 		return setupFailure(err)
 	}
 	_ = os.Remove(archive) // the folder is removed in the end anyway
+	return nil
+}
+
+// findRoot finds the root module.
+func (r *attempt) findRoot() error {
 	workdir := r.in.Execution.Workdir
 	if workdir != "" && !filepath.IsLocal(workdir) {
 		return setupFailure(fmt.Errorf("the working directory %q is not a path inside the configuration", workdir))
 	}
-	r.root = filepath.Join(r.folder.config(), workdir)
+	r.root = filepath.Join(r.workFolder.config(), workdir)
 	if info, err := os.Stat(r.root); err != nil || !info.IsDir() {
 		return setupFailure(&terraform.ArchiveError{Problem: fmt.Sprintf("the workspace's working directory %q is not in it", workdir)})
+	}
+	if err := r.folder.linkRoot(r.root); err != nil {
+		return setupFailure(err)
 	}
 	return nil
 }

@@ -16,8 +16,9 @@ import (
 	"gantry.example/messages"
 )
 
-// logPoll is how often the file is looked at: terraform writes it without us, so there is nothing to wait on.
-const logPoll = 25 * time.Millisecond
+// logPause is at least between two chunks while terraform prints, so that a long log does not become a chunk per line. The
+// first bytes after a silence, and the end, do not wait.
+const logPause = 25 * time.Millisecond
 
 // Pauses between tries to store a chunk; half of each is random.
 const (
@@ -88,8 +89,8 @@ func (l *logStream) stop() {
 }
 
 func (l *logStream) carry(ctx context.Context, sink LogSink) error {
-	tick := time.NewTicker(logPoll)
-	defer tick.Stop()
+	written, stopWatching := watchFile(l.file.Name())
+	defer stopWatching()
 	buf := make([]byte, messages.MaxLogChunk)
 	var offset int64
 	var end *logEnd
@@ -103,6 +104,12 @@ func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 				return err
 			}
 			offset += int64(n)
+			if n == len(buf) || end != nil {
+				continue
+			}
+			if end, err = l.pause(ctx); err != nil {
+				return err
+			}
 			continue
 		}
 		if end != nil && offset >= end.size {
@@ -111,10 +118,24 @@ func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 		select {
 		case e := <-l.end:
 			end = &e
-		case <-tick.C:
+		case <-written:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// pause waits for logPause or the end of the log, which it returns.
+func (l *logStream) pause(ctx context.Context) (*logEnd, error) {
+	timer := time.NewTimer(logPause)
+	defer timer.Stop()
+	select {
+	case e := <-l.end:
+		return &e, nil
+	case <-timer.C:
+		return nil, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

@@ -40,12 +40,16 @@ type attempt struct {
 	events *eventLine
 	stop   *stopper
 
-	root    string // folder of the root module
-	state   []byte // what the attempt starts from
-	engine  terraform.Engine
-	session *terraform.Session
-	states  *stateSync // of an apply
-	phases  map[messages.Stage]int64
+	workFolder workFolder
+	root       string // folder of the root module
+	state      []byte // what the attempt starts from
+	engine     terraform.Engine
+	session    *terraform.Session
+	store      *stateStore // nil if terraform's state is a file in root
+	states     *stateSync  // of an apply
+	phases     map[messages.Stage]int64
+	usable     bool // an apply may use the work folder
+	recovered  bool // all is delivered, without a result
 }
 
 // Run carries out one attempt and returns the exit code of the process. The end of ctx means cancel: one SIGINT to
@@ -63,7 +67,7 @@ func Run(ctx context.Context, a Assignment, cfg Config) int {
 		cfg.Connect = ConnectNATS(log)
 	}
 	f := folder{a.Dir}
-	unlock, err := f.lock()
+	unlock, err := f.lock(a.Recover)
 	if errors.Is(err, errOccupied) || errors.Is(err, errStarted) {
 		log.Warn("attempt not started", "error", err)
 		return ExitRefused
@@ -76,10 +80,17 @@ func Run(ctx context.Context, a Assignment, cfg Config) int {
 	r := &attempt{
 		Assignment: a, cfg: cfg, in: in, log: log, folder: f, nonce: messages.NewID("n-"), phases: map[messages.Stage]int64{},
 	}
-	if err := r.work(ctx); err != nil {
+	work := r.work
+	if a.Recover {
+		work = r.recover
+	}
+	if err := work(ctx); err != nil {
 		code := exitCode(err)
 		log.Error("attempt ended without a delivered result", "error", err, "exit_code", code)
 		return code
+	}
+	if r.recovered {
+		return ExitRecovered
 	}
 	return ExitDelivered
 }
@@ -109,16 +120,18 @@ func exitCode(err error) int {
 }
 
 // work is the whole attempt. A nil error means that the result was delivered, whatever it says.
-func (r *attempt) work(ctx context.Context) error {
+func (r *attempt) work(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.stop = &stopper{cancel: cancel}
-	transport, err := client.NewTransport(client.Config{Address: r.Address, CACert: []byte(r.CACert), Token: r.Claim.Token})
+	transport, err := r.openAPI()
 	if err != nil {
 		return err
 	}
 	defer transport.Close()
-	r.api = client.NewAttempt(transport, r.in.AttemptID, r.stop.ask)
+	if err := r.folder.saveAssignment(r.Assignment); err != nil {
+		return err
+	}
 	if r.out, err = openLog(r.folder.log(), r.log); err != nil {
 		return err
 	}
@@ -141,6 +154,7 @@ func (r *attempt) work(ctx context.Context) error {
 	defer r.events.close()
 	r.out.printf("Gantry %s of %s, workspace %s", r.in.Phase, r.in.RunID, r.in.WorkspaceName)
 
+	defer func() { r.leave(err) }()
 	lease, err := r.begin(ctx)
 	if lease != nil {
 		defer func() { r.release(ctx, lease) }()
@@ -154,6 +168,33 @@ func (r *attempt) work(ctx context.Context) error {
 	}
 	defer r.endSession()
 	return r.execute(ctx, lease)
+}
+
+func (r *attempt) openAPI() (*client.Transport, error) {
+	transport, err := client.NewTransport(client.Config{Address: r.Address, CACert: []byte(r.CACert), Token: r.Claim.Token})
+	if err == nil {
+		r.api = client.NewAttempt(transport, r.in.AttemptID, r.stop.ask)
+	}
+	return transport, err
+}
+
+// leave lets go of the work folder. It stays for the apply of a plan that was delivered, and for a recovery of an apply that
+// was not.
+func (r *attempt) leave(err error) {
+	r.store.close()
+	done := err == nil
+	if r.in.Phase == messages.PhasePlan {
+		done = err != nil || !r.usable
+	}
+	if err := r.workFolder.leave(done); err != nil {
+		r.log.Warn("the work folder was not removed, it will be when it is old", "error", err)
+	}
+	if err != nil {
+		return
+	}
+	if err := r.folder.settle(); err != nil {
+		r.log.Warn("the attempt's folder was not settled", "error", err)
+	}
 }
 
 // begin does all that must be done before terraform may run: inputs, lease, start.

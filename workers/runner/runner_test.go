@@ -356,7 +356,7 @@ func TestFolderOfAStartedAttemptIsLeftAlone(t *testing.T) {
 	b := setup(t, messages.PhaseApply, files)
 	b.plan = planOf(t, files)
 	b.run(t, runner.ExitDelivered)
-	state := filepath.Join(b.assign.Dir, "config", "terraform.tfstate")
+	state := filepath.Join(b.assign.Dir, "state")
 	before, err := os.ReadFile(state)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,6 @@ import (
 	"gantry.example/client"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
-	"gantry.example/workers/terraform"
 )
 
 // How often the state of a running apply is looked at, and how long one upload of it may take. The first bounds what is
@@ -24,7 +23,7 @@ const (
 // the goroutine of start runs beside everything until the returned stop.
 type stateSync struct {
 	api        *client.Attempt
-	read       func() ([]byte, error)
+	folder     folder
 	superseded func() // called when the server says that the attempt must not write any more
 	log        *slog.Logger
 
@@ -57,13 +56,13 @@ func (s *stateSync) start() (stop func()) {
 
 // follow stores the state if there is a newer one. Nothing depends on it: the end of the attempt does it again.
 func (s *stateSync) follow(ctx context.Context) {
-	state, err := s.read()
-	if err != nil || state == nil {
-		return
-	}
-	ref, err := terraform.StateRefOf(state)
-	if err != nil || ref == s.ref {
+	state, ref, err := s.folder.newestState()
+	if err != nil || state == nil || ref == s.ref {
 		return // terraform is in the middle of writing, or has written nothing new
+	}
+	// Where terraform rewrites its file in place the next look, or a recovery, may find half of it.
+	if err := replaceFile(s.folder.savedState(), state); err != nil {
+		s.log.Warn("state not kept", "serial", ref.Serial, "error", err)
 	}
 	// Not ended by stop, so that the last upload never meets a half-done one of the same serial.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateUploadTimeout)

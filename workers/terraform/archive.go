@@ -150,3 +150,21 @@ func lockFromPlan(plan string) ([]byte, error) {
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, maxLockFile))
 }
+
+// planSizes returns how large the planned changes and the state they start from are, in bytes.
+func planSizes(plan string) (planned, prior int64, err error) {
+	z, err := zip.OpenReader(plan)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer z.Close()
+	for _, f := range z.File {
+		switch f.Name {
+		case "tfplan":
+			planned = int64(f.UncompressedSize64)
+		case "tfstate":
+			prior = int64(f.UncompressedSize64)
+		}
+	}
+	return planned, prior, nil
+}

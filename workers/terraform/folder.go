@@ -16,20 +16,19 @@ import (
 const (
 	stateFile        = "terraform.tfstate"
 	erroredStateFile = "errored.tfstate"
-
-	// The override replaces a cloud block or any backend of the configuration: the state of a run is always the local file.
-	override = "terraform {\n  backend \"local\" {}\n}\n"
 )
 
-// cleanRoot removes what an upload must not bring along: a state, and the memory of another backend or workspace.
+// cleanRoot removes what an upload or an earlier session must not bring along: a state, and, unless it is a session's own,
+// the memory of another backend or workspace.
 func (s *Session) cleanRoot() error {
 	if err := os.Chmod(s.cfg.Root, 0o700); err != nil { // the archive may have made it read-only
 		return fmt.Errorf("prepare the work folder: %w", err)
 	}
-	for _, name := range []string{
-		stateFile, stateFile + ".backup", erroredStateFile, "." + stateFile + ".lock.info",
-		".terraform/terraform.tfstate", ".terraform/environment",
-	} {
+	stale := []string{stateFile, stateFile + ".backup", erroredStateFile, "." + stateFile + ".lock.info"}
+	if !s.cfg.Initialized {
+		stale = append(stale, ".terraform/terraform.tfstate", ".terraform/environment")
+	}
+	for _, name := range stale {
 		if err := os.RemoveAll(filepath.Join(s.cfg.Root, name)); err != nil {
 			return fmt.Errorf("prepare the work folder: %w", err)
 		}
@@ -38,24 +37,28 @@ func (s *Session) cleanRoot() error {
 }
 
 func (s *Session) writeState() error {
-	if s.cfg.State == nil {
+	if s.cfg.State == nil || s.cfg.StateURL != "" {
 		return nil
 	}
 	return newFile(filepath.Join(s.cfg.Root, stateFile), s.cfg.State)
 }
 
+// writeOverride replaces a cloud block or any backend of the configuration.
 func (s *Session) writeOverride() error {
+	if s.cfg.Initialized {
+		return nil
+	}
 	name, err := lastName(s.cfg.Root, "zz_gantry_override.tf", "_override.tf", "_override.tf.json", "_override.tofu", "_override.tofu.json")
 	if err != nil {
 		return err
 	}
-	return newFile(filepath.Join(s.cfg.Root, name), []byte(override))
+	return newFile(filepath.Join(s.cfg.Root, name), []byte(backendOverride(s.cfg.StateURL)))
 }
 
 // writeVariables writes the run's variables where they win over every other file. A value is an expression that Terraform
 // parses; it cannot reach beyond this file.
 func (s *Session) writeVariables() error {
-	if len(s.cfg.Variables) == 0 {
+	if len(s.cfg.Variables) == 0 || s.cfg.Initialized {
 		return nil
 	}
 	identifier := regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_-]*$`)
@@ -82,11 +85,17 @@ func (s *Session) writeSpec() error {
 			return fmt.Errorf("prepare the attempt's folder: %w", err)
 		}
 	}
-	env := append(inherited(), s.cfg.Env...)
+	env := inherited()
+	for _, kv := range s.cfg.Env {
+		if s.cfg.StateURL == "" || !strings.HasPrefix(kv, backendVariables) {
+			env = append(env, kv)
+		}
+	}
 	env = append(env,
 		"HOME="+home, "TMPDIR="+tmp, "TF_CLI_CONFIG_FILE="+cliConfig,
 		"TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1", "LANG=C.UTF-8",
 	)
+	env = append(env, backendEnvironment(s.cfg.StateURL, s.cfg.SaveEvery)...)
 	spec, err := json.Marshal(shim.Spec{Engine: s.cfg.Engine.Path, Version: s.cfg.Engine.Version, Env: env, Output: s.cfg.Output})
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -23,13 +22,22 @@ type SessionConfig struct {
 	Engine Engine
 	Shim   string // path of a program that acts as the shim: gantry-exec
 	Dir    string // the attempt's private folder, absolute; the engine's HOME, TMPDIR and settings are made in it
-	Root   string // folder of the root module, inside Dir
+	Root   string // folder of the root module, absolute
 	Output string // file that everything the engine prints is appended to, stdout and stderr in order
 
 	Env       []string           // the run's own variables, KEY=VALUE, beside those every run has
 	Variables []wire.RunVariable // values of root-module variables
-	State     []byte             // the state to start from; nil means none
+	State     []byte             // the state to start from; nil means none; not needed with StateURL
 	Grace     time.Duration      // from SIGINT to SIGKILL after the context of a call ends
+
+	// Initialized tells that an earlier session prepared Root for the same run, with the same engine, and Init succeeded.
+	Initialized bool
+	// StateURL is where the engine reads and writes the state, by the protocol of its "http" backend. Empty means a file in
+	// Root. A plan and its apply must agree in whether there is one.
+	StateURL string
+	// SaveEvery is, with StateURL, how much time must have passed since the last save for a resource's end to save the state.
+	// 0 means that every resource's end saves it, before anything that depends on the resource starts.
+	SaveEvery time.Duration
 
 	// OwnChildren tells that every child process of this process belongs to this session, as in a runner that called
 	// BecomeSubreaper. Then Close also ends those that left the engine's tree.
@@ -107,8 +115,13 @@ func (s *Session) UsePlanLock(plan string) error {
 	return replaceFile(filepath.Join(s.cfg.Root, lockFile), lock)
 }
 
-// Apply applies the saved plan and nothing else.
+// Apply applies the saved plan and nothing else. The state is at the plan's own choice of StateURL and file: both are there.
 func (s *Session) Apply(ctx context.Context, plan string) error {
+	if s.cfg.StateURL != "" && s.cfg.State != nil { // not earlier: Init would want to move the file's state to the URL
+		if err := replaceFile(filepath.Join(s.cfg.Root, stateFile), s.cfg.State); err != nil {
+			return err
+		}
+	}
 	return s.call(ctx, "apply", func(ctx context.Context) error {
 		return s.tf.Apply(ctx, tfexec.DirOrPlan(plan), tfexec.Lock(true))
 	})
@@ -124,21 +137,6 @@ func (s *Session) ShowPlanJSON(ctx context.Context, plan string) ([]byte, error)
 		return err
 	})
 	return out.Bytes(), err
-}
-
-// State returns the content of the state file, and of errored.tfstate, which Terraform leaves when it could not write the
-// former and which is then the newer one. Nil means there is none.
-func (s *Session) State() ([]byte, error) {
-	for _, name := range []string{erroredStateFile, stateFile} {
-		b, err := os.ReadFile(filepath.Join(s.cfg.Root, name))
-		if err == nil && len(b) > 0 {
-			return b, nil
-		}
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
-		}
-	}
-	return nil, nil
 }
 
 // Kill ends the engine and all its descendants at once, without giving it time to save its state.

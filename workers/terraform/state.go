@@ -1,8 +1,12 @@
 package terraform
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"gantry.example/internal/wire"
 )
@@ -14,4 +18,36 @@ func StateRefOf(state []byte) (wire.StateRef, error) {
 		return wire.StateRef{}, fmt.Errorf("the state is not a Terraform state: %w", err)
 	}
 	return ref, nil
+}
+
+// NewestState returns the newest complete state among the files that the engine writes in the root module at root and the
+// files kept elsewhere. Nil means that there is none. The error is about an unreadable file, or, if nothing better was found,
+// about a damaged one: the engine rewrites its file in place, so whoever kills it may leave half a state.
+func NewestState(root string, kept ...string) ([]byte, wire.StateRef, error) {
+	// The engine leaves the first one when it could not write the others; where serials are equal it is the newer one.
+	paths := append([]string{filepath.Join(root, erroredStateFile), filepath.Join(root, stateFile)}, kept...)
+	var newest []byte
+	var ref wire.StateRef
+	var damaged error
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) || err == nil && len(bytes.TrimSpace(b)) == 0 {
+			continue
+		}
+		if err != nil {
+			return nil, wire.StateRef{}, err
+		}
+		r, err := StateRefOf(b)
+		if err != nil {
+			damaged = fmt.Errorf("%s: %w", path, err)
+			continue
+		}
+		if newest == nil || r.Serial > ref.Serial {
+			newest, ref = b, r
+		}
+	}
+	if newest != nil {
+		return newest, ref, nil
+	}
+	return nil, wire.StateRef{}, damaged
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -38,6 +39,24 @@ func KillTree(dir string, ownChildren bool) error {
 func Alive(dir string) (bool, error) {
 	pids, err := members(dir, false)
 	return len(pids) > 0, err
+}
+
+// Interrupt sends one SIGINT to the engine of the attempt whose private folder is dir: to those of its processes whose parent
+// is none of them. It is for whoever finds an engine that outlived its runner; the engine takes a second one for a kill.
+func Interrupt(dir string) error {
+	pids, err := members(dir, false)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if parent, alive := parentOf(pid); !alive || slices.Contains(pids, parent) {
+			continue
+		}
+		if err := syscall.Kill(pid, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("interrupt process %d of the attempt: %w", pid, err)
+		}
+	}
+	return nil
 }
 
 // members lists the living processes of the attempt.

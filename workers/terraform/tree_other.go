@@ -12,3 +12,6 @@ func KillTree(string, bool) error { return nil }
 
 // Alive is not known without /proc.
 func Alive(string) (bool, error) { return false, errors.ErrUnsupported }
+
+// Interrupt is not possible without /proc.
+func Interrupt(string) error { return errors.ErrUnsupported }

@@ -63,6 +63,11 @@ func run(argv, environ []string) error {
 	if err := clearParentDeathSignal(); err != nil {
 		return fmt.Errorf("clear the parent-death signal: %w", err)
 	}
+	if len(args) > 0 && args[0] == "show" { // nobody waits for it, and something else may be waited for
+		if err := lowerPriority(); err != nil {
+			return fmt.Errorf("lower the priority: %w", err)
+		}
+	}
 	// Whoever reads our stderr learns that the process exists and that signals reach it from here on.
 	if _, err := os.Stderr.WriteString("\n"); err != nil {
 		return err

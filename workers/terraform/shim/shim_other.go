@@ -8,3 +8,5 @@ import "golang.org/x/sys/unix"
 func clearParentDeathSignal() error { return nil }
 
 func dup(from, to int) error { return unix.Dup2(from, to) }
+
+func lowerPriority() error { return unix.Setpriority(unix.PRIO_PROCESS, 0, 19) }

@@ -1,0 +1,102 @@
+package api_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+)
+
+func TestARunWithItsOwnDocument(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const path = "/api/gantry/v1/runs"
+	yes, workdir := true, messages.Execution{Workdir: "base", TerraformVersion: "1.11.4"}
+	_, err := f.db.UpdateWorkspace(t.Context(), f.ws.ID, postgres.WorkspaceChange{AutoApply: &yes, Execution: &workdir})
+	must(t, err)
+	cv := f.upload(false)
+	body := fmt.Appendf(nil, `{"workspace_id":%q,"configuration_version_id":%q,"message":"why","options":{"destroy":true,"target_addrs":["a.b"],
+		"variables":[{"key":"v","value":"\"geheim\""}]},"execution":{"workdir":"own"},"from_the_future":1}`, f.ws.ID, cv)
+	create := func(key string) (a answer, got run.Run) {
+		a = f.call("POST", path, adminToken, body, "Idempotency-Key", key).want(http.StatusCreated, "")
+		equal(t, "content type", a.header.Get("Content-Type"), "application/json")
+		must(t, json.Unmarshal(a.body, &got))
+		return a, got
+	}
+	a, got := create("k")
+	equal(t, "run", []any{got.ConfigurationVersionID, got.Note, got.Source, got.CreatedBy, got.Status}, []any{cv, "why", "gantry-api", "test", run.PlanQueued})
+	equal(t, "options: exactly those asked for", got.Options, run.Options{Destroy: true, TargetAddrs: []string{"a.b"}})
+	equal(t, "document", got.Execution, messages.Execution{Mode: messages.ModeLocal, Workdir: "own", TerraformVersion: "1.11.4"})
+	equal(t, "the workspace's stays", f.execution(f.ws.ID), workdir)
+	if strings.Contains(string(a.body), "geheim") {
+		t.Errorf("the answer shows a variable: %s", a.body)
+	}
+	again, _ := create("k")
+	equal(t, "the same request again", string(again.body), string(a.body))
+	if _, other := create("l"); other.ID == got.ID {
+		t.Error("another key made the same run")
+	}
+	equal(t, "variables of the claim", f.claim(got.Plan.ID).Inputs.Options.Variables, []wire.RunVariable{{Key: "v", Value: `"geheim"`}})
+
+	for _, c := range []struct {
+		body string
+		code messages.Code
+		says string
+	}{
+		{`{}`, messages.CodeInvalid, "field workspace_id"},
+		{`[]`, messages.CodeInvalid, "JSON"},
+		{`{"workspace_id":"WS","execution":{"pod_template":{"cpu":1}}}`, messages.CodeExecutionUnknownField, "field pod_template.cpu"},
+		{`{"workspace_id":"WS","execution":{"workdir":1}}`, messages.CodeExecutionInvalid, "field workdir"},
+		{`{"workspace_id":"WS","execution":{"execution_mode":"k8s"}}`, messages.CodeExecutionUnsupported, "execution_mode"},
+		{`{"workspace_id":"WS","options":{"refresh_only":true,"destroy":true}}`, messages.CodeInvalid, "field options.refresh_only"},
+		{`{"workspace_id":"WS","options":{"variables":[{"value":"1"}]}}`, messages.CodeInvalid, "field options.variables[0].key"},
+	} {
+		f.call("POST", path, adminToken, []byte(strings.ReplaceAll(c.body, "WS", f.ws.ID))).want(http.StatusUnprocessableEntity, c.code).wantDetail(c.says)
+	}
+	f.call("POST", path, adminToken, []byte(`{"workspace_id":"ws-none"}`)).want(http.StatusNotFound, messages.CodeNotFound)
+}
+
+func TestNobodyIsShownNonces(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r, c := f.claimApply()
+	f.start(c)
+	a := f.get("/api/gantry/v1/runs/"+r.ID, adminToken).want(http.StatusOK, "")
+	if strings.Contains(string(a.body), "nonce") {
+		t.Errorf("got %s, want no nonce", a.body)
+	}
+	if at := f.mustRun(r.ID).Apply.Last(); at.Nonce == "" || at.RunnerNonce == "" {
+		t.Errorf("got %+v, want the stored run to keep its nonces", at)
+	}
+}
+
+// TestARunnerPastItsLimitIsTold on every answer, as by a cancel.
+func TestARunnerPastItsLimitIsTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	_, c := f.claimApply()
+	f.start(c)
+	one := attempts + c.AttemptID
+	if got := f.get(one, c.Token).header.Get(wire.HeaderCancel); got != "" {
+		t.Errorf("before: got %s %q, want none", wire.HeaderCancel, got)
+	}
+	f.transition(c.Inputs.RunID, run.Timeout{AttemptID: c.AttemptID, Limit: time.Hour})
+	a := f.get(one, c.Token)
+	var status wire.AttemptStatus
+	a.into(&status)
+	equal(t, "status", status, wire.AttemptStatus{Open: true, Cancel: true})
+	equal(t, "header", a.header.Get(wire.HeaderCancel), "cancel")
+	f.finish(c, wire.Result{Outcome: wire.OutcomeCanceled})
+	got := f.show(c.Inputs.RunID).Attributes
+	equal(t, "end", []any{got.Status, got.Code}, []any{"errored", messages.CodeRunTimedOut})
+	if !strings.Contains(got.Failure, "within 1h,") {
+		t.Errorf("got failure %q, want it to name the limit", got.Failure)
+	}
+}

@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/messages"
+)
+
+// lockedWorkspace is a workspace under its row lock. Nothing of it changes until the transaction ends.
+func lockedWorkspace(ctx context.Context, tx *sqlx.Tx, id string) (Workspace, *gate, error) {
+	g, err := lockGate(ctx, tx, id)
+	if err != nil {
+		return Workspace{}, nil, err
+	}
+	var w Workspace // read after the lock was had, so that it is the workspace as it is now
+	err = tx.GetContext(ctx, &w, selectWorkspace+` WHERE w.id = $1`, id)
+	return w, g, err
+}
+
+// heldByRun refuses what needs a workspace without an exclusive run, naming the run that has it. The words "is locked by
+// Run" are those that clients of TFE look for.
+func (w Workspace) heldByRun() error {
+	switch {
+	case w.GateRunID == nil:
+		return nil
+	case w.OutcomeUnknown:
+		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, whose outcome is unknown: recover that run first", w.ID, *w.GateRunID)
+	default:
+		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, which is not over: wait for it, or cancel or discard it", w.ID, *w.GateRunID)
+	}
+}
+
+// heldByOther refuses what the manual lock of another person forbids.
+func (w Workspace) heldByOther(by string) error {
+	if !w.Locked || w.LockedBy == by {
+		return nil
+	}
+	return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by User %s%s: ask them to unlock it, or force-unlock it", w.ID, w.LockedBy, because(w.LockReason))
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%q)", reason)
+}
+
+// LockWorkspace locks the workspace by hand: no further run is released until it is unlocked. A run that holds the gate
+// already goes on, and its end does not unlock. Errors: not_found; workspace.locked when somebody locked it before.
+func (d *DB) LockWorkspace(ctx context.Context, id, by, reason string) (Workspace, error) {
+	return d.setLock(ctx, id, func(w Workspace) error {
+		if w.Locked {
+			return fail(messages.CodeWorkspaceLocked, "workspace %s is already locked: it is locked by User %s%s", w.ID, w.LockedBy, because(w.LockReason))
+		}
+		return nil
+	}, true, by, reason)
+}
+
+// UnlockWorkspace takes the manual lock off and releases the next run in the same transaction. Unless forced, only who
+// locked may unlock. Errors: not_found; workspace.locked when another or a run holds it; conflict when it is not locked.
+func (d *DB) UnlockWorkspace(ctx context.Context, id, by string, force bool) (Workspace, error) {
+	return d.setLock(ctx, id, func(w Workspace) error {
+		if !w.Locked {
+			return firstError(w.heldByRun(), fail(messages.CodeConflict, "workspace %s is unlocked: nobody locked it", w.ID))
+		}
+		if force {
+			return nil
+		}
+		return w.heldByOther(by)
+	}, false, "", "")
+}
+
+func (d *DB) setLock(ctx context.Context, id string, allow func(Workspace) error, locked bool, by, reason string) (Workspace, error) {
+	var out Workspace
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		w, g, err := lockedWorkspace(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := allow(w); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE workspaces SET locked = $2, locked_by = $3, lock_reason = $4, updated_at = $5 WHERE id = $1`,
+			id, locked, by, reason, now()); err != nil {
+			return err
+		}
+		g.Locked = locked
+		if err := releaseNext(ctx, tx, g); err != nil {
+			return err
+		}
+		return tx.GetContext(ctx, &out, selectWorkspace+` WHERE w.id = $1`, id)
+	})
+	return out, err
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// settings are what can be set.
+type settings struct {
+	bin   string
+	out   string // file of the report; empty for none
+	gate  bool   // a missed limit is a failure
+	sizes []size
+
+	rounds int
+}
+
+// size says how often a configuration of so many resources is applied by either side.
+type size struct{ resources, times int }
+
+func parse(args []string, getenv func(string) string, usage io.Writer) (settings, error) {
+	s := settings{}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.StringVar(&s.bin, "bin", "bin/gantry", "the `program` to measure")
+	f.StringVar(&s.out, "out", "docs/performance.md", `write the report to this `+"`file`"+`; "" for none`)
+	f.BoolVar(&s.gate, "gate", getenv("GATE") == "1", "exit with 1 if a limit is missed (default: whether GATE=1)")
+	sizes := f.String("n", "1:50,10:15,100:15,1000:5", "`resources:times` to create and apply, with commas")
+	f.IntVar(&s.rounds, "rounds", 3, "how often throughput is measured; 0 for not at all")
+	if err := f.Parse(args); err != nil {
+		return s, err
+	}
+	if f.NArg() > 0 {
+		return s, fmt.Errorf("argument %q: there are only flags, see -h", f.Arg(0))
+	}
+	if s.rounds < 0 {
+		return s, errors.New("-rounds: cannot be less than 0")
+	}
+	var err error
+	s.sizes, err = parseSizes(*sizes)
+	return s, err
+}
+
+func parseSizes(text string) ([]size, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var out []size
+	for part := range strings.SplitSeq(text, ",") {
+		left, right, _ := strings.Cut(part, ":")
+		resources, err := strconv.Atoi(left)
+		times, err2 := strconv.Atoi(right)
+		if err != nil || err2 != nil || resources < 1 || times < 1 {
+			return nil, fmt.Errorf("-n: %q is not resources:times, like 100:15", part)
+		}
+		out = append(out, size{resources, times})
+	}
+	return out, nil
+}
