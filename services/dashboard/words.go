@@ -230,6 +230,8 @@ func eventText(e run.Event) string {
 		return "Errored" + reason(string(e.Data.Code))
 	case run.EventCancelRequested:
 		return "Cancel requested" + reason(e.Data.Message)
+	case run.EventTimedOut:
+		return "Time limit reached, asked to stop"
 	case run.EventCanceled:
 		return "Canceled"
 	case run.EventDiscarded:
@@ -261,7 +263,7 @@ func eventTone(t run.EventType) string {
 		return "good"
 	case slices.Contains([]run.EventType{run.EventErrored, run.EventOutcomeUnknown}, t):
 		return "bad"
-	case slices.Contains([]run.EventType{run.EventContactLost, run.EventRequeued, run.EventClaimExpired, run.EventBaseStale, run.EventCancelRequested}, t):
+	case slices.Contains([]run.EventType{run.EventContactLost, run.EventRequeued, run.EventClaimExpired, run.EventBaseStale, run.EventCancelRequested, run.EventTimedOut}, t):
 		return "attention"
 	case slices.Contains([]run.EventType{run.EventStarted, run.EventProgress}, t):
 		return "active"

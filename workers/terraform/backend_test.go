@@ -61,13 +61,14 @@ func TestSaveEvery(t *testing.T) {
 			t.Parallel()
 			var posted states
 			server := httptest.NewServer(&posted)
-			defer server.Close()
+			t.Cleanup(server.Close)
 			cfg := work(t, map[string]string{"main.tf": chain})
 			cfg.StateURL, cfg.SaveEvery = server.URL, tt.every
 			s, plan := planned(t, cfg)
 			if err := s.Apply(t.Context(), plan); err != nil {
 				t.Fatalf("apply: %v\n%s", err, read(t, cfg.Output))
 			}
+			server.Close()
 			if posted.posts < tt.min || posted.posts > tt.max {
 				t.Errorf("got %d saves, want %d to %d", posted.posts, tt.min, tt.max)
 			}
