@@ -27,6 +27,17 @@ func (s *server) startNATS(context.Context) error {
 	return err
 }
 
+// watchNATS ends the server when NATS cannot store any more, so that whoever supervises it starts it anew: running attempts
+// do not notice more than an outage.
+func (s *server) watchNATS(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.nats.Failed():
+		return fmt.Errorf("%w: is the disk of %s full? Make room and start the server again; running tasks go on", err, s.cfg.DataDir)
+	}
+}
+
 func (s *server) stopNATS(context.Context) error {
 	s.nats.Shutdown()
 	return nil
@@ -136,7 +147,7 @@ func (s *server) runRelay(ctx context.Context) error {
 }
 
 func (s *server) runLogs(ctx context.Context) error {
-	return logs.New(s.db, s.bus, replicas, s.log).Run(ctx)
+	return logs.New(s.db, s.bus, replicas, logs.DefaultPatience, s.log).Run(ctx)
 }
 
 func (s *server) runProjector(ctx context.Context) error {

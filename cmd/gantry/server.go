@@ -66,7 +66,7 @@ func (s *server) parts() []lifecycle.Part {
 	return []lifecycle.Part{
 		{Name: "data folder", Start: s.openDataDir, Stop: s.closeDataDir},
 		{Name: "addresses", Start: s.listen},
-		{Name: "NATS", Start: s.startNATS, Stop: s.stopNATS},
+		{Name: "NATS", Start: s.startNATS, Run: s.watchNATS, Stop: s.stopNATS},
 		{Name: "PostgreSQL", Start: s.startPostgres, Stop: s.stopPostgres},
 		{Name: "database", Start: s.openDatabase, Stop: func(context.Context) error { return s.db.Close() }},
 		{Name: "NATS clients", Start: s.admitClients, Stop: s.closeClients},

@@ -16,8 +16,9 @@ import (
 const (
 	// readerAckWait is how long a reader of events or logs has to store a batch.
 	readerAckWait = 30 * time.Second
-	// readerMaxAckPending bounds the messages handed out and not acknowledged.
-	readerMaxAckPending = 1000
+	// readerMaxAckPending bounds the messages handed out and not acknowledged. There is room for the log of one run that waits
+	// at a gap beside everybody else's.
+	readerMaxAckPending = 10_000
 )
 
 // PublishEvent reports an event and returns when it is stored. Publishing the same event again, by the same or another

@@ -24,7 +24,8 @@ type Identity struct {
 	Pool string
 	Name string // worker id, or attempt id
 
-	// Runners only: what the attempt works on. Key is the exclusivity key of its lease.
+	// Runners only: what the attempt works on. Key is the exclusivity key of its lease; "" for one
+	// that is over and holds none any more.
 	WorkspaceID string
 	RunID       string
 	Key         string
@@ -52,7 +53,10 @@ func (id Identity) validate() error {
 	switch id.Kind {
 	case KindWorker:
 	case KindRunner:
-		fields["workspace id"], fields["run id"], fields["key"] = id.WorkspaceID, id.RunID, id.Key
+		fields["workspace id"], fields["run id"] = id.WorkspaceID, id.RunID
+		if id.Key != "" {
+			fields["key"] = id.Key
+		}
 	default:
 		return fmt.Errorf("identity %q: unknown kind %q", id.Name, id.Kind)
 	}
@@ -96,15 +100,16 @@ func (id Identity) workerPermissions() jwt.Permissions {
 // body, where permissions do not reach, so a runner can read (not write) the other leases of its pool: ids and epochs,
 // nothing secret.
 func (id Identity) runnerPermissions() jwt.Permissions {
-	leases := messages.LeaseStream(id.Pool)
+	publish := jwt.StringList{
+		messages.StatusSubject(id.Pool, id.WorkspaceID, id.RunID, id.Name),
+		messages.LogSubject(id.Pool, id.RunID, id.Name),
+	}
+	if id.Key != "" {
+		leases := messages.LeaseStream(id.Pool)
+		publish.Add(messages.LeaseSubject(id.Pool, id.Key), "$JS.API.STREAM.INFO."+leases, "$JS.API.STREAM.MSG.GET."+leases)
+	}
 	return jwt.Permissions{
-		Pub: jwt.Permission{Allow: jwt.StringList{
-			messages.StatusSubject(id.Pool, id.WorkspaceID, id.RunID, id.Name),
-			messages.LogSubject(id.Pool, id.RunID, id.Name),
-			messages.LeaseSubject(id.Pool, id.Key),
-			"$JS.API.STREAM.INFO." + leases,
-			"$JS.API.STREAM.MSG.GET." + leases,
-		}},
+		Pub: jwt.Permission{Allow: publish},
 		Sub: jwt.Permission{Allow: jwt.StringList{
 			messages.InboxPrefix(id.Name) + ".>",
 			messages.CommandSubject(id.Pool, id.Name),

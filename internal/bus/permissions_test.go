@@ -172,3 +172,18 @@ func TestRunnerDoesItsWork(t *testing.T) {
 	default:
 	}
 }
+
+// TestRunnerThatIsOver still delivers its log and events, and can hold no lease: it would lock out who comes after it.
+func TestRunnerThatIsOver(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	ctx := withTimeout(t)
+	me := f.runner()
+	key := me.Key
+	me.Key = ""
+	b, nc := f.As(t, me)
+	errs := asyncErrors(nc)
+	must(t, b.PublishEvent(ctx, f.pool, eventOf(me, 1)))
+	must(t, b.PublishLogEnd(ctx, f.pool, me.RunID, me.Name, 0, ""))
+	refused(t, nc, errs, "a lease", func() error { return nc.Publish(messages.LeaseSubject(f.pool, key), []byte("{}")) })
+}

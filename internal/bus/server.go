@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -57,7 +58,12 @@ type Server struct {
 	issuer   nkeys.KeyPair // signs the users the callout admits; a new one per start, never stored
 	password string        // of the program's own users; a new one per start, never stored
 	log      *slog.Logger
+	failed   chan error // receives the first failure the server does not recover from
 }
+
+// Failed receives when the server can no longer store anything: after a failed write (a full disk) a stream refuses all
+// later ones, also when there is space again, until the server is started anew.
+func (s *Server) Failed() <-chan error { return s.failed }
 
 // StartServer starts the server and returns when it accepts clients and has recovered its streams. An unusable listen
 // address is a *ListenError. Stop it with Shutdown.
@@ -73,7 +79,7 @@ func StartServer(c ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nats: create issuer key: %w", err)
 	}
-	s := &Server{issuer: issuer, password: rand.Text(), log: c.Log}
+	s := &Server{issuer: issuer, password: rand.Text(), log: c.Log, failed: make(chan error, 1)}
 	opts, err := s.options(c, host, port)
 	if err != nil {
 		return nil, err
@@ -81,7 +87,7 @@ func StartServer(c ServerConfig) (*Server, error) {
 	if s.ns, err = server.NewServer(opts); err != nil {
 		return nil, fmt.Errorf("nats: %w", err)
 	}
-	s.ns.SetLoggerV2(serverLog{c.Log}, false, false, false)
+	s.ns.SetLoggerV2(serverLog{c.Log, s.failed}, false, false, false)
 	s.ns.Start()
 	if !s.ns.ReadyForConnections(readyTimeout) {
 		s.Shutdown()
@@ -187,7 +193,13 @@ func (s *Server) Shutdown() {
 }
 
 // serverLog passes the server's log on. Its notices are a page at every start, so they are debug messages here.
-type serverLog struct{ log *slog.Logger }
+type serverLog struct {
+	log    *slog.Logger
+	failed chan<- error
+}
+
+// writeError is how the server's log begins to speak of a stream that it gave up.
+const writeError = "Critical write error"
 
 // Noticef implements server.Logger, as do the other methods.
 func (l serverLog) Noticef(format string, v ...any) { l.log.Debug(serverLine(format, v)) }
@@ -196,7 +208,16 @@ func (l serverLog) Noticef(format string, v ...any) { l.log.Debug(serverLine(for
 func (l serverLog) Warnf(format string, v ...any) { l.log.Warn(serverLine(format, v)) }
 
 // Errorf implements server.Logger.
-func (l serverLog) Errorf(format string, v ...any) { l.log.Error(serverLine(format, v)) }
+func (l serverLog) Errorf(format string, v ...any) {
+	line := serverLine(format, v)
+	l.log.Error(line)
+	if strings.Contains(line, writeError) {
+		select {
+		case l.failed <- errors.New(line):
+		default: // told before
+		}
+	}
+}
 
 // Fatalf implements server.Logger. The server only logs and stops; StartServer's caller gets the error.
 func (l serverLog) Fatalf(format string, v ...any) { l.log.Error(serverLine(format, v)) }

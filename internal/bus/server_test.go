@@ -88,8 +88,8 @@ func TestConnectionsRefused(t *testing.T) {
 	good := f.Authenticator.Grant(f.worker("w1"))
 	wide := f.Authenticator.Grant(bus.Identity{Kind: bus.KindWorker, Pool: "*", Name: "w1"})
 	unknownKind := f.Authenticator.Grant(bus.Identity{Pool: f.pool, Name: "w1"})
-	noKey := f.runner()
-	noKey.Key = ""
+	noRun := f.runner()
+	noRun.RunID = ""
 
 	for name, c := range map[string]struct{ token, client string }{
 		"no token":             {"", "w1"},
@@ -98,7 +98,7 @@ func TestConnectionsRefused(t *testing.T) {
 		"no name":              {good, ""},
 		"identity too wide":    {wide, "w1"},
 		"identity of no kind":  {unknownKind, "w1"},
-		"runner without a key": {f.Authenticator.Grant(noKey), "w1"},
+		"runner without a run": {f.Authenticator.Grant(noRun), "w1"},
 	} {
 		if err := refusal(f.ClientURL(), c.token, c.client); !errors.Is(err, nats.ErrAuthorization) {
 			t.Errorf("%s: got %v, want an authorization violation", name, err)

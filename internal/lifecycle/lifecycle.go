@@ -44,7 +44,10 @@ func Run(ctx context.Context, log *slog.Logger, ready func(), parts ...Part) err
 		<-ctx.Done()
 	}
 	err := startErr
-	if err == nil && asked.Err() == nil {
+	switch {
+	case asked.Err() != nil:
+		err = nil // asked to stop, if need be in the middle of the start
+	case err == nil:
 		err = context.Cause(ctx)
 	}
 	fail(nil)

@@ -68,3 +68,17 @@ func TestFailures(t *testing.T) {
 		})
 	}
 }
+
+// TestStopDuringStart: a start that ends because the program was asked to stop is no failure.
+func TestStopDuringStart(t *testing.T) {
+	t.Parallel()
+	var r recorder
+	ctx, cancel := context.WithCancel(t.Context())
+	slow := lifecycle.Part{Name: "slow", Start: func(ctx context.Context) error { cancel(); return ctx.Err() }}
+	if err := lifecycle.Run(ctx, slog.New(slog.DiscardHandler), func() { t.Error("told ready") }, r.part("a"), slow); err != nil {
+		t.Errorf("got %v, want no error", err)
+	}
+	if diff := cmp.Diff([]string{"start a", "stop a"}, r.seen); diff != "" {
+		t.Errorf("order differs (-want +got):\n%s", diff)
+	}
+}

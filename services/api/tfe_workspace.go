@@ -83,7 +83,7 @@ func lockedReason(w postgres.Workspace) string {
 	case w.Locked:
 		return w.LockReason
 	case w.OutcomeUnknown:
-		return fmt.Sprintf("The outcome of run %s is unknown: recover it before another run can start.", *w.GateRunID)
+		return fmt.Sprintf("The outcome of run %s is unknown: compare the last saved state with reality, then force-unlock the workspace.", *w.GateRunID)
 	case w.GateRunID != nil:
 		return fmt.Sprintf("Run %s is not over.", *w.GateRunID)
 	default:

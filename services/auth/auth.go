@@ -4,6 +4,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gantry.example/internal/bus"
 	"gantry.example/messages"
@@ -23,8 +24,8 @@ type NATS struct{ store Store }
 func NewNATS(store Store) *NATS { return &NATS{store: store} }
 
 // Authenticate implements bus.Authenticator: a pool token makes a worker of that pool under the client's own name, an
-// attempt token the runner of that attempt, whatever it calls itself. A runner stays one after its attempt is closed:
-// it still has the end of its log and its event to deliver.
+// attempt token the runner of that attempt, whatever it calls itself. After its attempt is closed a runner still has the end
+// of its log and its event to deliver, for a while, but no lease to hold any more.
 func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (bus.Identity, error) {
 	t, err := n.store.Token(ctx, token)
 	switch {
@@ -43,14 +44,24 @@ func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (bus.
 		return bus.Identity{}, errors.New("the client's name is not that of the token's attempt")
 	}
 	r := a.Run
-	key := r.ID
-	if r.Exclusive() {
-		key = r.WorkspaceID
+	id := bus.Identity{Kind: bus.KindRunner, Pool: r.Pool, Name: a.ID, WorkspaceID: r.WorkspaceID, RunID: r.ID}
+	_, attempt := r.Attempt(a.ID)
+	switch {
+	case attempt == nil:
+		return bus.Identity{}, errors.New("the token's attempt does not exist")
+	case !attempt.Open() && time.Since(*attempt.ClosedAt) > lingering:
+		return bus.Identity{}, errors.New("the token's attempt ended long ago")
+	case attempt.Open() && r.Exclusive():
+		id.Key = r.WorkspaceID
+	case attempt.Open():
+		id.Key = r.ID
 	}
-	return bus.Identity{
-		Kind: bus.KindRunner, Pool: r.Pool, Name: a.ID, WorkspaceID: r.WorkspaceID, RunID: r.ID, Key: key,
-	}, nil
+	return id, nil
 }
+
+// lingering is how long a runner may go on delivering log and events after its attempt was closed: longer than any offline
+// limit.
+const lingering = time.Hour
 
 func unknown(err error) bool {
 	var e *postgres.Error

@@ -138,7 +138,7 @@ func applied(r run.Run) string {
 func pending(ws postgres.Workspace, ahead *run.Run) waiting {
 	switch {
 	case ahead != nil && ahead.OutcomeUnknown:
-		return waiting{Text: "The workspace is locked: nobody knows what the apply of an earlier run changed. Somebody has to look at it and recover that run before this one can begin.", Behind: ahead}
+		return waiting{Text: "The workspace is locked: nobody knows what the apply of an earlier run changed. Somebody has to compare the saved state with reality and force-unlock the workspace before this one can begin.", Behind: ahead}
 	case ahead != nil && ahead.Status == run.Planned:
 		return waiting{Text: "Pending behind a run that waits for approval.", Behind: ahead}
 	case ahead != nil:
@@ -230,6 +230,8 @@ func eventText(e run.Event) string {
 		return "Errored" + reason(string(e.Data.Code))
 	case run.EventCancelRequested:
 		return "Cancel requested" + reason(e.Data.Message)
+	case run.EventReleased:
+		return "Workspace released"
 	case run.EventTimedOut:
 		return "Time limit reached, asked to stop"
 	case run.EventCanceled:

@@ -15,26 +15,34 @@ import (
 const (
 	batch = 256
 	wait  = 2 * time.Second
-	retry = 250 * time.Millisecond
+	retry = 500 * time.Millisecond
 )
 
 // Store appends a chunk. It is safe to call again with the same chunk and returns postgres.ErrLogGap for one that came
-// before its predecessor.
+// before its predecessor; SkipLogGap appends such a chunk all the same, noting what is missing.
 type Store interface {
 	AppendLog(ctx context.Context, c postgres.LogChunk) error
+	SkipLogGap(ctx context.Context, c postgres.LogChunk) error
 }
+
+// DefaultPatience is how long a chunk waits for those before it. They are on their way through the same stream, so what is
+// not there by then was lost with the stream.
+const DefaultPatience = 20 * time.Second
 
 // Service reads the LOGS stream. Several may run.
 type Service struct {
 	store    Store
 	bus      *bus.Bus
 	replicas int
+	patience time.Duration
 	log      *slog.Logger
+
+	gaps map[string]time.Time // since when an attempt's log waits at a gap; used by Run's goroutine only
 }
 
-// New returns a service; replicas is that of the stream it creates when it is missing.
-func New(store Store, b *bus.Bus, replicas int, log *slog.Logger) *Service {
-	return &Service{store: store, bus: b, replicas: replicas, log: log}
+// New returns a service; replicas is that of the stream it creates when it is missing, patience how long it waits at a gap.
+func New(store Store, b *bus.Bus, replicas int, patience time.Duration, log *slog.Logger) *Service {
+	return &Service{store: store, bus: b, replicas: replicas, patience: patience, log: log, gaps: map[string]time.Time{}}
 }
 
 // Run stores chunks until ctx ends.
@@ -68,17 +76,33 @@ func (s *Service) storeAll(ctx context.Context, deliveries []bus.LogDelivery) er
 			}
 			continue
 		}
-		err := s.store.AppendLog(ctx, postgres.LogChunk{AttemptID: d.AttemptID, Offset: d.Offset, Data: d.Data, End: d.End})
-		if errors.Is(err, postgres.ErrLogGap) {
-			err = d.NakWithDelay(retry)
-		} else if err == nil {
-			err = d.Ack(ctx)
-		}
-		if err != nil {
+		if err := s.storeOne(ctx, d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Service) storeOne(ctx context.Context, d bus.LogDelivery) error {
+	chunk := postgres.LogChunk{AttemptID: d.AttemptID, Offset: d.Offset, Data: d.Data, End: d.End}
+	err := s.store.AppendLog(ctx, chunk)
+	if errors.Is(err, postgres.ErrLogGap) {
+		since, waiting := s.gaps[d.AttemptID]
+		if !waiting {
+			since = time.Now()
+			s.gaps[d.AttemptID] = since
+		}
+		if time.Since(since) < s.patience {
+			return d.NakWithDelay(retry)
+		}
+		s.log.Warn("log: what was lost is skipped", "run", d.RunID, "attempt", d.AttemptID, "offset", d.Offset)
+		err = s.store.SkipLogGap(ctx, chunk)
+	}
+	if err != nil {
+		return err
+	}
+	delete(s.gaps, d.AttemptID)
+	return d.Ack(ctx)
 }
 
 var _ Store = (*postgres.DB)(nil)

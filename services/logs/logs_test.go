@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 func TestEveryByteOnceAndInOrder(t *testing.T) {
 	t.Parallel()
 	w := servicestest.New(t)
-	w.Start(logs.New(w.DB, w.Bus, 1, w.Log).Run)
+	w.Start(logs.New(w.DB, w.Bus, 1, logs.DefaultPatience, w.Log).Run)
 	r := w.NewRun(run.Options{PlanOnly: true})
 	_, a := w.Begin(r.ID)
 	var want []byte
@@ -54,4 +54,21 @@ func publish(t *testing.T, w *servicestest.World, attempt, run string, at int, d
 	if err := w.Bus.PublishLogChunk(t.Context(), messages.LocalPool, run, attempt, int64(at), data); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestLostChunk: a chunk that never comes costs its own bytes, said in the log, and nothing else.
+func TestLostChunk(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	w.Start(logs.New(w.DB, w.Bus, 1, 0, w.Log).Run)
+	r := w.NewRun(run.Options{PlanOnly: true})
+	_, a := w.Begin(r.ID)
+	publish(t, w, a.ID, r.ID, 0, []byte("before "))
+	publish(t, w, a.ID, r.ID, 100, []byte("after "))
+	publish(t, w, a.ID, r.ID, 106, []byte("end"))
+	const want = "before \n[Gantry: 93 bytes of the log were lost]\nafter end"
+	w.Until(r.ID, "with a log that goes on", func(run.Run) bool {
+		part, err := w.DB.ReadLog(t.Context(), r.Plan.ID, 0, 1000)
+		return err == nil && string(part.Data) == want
+	})
 }

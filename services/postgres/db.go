@@ -1,6 +1,6 @@
 // Package postgres is the only home of SQL: Gantry's decisions as rows.
 //
-// Every change of a run goes through transact (transition.go): lock, load, run.Transition, append the events, store the
+// Every change of a run goes through locked.apply (transition.go): lock, load, run.Transition, append the events, store the
 // fold, write the effects to the outbox, release what the change frees — one transaction, whoever calls. Locks are taken in
 // one order everywhere: workspace, then run.
 package postgres
@@ -117,8 +117,17 @@ func (d *DB) Close() error { return d.sql.Close() }
 // Timing returns the deadlines in force.
 func (d *DB) Timing() Timing { return d.timing }
 
-// Ping reports whether the database answers.
-func (d *DB) Ping(ctx context.Context) error { return d.sql.PingContext(ctx) }
+// Ping reports whether the database answers before ctx ends. The driver itself waits for ever for a frozen one.
+func (d *DB) Ping(ctx context.Context) error {
+	answer := make(chan error, 1)
+	go func() { answer <- d.sql.PingContext(ctx) }()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the database does not answer: %w", ctx.Err())
+	}
+}
 
 // Error is an error a caller can act on; its code travels to the user.
 type Error struct {

@@ -39,7 +39,7 @@ func (d *DB) Idempotent(ctx context.Context, tokenID, key string, request []byte
 		}
 		_, err = tx.ExecContext(ctx, `
 			INSERT INTO idempotency (key, token_id, request, status, response, created_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-			key, tokenID, hash, a.Status, a.Body, now())
+			key, tokenID, hash, a.Status, append([]byte{}, a.Body...), now()) // an empty body is not NULL
 		return err
 	})
 	if errors.Is(err, errRefused) {

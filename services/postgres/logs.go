@@ -44,6 +44,32 @@ func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 	})
 }
 
+// SkipLogGap gives up what is missing before the chunk, says so in the log, and appends the chunk. It is for a gap that was
+// waited for long enough: what was lost on its way does not come any more.
+func (d *DB) SkipLogGap(ctx context.Context, c LogChunk) error {
+	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		log, taskID, err := openLog(ctx, tx, c.AttemptID)
+		if err != nil || log == nil || log.Complete {
+			return err
+		}
+		lost := log.Base + c.Offset - log.Size
+		if lost <= 0 {
+			return nil
+		}
+		note := fmt.Appendf(nil, "\n[Gantry: %d bytes of the log were lost]\n", lost)
+		if err := appendChunk(ctx, tx, taskID, log.Size, note); err != nil {
+			return err
+		}
+		// From here on the attempt's offsets stand where the note ends.
+		_, err = tx.ExecContext(ctx, `UPDATE logs SET base = $2 WHERE task_id = $1`, taskID, log.Base-lost+int64(len(note)))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return d.AppendLog(ctx, c)
+}
+
 type logRow struct {
 	Attempt  string `db:"attempt_id"`
 	Base     int64  `db:"base"`

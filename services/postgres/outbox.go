@@ -67,7 +67,8 @@ func notify(ctx context.Context, tx *sqlx.Tx, channel, payload string) error {
 const relayLock = 0x72656c6179 // "relay"
 
 // Relay gives the oldest rows, at most limit, to send and deletes those it has sent. send returns how many rows, from the
-// first, were sent; the rest stays. Only one relay works at a time; another gets n = 0 without waiting.
+// first, were sent; the rest stays, and so do rows of kinds that only a newer version knows. Only one relay works at a time;
+// another gets n = 0 without waiting.
 func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []OutboxRow) (int, error)) (n int, err error) {
 	var sendErr error
 	err = d.once(ctx, func(tx *sqlx.Tx) error {
@@ -76,7 +77,9 @@ func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []
 			return err
 		}
 		var rows []OutboxRow
-		if err := tx.SelectContext(ctx, &rows, `SELECT id, kind, run_id, payload, created_at FROM outbox ORDER BY id LIMIT $1`, limit); err != nil {
+		if err := tx.SelectContext(ctx, &rows, `
+			SELECT id, kind, run_id, payload, created_at FROM outbox WHERE kind = ANY ($2) ORDER BY id LIMIT $1`,
+			limit, textArray([]string{OutboxTask, OutboxDelete, OutboxEvent, OutboxCommand})); err != nil {
 			return err
 		}
 		if len(rows) == 0 {
@@ -99,10 +102,18 @@ func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []
 	return n, err
 }
 
-// Requeue writes task messages to the outbox again. The reconciler uses it for tasks whose message is gone.
+// Requeue writes task messages to the outbox again, unless one waits there. The reconciler uses it for tasks whose message
+// is gone.
 func (d *DB) Requeue(ctx context.Context, tasks []messages.Task) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		for _, t := range tasks {
+			var waits bool
+			if err := tx.GetContext(ctx, &waits, `SELECT EXISTS (SELECT 1 FROM outbox WHERE run_id = $1 AND kind = $2)`, t.RunID, OutboxTask); err != nil {
+				return err
+			}
+			if waits {
+				continue
+			}
 			if err := enqueue(ctx, tx, OutboxTask, t.RunID, t); err != nil {
 				return err
 			}

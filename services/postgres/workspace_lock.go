@@ -7,6 +7,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"gantry.example/messages"
+	"gantry.example/services/run"
 )
 
 // lockedWorkspace is a workspace under its row lock. Nothing of it changes until the transaction ends.
@@ -27,7 +28,7 @@ func (w Workspace) heldByRun() error {
 	case w.GateRunID == nil:
 		return nil
 	case w.OutcomeUnknown:
-		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, whose outcome is unknown: recover that run first", w.ID, *w.GateRunID)
+		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, whose outcome is unknown: compare the last saved state with reality, then force-unlock the workspace", w.ID, *w.GateRunID)
 	default:
 		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, which is not over: wait for it, or cancel or discard it", w.ID, *w.GateRunID)
 	}
@@ -56,24 +57,34 @@ func (d *DB) LockWorkspace(ctx context.Context, id, by, reason string) (Workspac
 			return fail(messages.CodeWorkspaceLocked, "workspace %s is already locked: it is locked by User %s%s", w.ID, w.LockedBy, because(w.LockReason))
 		}
 		return nil
-	}, true, by, reason)
+	}, lockChange{locked: true, by: by, reason: reason})
 }
 
 // UnlockWorkspace takes the manual lock off and releases the next run in the same transaction. Unless forced, only who
-// locked may unlock. Errors: not_found; workspace.locked when another or a run holds it; conflict when it is not locked.
+// locked may unlock. Forced, it also frees the workspace of a run whose outcome is unknown: that run stays errored, the
+// epoch moves, and what its runner may still send comes too late. A run that is not over is never pushed aside. Errors:
+// not_found; workspace.locked (by another, or by a run that is not over); conflict when nobody locked it.
 func (d *DB) UnlockWorkspace(ctx context.Context, id, by string, force bool) (Workspace, error) {
 	return d.setLock(ctx, id, func(w Workspace) error {
-		if !w.Locked {
-			return firstError(w.heldByRun(), fail(messages.CodeConflict, "workspace %s is unlocked: nobody locked it", w.ID))
-		}
-		if force {
+		switch {
+		case force && (w.Locked || w.OutcomeUnknown):
 			return nil
+		case !w.Locked:
+			return firstError(w.heldByRun(), fail(messages.CodeConflict, "workspace %s is unlocked: nobody locked it", w.ID))
+		default:
+			return w.heldByOther(by)
 		}
-		return w.heldByOther(by)
-	}, false, "", "")
+	}, lockChange{by: by, free: force})
 }
 
-func (d *DB) setLock(ctx context.Context, id string, allow func(Workspace) error, locked bool, by, reason string) (Workspace, error) {
+// lockChange is what happens to a manual lock.
+type lockChange struct {
+	locked     bool
+	by, reason string
+	free       bool // release a run whose outcome is unknown, too
+}
+
+func (d *DB) setLock(ctx context.Context, id string, allow func(Workspace) error, c lockChange) (Workspace, error) {
 	var out Workspace
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		w, g, err := lockedWorkspace(ctx, tx, id)
@@ -83,15 +94,38 @@ func (d *DB) setLock(ctx context.Context, id string, allow func(Workspace) error
 		if err := allow(w); err != nil {
 			return err
 		}
+		holder := ""
+		if c.locked {
+			holder = c.by
+		}
 		if _, err := tx.ExecContext(ctx, `UPDATE workspaces SET locked = $2, locked_by = $3, lock_reason = $4, updated_at = $5 WHERE id = $1`,
-			id, locked, by, reason, now()); err != nil {
+			id, c.locked, holder, c.reason, now()); err != nil {
 			return err
 		}
-		g.Locked = locked
+		g.Locked = c.locked
+		if c.free && w.OutcomeUnknown {
+			if err := freeUnknown(ctx, tx, g, c.by); err != nil {
+				return err
+			}
+		}
 		if err := releaseNext(ctx, tx, g); err != nil {
 			return err
 		}
 		return tx.GetContext(ctx, &out, selectWorkspace+` WHERE w.id = $1`, id)
 	})
 	return out, err
+}
+
+// freeUnknown ends the hold of the gate's run on a person's word. The epoch moves first, so that nothing of it lands any more.
+func freeUnknown(ctx context.Context, tx *sqlx.Tx, g *gate, by string) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE workspaces SET epoch = epoch + 1 WHERE id = $1`, g.ID); err != nil {
+		return err
+	}
+	g.Epoch++
+	r, err := lockRun(ctx, tx, *g.Run)
+	if err != nil {
+		return err
+	}
+	_, refusal, err := (&locked{tx: tx, ws: g, run: r}).apply(ctx, run.Release{}, Cause{Actor: by})
+	return firstError(err, refusal)
 }

@@ -10,6 +10,7 @@
 //	result stored, not folded            folded
 //	gate free, run waiting               released
 //	task over, log never ended           the log is sealed
+//	phase past its limit, cancel unheard the attempt is asked to stop (stops.go)
 package reconciler
 
 import (
@@ -57,6 +58,7 @@ type Reconciler struct {
 
 	settled time.Time            // contact is judged from here on
 	absent  map[string]time.Time // since when a started attempt's lease is missing, by attempt id
+	swept   time.Time            // when what is kept for a while was last removed
 	told    time.Time            // when attempts were last told again to stop
 }
 
@@ -87,8 +89,20 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	return errors.Join(r.results(ctx), r.attempts(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
+	return errors.Join(r.results(ctx), r.attempts(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs),
+		r.sweep(ctx))
 }
+
+// sweep removes, once an hour, what is only kept for a while.
+func (r *Reconciler) sweep(ctx context.Context) error {
+	if time.Since(r.swept) < sweepEvery {
+		return nil
+	}
+	r.swept = time.Now()
+	return r.db.Sweep(ctx)
+}
+
+const sweepEvery = time.Hour
 
 // results folds stored results whose event was lost.
 func (r *Reconciler) results(ctx context.Context) error {
@@ -97,11 +111,17 @@ func (r *Reconciler) results(ctx context.Context) error {
 		return fmt.Errorf("pending results: %w", err)
 	}
 	for _, p := range pending {
-		if err := r.db.Judge(ctx, p.RunID, p.AttemptID, nil); err != nil {
-			return fmt.Errorf("result of attempt %s: %w", p.AttemptID, err)
-		}
+		r.judge(ctx, p.RunID, p.AttemptID, nil)
 	}
 	return nil
+}
+
+// judge gives a verdict. One that cannot be stored is about one run and must not keep the others from being judged; when
+// it is Postgres that is down, the next round's first question says so.
+func (r *Reconciler) judge(ctx context.Context, runID, attemptID string, verdict run.Input) {
+	if err := r.db.Judge(ctx, runID, attemptID, verdict); err != nil && ctx.Err() == nil {
+		r.log.Error("reconciler: verdict not stored", "run", runID, "attempt", attemptID, "verdict", fmt.Sprintf("%T", verdict), "error", err)
+	}
 }
 
 // attempts judges the open ones.
@@ -125,9 +145,7 @@ func (r *Reconciler) attempts(ctx context.Context) error {
 			continue
 		}
 		r.log.Info("reconciler: verdict", "run", a.RunID, "attempt", a.ID, "verdict", fmt.Sprintf("%T", verdict))
-		if err := r.db.Judge(ctx, a.RunID, a.ID, verdict); err != nil {
-			return fmt.Errorf("attempt %s: %w", a.ID, err)
-		}
+		r.judge(ctx, a.RunID, a.ID, verdict)
 	}
 	for id := range r.absent {
 		if !seen[id] {
@@ -137,15 +155,16 @@ func (r *Reconciler) attempts(ctx context.Context) error {
 	return nil
 }
 
-// leases reads the leases of the pools that have a started attempt.
+// leases reads the leases of the pools that have an open attempt, and makes a bucket again that is gone: without it no
+// runner can begin.
 func (r *Reconciler) leases(ctx context.Context, open []postgres.OpenAttempt) (map[string]map[string]messages.Lease, error) {
 	out := map[string]map[string]messages.Lease{}
 	for _, a := range open {
-		if a.State == run.AttemptClaimed || out[a.Pool] != nil {
+		if out[a.Pool] != nil {
 			continue
 		}
 		held, err := r.bus.ReadLeases(ctx, a.Pool)
-		if errors.Is(err, bus.ErrNoStream) { // deleted by hand: its holders will write themselves in again
+		if errors.Is(err, bus.ErrNoStream) { // its holders write themselves in again, and nobody is judged meanwhile
 			err = errors.Join(err, r.bus.EnsureLeases(ctx, a.Pool, r.replicas))
 		}
 		if err != nil {

@@ -24,9 +24,7 @@ func (r *Reconciler) stops(ctx context.Context, open []postgres.OpenAttempt) err
 			continue
 		}
 		r.log.Info("reconciler: attempt passed its limit", "run", a.RunID, "attempt", a.ID, "phase", a.Phase, "limit", limit)
-		if err := r.db.Judge(ctx, a.RunID, a.ID, run.Timeout{AttemptID: a.ID, Limit: limit}); err != nil {
-			return fmt.Errorf("limit of attempt %s: %w", a.ID, err)
-		}
+		r.judge(ctx, a.RunID, a.ID, run.Timeout{AttemptID: a.ID, Limit: limit})
 	}
 	if len(again) == 0 || time.Since(r.told) < r.timing.RepeatStop {
 		return nil

@@ -107,8 +107,7 @@ func (r *Relay) sendRow(ctx context.Context, row postgres.OutboxRow) error {
 		}
 		return r.bus.PublishCommand(ctx, c.Pool, c.Command)
 	default:
-		// Written by a newer version of Gantry: leave it for a relay that knows it.
-		return fmt.Errorf("kind %q is unknown to this version", row.Kind)
+		return fmt.Errorf("kind %q is not one of this version's", row.Kind)
 	}
 }
 

@@ -89,7 +89,7 @@ func attemptID(in Input) string {
 }
 
 // resolves reports whether a late result of the closed attempt settles an unknown outcome: it must be the apply's only
-// started attempt, and nobody may have recovered the run since (which moves the epoch and clears the mark).
+// started attempt, and nobody may have released the workspace since (which moves the epoch and clears the mark).
 func (m *machine) resolves(t *Task, a *Attempt) bool {
 	return m.run.OutcomeUnknown && t.Phase == messages.PhaseApply && t.Last().ID == a.ID
 }
@@ -160,7 +160,7 @@ func (m *machine) vanished(t *Task, a *Attempt, why string) {
 	}
 	m.end(EventOutcomeUnknown, t, a.ID, Data{
 		Code: messages.CodeRunOutcomeUnknown, Outcome: Lost, Reason: why,
-		Message: fmt.Sprintf("The runner of this apply on %s is gone (%s) and left no result, so what it changed is unknown. The workspace stays locked. Compare the last saved state with reality, then recover the run.",
+		Message: fmt.Sprintf("The runner of this apply on %s is gone (%s) and left no result, so what it changed is unknown. The workspace stays locked. Compare the last saved state with reality, then free the workspace: gantry workspaces unlock ORG/NAME --force.",
 			a.Worker, why),
 	})
 }

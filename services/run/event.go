@@ -30,6 +30,7 @@ const (
 	EventContactLost     EventType = "contact_lost"
 	EventContactRegained EventType = "contact_regained"
 	EventOutcomeUnknown  EventType = "outcome_unknown"
+	EventReleased        EventType = "released"  // a person took the unknown outcome on and freed the workspace
 	EventTimedOut        EventType = "timed_out" // an attempt passed the limit of its phase and is asked to stop
 )
 
@@ -103,6 +104,8 @@ func Fold(r Run, e Event) Run {
 		r.Overrun = &Overrun{Phase: d.Phase, Limit: d.Limit}
 	case EventDiscarded:
 		r.enter(Discarded, e.At)
+	case EventReleased:
+		r.OutcomeUnknown = false
 	case EventClaimed, EventRequeued:
 		if t := r.TaskByID(d.TaskID); t != nil {
 			r.foldTask(e, t)

@@ -66,6 +66,9 @@ type (
 	}
 	// GiveUp tells that contact was lost for so long that nobody waits any more.
 	GiveUp struct{ AttemptID string }
+	// Release frees the workspace of a run whose outcome is unknown, on a person's word. What its runner may still send comes
+	// too late then.
+	Release struct{ Comment string }
 	// Confirm approves a planned run.
 	Confirm struct{ Comment string }
 	// Discard drops a planned or pending run.
@@ -89,6 +92,7 @@ func (LoseContact) input()   {}
 func (RegainContact) input() {}
 func (Timeout) input()       {}
 func (GiveUp) input()        {}
+func (Release) input()       {}
 func (Confirm) input()       {}
 func (Discard) input()       {}
 func (Cancel) input()        {}

@@ -87,7 +87,7 @@ type Run struct {
 	Code            messages.Code `json:"code,omitempty"`    // why the run errored or was canceled
 	Failure         string        `json:"failure,omitempty"` // the same for people
 	// OutcomeUnknown marks an apply whose runner is gone without a result: the workspace stays locked until a late result
-	// arrives or a person recovers the run.
+	// arrives or a person releases it.
 	OutcomeUnknown bool `json:"outcome_unknown,omitempty"`
 	// Overrun is set when a phase passed its limit, whose attempt is then asked to stop.
 	Overrun *Overrun `json:"overrun,omitempty"`

@@ -129,6 +129,7 @@ func inputs() []input {
 		{"time out", func(s *story) run.Input { return run.Timeout{AttemptID: s.attempt().ID, Limit: time.Hour} }},
 		{"confirm", plain(run.Confirm{})},
 		{"discard", plain(run.Discard{})},
+		{"release", plain(run.Release{})},
 		{"cancel", plain(run.Cancel{})},
 		{"force cancel", plain(run.Cancel{Force: true})},
 	}

@@ -26,6 +26,11 @@ func Transition(r Run, in Input, env Env) ([]Event, *Refusal) {
 		refusal = m.claim(in)
 	case Start:
 		refusal = m.start(in)
+	case Release:
+		if !r.OutcomeUnknown {
+			return nil, m.notAllowed("released", "only a run whose outcome is unknown keeps its workspace after its end")
+		}
+		m.emit(EventReleased, Data{Message: in.Comment})
 	case Confirm:
 		refusal = m.confirm(in)
 	case Discard:

@@ -69,6 +69,9 @@ func (w *walker) next() run.Input {
 		if w.oneOf(8) {
 			return run.Discard{}
 		}
+		if w.oneOf(16) {
+			return run.Release{}
+		}
 		return run.Confirm{}
 	case 18:
 		return run.Confirm{}

@@ -1,0 +1,33 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// How long what nobody asks for any more is kept.
+const (
+	keepAnswers = 24 * time.Hour     // to repeated requests
+	keepTokens  = 7 * 24 * time.Hour // of attempts, after their expiry
+	keepResults = 7 * 24 * time.Hour // after they were folded; run_events has what they said
+)
+
+// Sweep deletes answers kept for their Idempotency-Key, sessions that are over, expired attempt tokens and folded results.
+func (d *DB) Sweep(ctx context.Context) error {
+	at := now()
+	var failed error
+	for _, q := range []struct {
+		statement string
+		before    time.Time
+	}{
+		{`DELETE FROM idempotency WHERE created_at < $1`, at.Add(-keepAnswers)},
+		{`DELETE FROM sessions WHERE expires_at < $1`, at},
+		{`DELETE FROM attempt_tokens WHERE expires_at < $1`, at.Add(-keepTokens)},
+		{`DELETE FROM results WHERE projected AND received_at < $1`, at.Add(-keepResults)},
+	} {
+		_, err := d.q(ctx).ExecContext(ctx, q.statement, q.before)
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
