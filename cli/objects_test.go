@@ -2,8 +2,10 @@ package cli_test
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,20 +23,19 @@ func (f *fakeAPI) objectRoutes(mux *http.ServeMux) {
 	}
 	const execution = `{"own":{},"effective":{"execution_mode":"local"}}`
 	for pattern, body := range map[string]string{
-		"GET /api/v2/account/details":                               doc(one("users", "user-1", `"username":"ann"`, "")),
-		"GET /api/v2/workspaces/ws-1/state-versions":                many(state("sv-2", "2", `,"pushed-by":"ann"`), state("sv-1", "1", "")),
-		"GET /api/v2/state-versions/sv-1":                           doc(state("sv-1", "1", "")),
-		"POST /api/v2/workspaces/ws-1/state-versions":               doc(state("sv-3", "3", "")),
-		"PATCH /api/v2/workspaces/ws-1/state-versions":              doc(state("sv-3", "3", "")),
-		"POST /api/v2/workspaces/ws-1/actions/{action}":             "{}",
-		"DELETE /api/v2/workspaces/ws-1":                            "{}",
-		"GET /api/gantry/v1/workspaces/ws-1/execution":              execution,
-		"PUT /api/gantry/v1/workspaces/ws-1/execution":              execution,
-		"POST /api/gantry/v1/runs":                                  `{"id":"run-1"}`,
-		"GET /api/gantry/v1/tokens":                                 `[{"id":"at-1","description":"ci","created_at":"2026-01-02T03:04:05Z"}]`,
-		"POST /api/gantry/v1/tokens":                                `{"id":"at-2","description":"ci","created_at":"2026-01-02T03:04:05Z","token":"gantry-s3cret"}`,
-		"DELETE /api/gantry/v1/tokens/at-1":                         `{"id":"at-1","own":true}`,
-		"GET /api/v2/organizations/acme/workspaces/net/never-asked": "",
+		"GET /api/v2/account/details":                   doc(one("users", "user-1", `"username":"ann"`, "")),
+		"GET /api/v2/workspaces/ws-1/state-versions":    many(state("sv-2", "2", `,"pushed-by":"ann"`), state("sv-1", "1", "")),
+		"GET /api/v2/state-versions/sv-1":               doc(state("sv-1", "1", "")),
+		"POST /api/v2/workspaces/ws-1/state-versions":   doc(state("sv-3", "3", "")),
+		"PATCH /api/v2/workspaces/ws-1/state-versions":  doc(state("sv-3", "3", "")),
+		"POST /api/v2/workspaces/ws-1/actions/{action}": "{}",
+		"DELETE /api/v2/workspaces/ws-1":                "{}",
+		"GET /api/gantry/v1/workspaces/ws-1/execution":  execution,
+		"PUT /api/gantry/v1/workspaces/ws-1/execution":  execution,
+		"POST /api/gantry/v1/runs":                      `{"id":"run-1"}`,
+		"GET /api/gantry/v1/tokens":                     `[{"id":"at-1","description":"ci","created_at":"2026-01-02T03:04:05Z"}]`,
+		"POST /api/gantry/v1/tokens":                    `{"id":"at-2","description":"ci","created_at":"2026-01-02T03:04:05Z","token":"gantry-s3cret"}`,
+		"DELETE /api/gantry/v1/tokens/at-1":             `{"id":"at-1","own":true}`,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer "+token {
@@ -131,7 +132,7 @@ func TestObjectsRefused(t *testing.T) {
 		{"workspaces edit acme/net", "", "nothing to change: give --description"},
 		{"workspaces edit acme/net --execution /nowhere", "", "--execution: open /nowhere"},
 		{"workspaces delete acme/net", "", "say --yes"},
-		{"workspaces delete acme/net --yes", "conflict", "Destroy what it manages with gantry run --destroy, or leave it behind with --force"},
+		{"workspaces delete acme/net --yes", "conflict", "--force for the other"},
 		{"workspaces lock acme/net", "workspace.locked", "See who holds it with gantry workspaces show"},
 		{"workspaces unlock acme/net", "workspace.locked", "--force"},
 		{"tokens new", "", "DESCRIPTION is missing"},
@@ -192,6 +193,56 @@ func TestLogin(t *testing.T) {
 	if strings.Contains(x.out.String()+x.err.String(), "wr0ng") {
 		t.Error("got the token in an answer")
 	}
+}
+
+// TestLoginForTerraform: terraform's own file gets the token under the host with its port, and keeps what was in it.
+func TestLoginForTerraform(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	secure := httptest.NewTLSServer(f.server.Config.Handler)
+	t.Cleanup(secure.Close)
+	x := on(t, f)
+	home := t.TempDir()
+	x.env = map[string]string{"HOME": home, "GANTRY_DATA_DIR": t.TempDir()}
+	ca, theirs := filepath.Join(home, "ca.pem"), filepath.Join(home, ".terraform.d", "credentials.tfrc.json")
+	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})))
+	if err := os.Mkdir(filepath.Dir(theirs), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, theirs, `{"credentials":{"app.terraform.io":{"token":"other"}},"kept":1}`)
+	hosts := func() map[string]string {
+		t.Helper()
+		var file struct {
+			Credentials map[string]struct{ Token string }
+			Kept        int
+		}
+		text, err := os.ReadFile(theirs)
+		if err == nil {
+			err = json.Unmarshal(text, &file)
+		}
+		info, statErr := os.Stat(theirs)
+		if err != nil || statErr != nil || info.Mode().Perm() != 0o600 || file.Kept != 1 {
+			t.Errorf("got %s, %v, %v, want the rest as it was and mode 0600", text, err, statErr)
+		}
+		out := map[string]string{}
+		for host, c := range file.Credentials {
+			out[host] = c.Token
+		}
+		return out
+	}
+	x.stdin = strings.NewReader(token)
+	x.check(t, x.run(t, "login", secure.URL, "--ca-file", ca), 0, "Terraform finds it for "+strings.TrimPrefix(secure.URL, "https://"), "")
+	if diff := cmp.Diff(map[string]string{"app.terraform.io": "other", strings.TrimPrefix(secure.URL, "https://"): token}, hosts()); diff != "" {
+		t.Errorf("after login (-want +got):\n%s", diff)
+	}
+	x.check(t, x.run(t, "organizations", "list"), 0, "acme", "") // the authority is remembered too
+	x.check(t, x.run(t, "logout"), 0, "Forgot", "")
+	if diff := cmp.Diff(map[string]string{"app.terraform.io": "other"}, hosts()); diff != "" {
+		t.Errorf("after logout (-want +got):\n%s", diff)
+	}
+	write(t, theirs, "nonsense")
+	x.stdin = strings.NewReader(token)
+	x.check(t, x.run(t, "login", secure.URL, "--ca-file", ca), 1, "", "cannot be read")
 }
 
 func TestShowsOnATerminal(t *testing.T) {

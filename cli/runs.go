@@ -208,6 +208,9 @@ func phaseText(p *client.Phase) string {
 	if p == nil {
 		return ""
 	}
+	if p.Status != "finished" {
+		return p.Status
+	}
 	return fmt.Sprintf("%s (+%d ~%d -%d)", p.Status, p.Additions, p.Changes, p.Destructions)
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -302,6 +303,18 @@ func (s stateSummary) tell(t *table, n workspaceName) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Outputs)) {
 		o := s.Outputs[name]
-		t.row(name, outputText(client.Output{Sensitive: o.Sensitive, Value: o.Value}))
+		t.row(name, o.short())
 	}
+}
+
+// short is the value on one line.
+func (o outputView) short() string {
+	if o.Sensitive {
+		return "<sensitive>"
+	}
+	var text bytes.Buffer
+	if err := json.Compact(&text, o.Value); err != nil {
+		return string(o.Value)
+	}
+	return text.String()
 }

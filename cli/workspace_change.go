@@ -148,7 +148,7 @@ func (a *app) deleteWorkspace(ctx context.Context, text string, yes, force bool)
 		err := c.DeleteWorkspace(ctx, w.ID, force)
 		switch {
 		case conflict(err) && !force:
-			return fmt.Errorf("workspace %s: %w. Destroy what it manages with gantry run --destroy, or leave it behind with --force", n, err)
+			return fmt.Errorf("workspace %s: %w. Use gantry run --destroy for the one, --force for the other", n, err)
 		case err != nil:
 			return fmt.Errorf("workspace %s: %w", n, err)
 		}

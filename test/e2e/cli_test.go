@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -142,6 +143,7 @@ func cliApproval(t *testing.T, s *server) {
 	s.expect(1, "can't be discarded", "runs", "discard", id)
 	s.expect(5, "", "run", dir, "-w", ws, "--destroy", "-o", "json")
 	id = s.runs(ws)[0].ID
+	s.expect(1, "gantry runs discard "+id, "runs", "cancel", id)
 	s.expect(0, "is discarded", "runs", "discard", id)
 	s.waitFor(id, "discarded")
 }
@@ -236,35 +238,35 @@ func cliTokens(t *testing.T, s *server) {
 		t.Fatal(err)
 	}
 	address := strings.TrimSpace(string(text))
-	elsewhere := func(stdin string, args ...string) result {
-		t.Helper()
+	elsewhere := func(args ...string) *exec.Cmd {
 		cmd := s.command(t.Context(), args...)
-		cmd.Env = append(cmd.Env, "GANTRY_DATA_DIR="+filepath.Join(home, "none"), "HOME="+home, "XDG_CONFIG_HOME=", "GANTRY_ADDRESS=")
+		cmd.Env = append(cmd.Env, "GANTRY_DATA_DIR="+filepath.Join(home, "none"), "HOME="+home, "XDG_CONFIG_HOME=")
+		return cmd
+	}
+	expect := func(code int, says, stdin string, args ...string) {
+		t.Helper()
+		cmd := elsewhere(args...)
 		cmd.Stdin = strings.NewReader(stdin)
 		out, _ := cmd.CombinedOutput() // a failure is in the exit code
-		return result{code: cmd.ProcessState.ExitCode(), stdout: string(out)}
-	}
-	for _, step := range []struct {
-		stdin string
-		args  []string
-		code  int
-		says  string
-	}{
-		{"nonsense\n", []string{"login", address}, 1, "does not accept the token"},
-		{created.Token + "\n", []string{"login", address}, 0, "Logged in"},
-		{"", []string{"organizations", "list"}, 0, "default"},
-	} {
-		if r := elsewhere(step.stdin, step.args...); r.code != step.code || !strings.Contains(r.stdout, step.says) {
-			t.Errorf("gantry %v: got %s\nwant exit code %d and %q", step.args, r, step.code, step.says)
+		if got := cmd.ProcessState.ExitCode(); got != code || !strings.Contains(string(out), says) {
+			t.Errorf("gantry %v: got exit code %d and\n%s\nwant %d and %q", args, got, out, code, says)
 		}
+	}
+	expect(1, "does not accept the token", "nonsense\n", "login", address)
+	expect(0, "Logged in", created.Token+"\n", "login", address)
+	expect(0, "default", "", "organizations", "list")
+	expect(0, "Forgot", "", "logout")
+	tty := s.terminal(elsewhere("login", address))
+	tty.await("it is not shown")
+	tty.write(created.Token + "\n")
+	if code := tty.wait(); code != 0 || strings.Contains(tty.text(), created.Token) {
+		t.Errorf("login on a terminal: got exit code %d and\n%s\nwant no token on the screen", code, tty.text())
 	}
 	if listed := s.must("tokens", "list").stdout; !strings.Contains(listed, "a script") || strings.Contains(listed, created.Token) {
 		t.Errorf("got\n%s\nwant the description and no secret", listed)
 	}
 	s.expect(0, "Revoked", "tokens", "revoke", created.ID)
-	if r := elsewhere("", "organizations", "list"); r.code != 1 || !strings.Contains(r.stdout, "does not accept the token") {
-		t.Errorf("with a revoked token: got %s", r)
-	}
+	expect(1, "does not accept the token", "", "organizations", "list")
 }
 
 func cliWorkspaces(t *testing.T, s *server) {
@@ -285,14 +287,14 @@ func cliWorkspaces(t *testing.T, s *server) {
 	s.must("runs", "apply", s.runs(ws)[0].ID)
 	s.waitFor(s.runs(ws)[0].ID, "applied")
 	s.must("run", dir, "-w", ws, "--auto-approve")
-	s.expect(1, "leave it behind with --force", "workspaces", "delete", ws, "--yes")
+	s.expect(1, "--force for the other", "workspaces", "delete", ws, "--yes")
 	s.must("workspaces", "delete", ws, "--yes", "--force")
 	s.expect(1, "does not exist", "workspaces", "show", ws)
 }
 
 // cliTwoTerminals: what one terminal asks, another one answers.
 func cliTwoTerminals(t *testing.T, s *server) {
-	tty := s.terminal("run", config(t, twoResources), "-w", "default/two", "--message", "asked here")
+	tty := s.terminal(s.command(t.Context(), "run", config(t, twoResources), "-w", "default/two", "--message", "asked here"))
 	tty.await("Enter a value:")
 	s.must("runs", "apply", s.runs("default/two")[0].ID)
 	if code := tty.wait(); code != 0 || !strings.Contains(tty.text(), "was approved already") || !strings.Contains(tty.text(), "Apply complete!") {
@@ -339,7 +341,7 @@ func cliInterrupts(t *testing.T, s *server) {
 	} {
 		dir, gate := gated(t)
 		ws := "default/interrupt-" + answer
-		tty := s.terminal("run", dir, "-w", ws, "--auto-approve")
+		tty := s.terminal(s.command(t.Context(), "run", dir, "-w", ws, "--auto-approve"))
 		tty.await("line 50.")
 		tty.write("\x03") // Ctrl-C
 		tty.await("Cancel or detach?")

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -185,52 +184,15 @@ resource "terraform_data" "slow" {
 	var created run
 	decode(t, s.must("run", dir, "-w", "default/lost", "--auto-approve", "--detach", "-o", "json").stdout, &created)
 	waitForFile(t, journal)
-	killRunners(t, s.dir)
+	killAll(t, append(runners(t, s), terraforms(t, s)...))
 	s.waitFor(created.ID, "errored")
-	if r := s.gantry("runs", "show", created.ID); !strings.Contains(r.stdout, "run.outcome_unknown") {
+	if r := s.gantry("runs", "show", created.ID, "-o", "json"); !strings.Contains(r.stdout, "run.outcome_unknown") {
 		t.Errorf("got\n%s\nwant run.outcome_unknown", r.stdout)
 	}
 	var next run
 	decode(t, s.must("run", dir, "-w", "default/lost", "--auto-approve", "--detach", "-o", "json").stdout, &next)
 	if got := s.show(next.ID).Status; got != "pending" {
 		t.Errorf("got the next run %s, want it pending behind the unresolved one", got)
-	}
-}
-
-// killRunners kills every runner of the server and all they started.
-func killRunners(t *testing.T, dataDir string) {
-	t.Helper()
-	procs, err := filepath.Glob("/proc/[0-9]*/cwd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	killed := 0
-	for _, link := range procs {
-		cwd, err := os.Readlink(link)
-		if err != nil || !strings.HasPrefix(cwd, dataDir+"/") || !strings.Contains(cwd, "/attempts/") {
-			continue
-		}
-		var pid int
-		if _, err := fmt.Sscanf(link, "/proc/%d/cwd", &pid); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			killed++
-		}
-	}
-	locks, err := filepath.Glob(filepath.Join(dataDir, "work", "attempts", "*", "lock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, lock := range locks {
-		var pid int
-		b, err := os.ReadFile(lock)
-		if err != nil {
-			continue
-		}
-		if _, err := fmt.Sscanf(string(b), "%d", &pid); err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			killed++
-		}
-	}
-	if killed == 0 {
-		t.Fatal("found no runner to kill")
 	}
 }
 

@@ -21,7 +21,7 @@ type tty struct {
 }
 
 // terminal starts a command on a pseudo-terminal, as its session's leader, so that a typed Ctrl-C reaches it.
-func (s *server) terminal(args ...string) *tty {
+func (s *server) terminal(cmd *exec.Cmd) *tty {
 	s.t.Helper()
 	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *server) terminal(args ...string) *tty {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	x := &tty{s: s, cmd: s.command(s.t.Context(), args...), master: master, log: &logBuffer{}, exited: make(chan struct{})}
+	x := &tty{s: s, cmd: cmd, master: master, log: &logBuffer{}, exited: make(chan struct{})}
 	x.cmd.Stdin, x.cmd.Stdout, x.cmd.Stderr = slave, slave, slave
 	x.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := x.cmd.Start(); err != nil {
