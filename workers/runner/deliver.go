@@ -23,13 +23,24 @@ func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) 
 	if err := r.folder.saveResult(result); err != nil { // kept even if nothing can be delivered; completed below
 		return fmt.Errorf("the result cannot be kept: %w", err)
 	}
+	finish := func() (logEnd, error) {
+		if result.Outcome != wire.OutcomeSucceeded {
+			r.out.printf("\nGantry: %s", result.Message)
+		}
+		return r.out.finish()
+	}
+	var end logEnd
+	var err error
+	early := result.Outcome == wire.OutcomeSucceeded // there is nothing to add, so the end goes out beside the upload
+	if early {
+		end, err = finish()
+	}
 	if err := r.upload(ctx, &result); err != nil {
 		return err
 	}
-	if result.Outcome != wire.OutcomeSucceeded {
-		r.out.printf("\nGantry: %s", result.Message)
+	if !early {
+		end, err = finish()
 	}
-	end, err := r.out.finish()
 	if err != nil {
 		return fmt.Errorf("the log cannot be read: %w", err)
 	}

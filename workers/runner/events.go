@@ -18,8 +18,12 @@ type eventLine struct {
 	done  chan struct{}
 }
 
-func startEvents(ctx context.Context, in wire.Inputs, sink EventSink, log *slog.Logger) *eventLine {
-	l := &eventLine{in: in, queue: make(chan messages.Event, 16), done: make(chan struct{})} // more than an attempt has
+func newEvents(in wire.Inputs) *eventLine {
+	return &eventLine{in: in, queue: make(chan messages.Event, 16), done: make(chan struct{})} // more than an attempt has
+}
+
+// start begins to publish what was added and what will be.
+func (l *eventLine) start(ctx context.Context, sink EventSink, log *slog.Logger) {
 	go func() {
 		defer close(l.done)
 		for e := range l.queue {
@@ -28,7 +32,6 @@ func startEvents(ctx context.Context, in wire.Inputs, sink EventSink, log *slog.
 			}
 		}
 	}()
-	return l
 }
 
 func (l *eventLine) add(kind messages.EventType, stage messages.Stage) {
@@ -39,7 +42,7 @@ func (l *eventLine) add(kind messages.EventType, stage messages.Stage) {
 	}
 }
 
-// close waits until every event is published or its publishing failed.
+// close ends the line, which must have been started; it waits until every event is published or its publishing failed.
 func (l *eventLine) close() {
 	close(l.queue)
 	<-l.done

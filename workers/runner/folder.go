@@ -104,7 +104,10 @@ func (f folder) settle() error {
 	if err := os.WriteFile(f.path("delivered"), nil, 0o600); err != nil {
 		return err
 	}
-	return os.Remove(f.path("assignment.json"))
+	if err := os.Remove(f.path("assignment.json")); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // saveResult keeps the result where a recovery finds it, whatever happens to its delivery.

@@ -59,9 +59,12 @@ func (r *attempt) recover(ctx context.Context) error {
 // endTerraform interrupts what runs of terraform, once, whoever does it, and kills what is left after the grace period. Its
 // state is served and stored meanwhile.
 func (r *attempt) endTerraform(ctx context.Context) error {
-	alive, err := terraform.Alive(r.Dir)
-	if err != nil || !alive {
+	alive, err := terraform.EngineAlive(r.Dir)
+	if err != nil {
 		return ignoreUnsupported(err)
+	}
+	if !alive {
+		return terraform.KillTree(r.Dir, false)
 	}
 	if store, err := serveState(r.folder, nil, r.log); err != nil {
 		r.log.Warn("terraform cannot save its state here, it will leave it in a file", "error", err)
@@ -87,7 +90,7 @@ func (r *attempt) endTerraform(ctx context.Context) error {
 	for alive {
 		select {
 		case <-tick.C:
-			if alive, err = terraform.Alive(r.Dir); err != nil {
+			if alive, err = terraform.EngineAlive(r.Dir); err != nil {
 				return err
 			}
 		case <-deadline.C:

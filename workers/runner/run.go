@@ -40,6 +40,7 @@ type attempt struct {
 	events *eventLine
 	stop   *stopper
 
+	fetching   *fetching
 	workFolder workFolder
 	root       string // folder of the root module
 	state      []byte // what the attempt starts from
@@ -135,12 +136,18 @@ func (r *attempt) work(ctx context.Context) (err error) {
 	if r.out, err = openLog(r.folder.log(), r.log); err != nil {
 		return err
 	}
+	r.events = newEvents(r.in)
+	defer func() { r.leave(err) }()
+	r.fetching = r.startFetch(ctx)
+	defer r.fetching.stop()
 	if r.bus, err = r.cfg.Connect(ctx, r.Assignment); err != nil {
 		return &unavailableError{err}
 	}
 	defer r.bus.Close()
 	r.out.start(r.bus.Logs)
 	defer r.out.stop()
+	r.events.start(context.WithoutCancel(ctx), r.bus.Events, r.log)
+	defer r.events.close()
 	unsubscribe, err := r.bus.Control.Commands(func(c messages.Command) {
 		if c.AttemptID == r.in.AttemptID && (c.Cancel || c.Force) {
 			r.stop.ask(c.Force)
@@ -150,11 +157,8 @@ func (r *attempt) work(ctx context.Context) (err error) {
 		return &unavailableError{err}
 	}
 	defer unsubscribe()
-	r.events = startEvents(context.WithoutCancel(ctx), r.in, r.bus.Events, r.log)
-	defer r.events.close()
 	r.out.printf("Gantry %s of %s, workspace %s", r.in.Phase, r.in.RunID, r.in.WorkspaceName)
 
-	defer func() { r.leave(err) }()
 	lease, err := r.begin(ctx)
 	if lease != nil {
 		defer func() { r.release(ctx, lease) }()
@@ -214,7 +218,7 @@ func (r *attempt) prepare(ctx context.Context) (Lease, error) {
 	// The inputs and the lease do not depend on each other; the start needs both.
 	var lease Lease
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.fetch(gctx) })
+	g.Go(func() error { return r.fetching.wait(gctx) })
 	g.Go(func() (err error) {
 		if lease, err = r.bus.Control.Acquire(gctx, r.in); err != nil {
 			lease = nil // an interface around a nil pointer would not look like one

@@ -82,7 +82,7 @@ func TestSaveEveryOfAPlan(t *testing.T) {
 		count string
 		each  bool
 	}{{"100", true}, {"1000", false}} {
-		cfg := work(t, map[string]string{"main.tf": `resource "terraform_data" "r" { count = ` + tt.count + "\n input = count.index\n}"})
+		cfg := work(t, map[string]string{"main.tf": "resource \"terraform_data\" \"r\" {\n count = " + tt.count + "\n input = count.index\n}"})
 		_, plan := planned(t, cfg)
 		if got, err := terraform.SaveEvery(plan); err != nil || (got == 0) != tt.each {
 			t.Errorf("%s resources: got %v, %v, want after each: %v", tt.count, got, err, tt.each)

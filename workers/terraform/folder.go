@@ -16,6 +16,8 @@ import (
 const (
 	stateFile        = "terraform.tfstate"
 	erroredStateFile = "errored.tfstate"
+
+	specFile = "exec.json" // see shim.Spec; in the attempt's folder
 )
 
 // cleanRoot removes what an upload or an earlier session must not bring along: a state, and, unless it is a session's own,
@@ -103,7 +105,7 @@ func (s *Session) writeSpec() error {
 	return errors.Join(replaceFile(cliConfig, []byte("disable_checkpoint = true\n")), replaceFile(s.specPath(), spec))
 }
 
-func (s *Session) specPath() string { return filepath.Join(s.cfg.Dir, "exec.json") }
+func (s *Session) specPath() string { return filepath.Join(s.cfg.Dir, specFile) }
 
 // inherited is the only part of our own environment that a run sees: how to reach the network, and PATH.
 func inherited() []string {

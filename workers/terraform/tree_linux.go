@@ -2,15 +2,19 @@ package terraform
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"gantry.example/workers/terraform/shim"
 )
 
 // BecomeSubreaper makes orphans among this process's descendants its own children instead of init's, so that Close finds
@@ -21,6 +25,9 @@ func BecomeSubreaper() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1,
 // Such a process is known by the folder's path in its environment, or by descending from one that is; with ownChildren, also
 // by descending from this process. Any process may call it: it is how an engine that outlived its runner is ended.
 func KillTree(dir string, ownChildren bool) error {
+	if ownChildren && childless() {
+		return nil // and so is everything we started: we are its subreaper
+	}
 	for range 100 { // a fork may slip through a round, never through many
 		pids, err := members(dir, ownChildren)
 		if err != nil || len(pids) == 0 {
@@ -35,28 +42,81 @@ func KillTree(dir string, ownChildren bool) error {
 	return errors.New("processes of the attempt are still there after 100 rounds of SIGKILL")
 }
 
+// childless reports whether this process has no children, dead or alive; false if that cannot be told. It costs little, unlike
+// a look at all processes.
+func childless() bool {
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil || len(lists) == 0 {
+		return false
+	}
+	for _, list := range lists {
+		b, err := os.ReadFile(list)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a thread that has ended leaves its children to another
+		}
+		if err != nil || len(bytes.TrimSpace(b)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Alive reports whether a process of the attempt whose private folder is dir is running.
 func Alive(dir string) (bool, error) {
 	pids, err := members(dir, false)
 	return len(pids) > 0, err
 }
 
-// Interrupt sends one SIGINT to the engine of the attempt whose private folder is dir: to those of its processes whose parent
-// is none of them. It is for whoever finds an engine that outlived its runner; the engine takes a second one for a kill.
+// EngineAlive reports whether the engine of the attempt is running, which may have a state to save. What it started does not
+// count.
+func EngineAlive(dir string) (bool, error) {
+	pids, err := engines(dir)
+	return len(pids) > 0, err
+}
+
+// Interrupt sends one SIGINT to the engine of the attempt whose private folder is dir. It is for whoever finds an engine that
+// outlived its runner; the engine takes a second one for a kill.
 func Interrupt(dir string) error {
-	pids, err := members(dir, false)
+	pids, err := engines(dir)
 	if err != nil {
 		return err
 	}
 	for _, pid := range pids {
-		if parent, alive := parentOf(pid); !alive || slices.Contains(pids, parent) {
-			continue
-		}
 		if err := syscall.Kill(pid, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("interrupt process %d of the attempt: %w", pid, err)
 		}
 	}
 	return nil
+}
+
+// engines lists the processes of the attempt that the shim became, as it names them; a script shows after its interpreter.
+// Those that the engine starts under its own name, as provider plugins of itself, are not among them.
+func engines(dir string) ([]int, error) {
+	var spec shim.Spec
+	b, err := os.ReadFile(filepath.Join(dir, specFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, &spec); err != nil {
+		return nil, err
+	}
+	pids, err := members(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	var found []int
+	for _, pid := range pids {
+		cmdline, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline")) // gone is not alive
+		args := strings.Split(string(cmdline), "\x00")
+		parent, alive := parentOf(pid)
+		if alive && !slices.Contains(pids, parent) && slices.Contains(args[:min(len(args), 2)], spec.Engine) {
+			found = append(found, pid)
+		}
+	}
+	return found, nil
 }
 
 // members lists the living processes of the attempt.

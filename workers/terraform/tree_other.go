@@ -13,5 +13,8 @@ func KillTree(string, bool) error { return nil }
 // Alive is not known without /proc.
 func Alive(string) (bool, error) { return false, errors.ErrUnsupported }
 
+// EngineAlive is not known without /proc.
+func EngineAlive(string) (bool, error) { return false, errors.ErrUnsupported }
+
 // Interrupt is not possible without /proc.
 func Interrupt(string) error { return errors.ErrUnsupported }
