@@ -9,10 +9,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"gantry.example/workers/terraform"
 )
+
+// gcPercent spares a process that lives for an instant with a heap of a few megabytes most of its garbage collection.
+const gcPercent = 400
 
 // Main is a runner process: it waits for one assignment, one line of JSON, on stdin, carries it out, and returns the
 // process's exit code. The end of stdin before that means that there is nothing to do, so that a worker can start runners
@@ -42,5 +46,6 @@ func Main(stdin io.Reader, cfg Config) int {
 		cfg.Log.Warn("processes that leave terraform's tree will not be ended with it", "error", err)
 	}
 	cfg.Dedicated = true
+	debug.SetGCPercent(gcPercent)
 	return Run(ctx, a, cfg)
 }

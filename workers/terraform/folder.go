@@ -98,11 +98,22 @@ func (s *Session) writeSpec() error {
 		"TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1", "LANG=C.UTF-8",
 	)
 	env = append(env, backendEnvironment(s.cfg.StateURL, s.cfg.SaveEvery)...)
+	if !s.hasProviders() {
+		env = append(env, "GOGC=400", "GOMEMLIMIT=1GiB")
+	}
 	spec, err := json.Marshal(shim.Spec{Engine: s.cfg.Engine.Path, Version: s.cfg.Engine.Version, Env: env, Output: s.cfg.Output})
 	if err != nil {
 		return err
 	}
 	return errors.Join(replaceFile(cliConfig, []byte("disable_checkpoint = true\n")), replaceFile(s.specPath(), spec))
+}
+
+// hasProviders reports whether Init installed provider plugins. As long as there are none, the engine is a short process with a
+// small heap, a quarter of whose time is garbage collection; it may take more memory instead. Schemas of providers are large,
+// and plugins inherit what the engine is told, so with them it is left as it is.
+func (s *Session) hasProviders() bool {
+	_, err := os.Stat(filepath.Join(s.cfg.Root, ".terraform", "providers"))
+	return err == nil
 }
 
 func (s *Session) specPath() string { return filepath.Join(s.cfg.Dir, specFile) }

@@ -85,7 +85,11 @@ func NewSession(cfg SessionConfig) (*Session, error) {
 
 // Init runs "init".
 func (s *Session) Init(ctx context.Context) error {
-	return s.call(ctx, "init", func(ctx context.Context) error { return s.tf.Init(ctx, tfexec.Upgrade(false)) })
+	err := s.call(ctx, "init", func(ctx context.Context) error { return s.tf.Init(ctx, tfexec.Upgrade(false)) })
+	if err == nil && s.hasProviders() {
+		err = s.writeSpec() // for what comes now
+	}
+	return err
 }
 
 // Plan runs "plan", saves the plan in the file out and reports whether it has changes to make.
