@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -99,7 +100,7 @@ const (
 )
 
 // openDataDir makes the folder and makes sure that no other server uses it.
-func (s *server) openDataDir(context.Context) error {
+func (s *server) openDataDir(ctx context.Context) error {
 	if err := makePassable(s.cfg.DataDir); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
@@ -107,12 +108,31 @@ func (s *server) openDataDir(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	if err := lockExclusive(f); err != nil {
+	if err := waitLock(ctx, f); err != nil {
 		_ = f.Close()
 		return fmt.Errorf("--data-dir %s is used by another gantry server: stop it or give this one a folder of its own", s.cfg.DataDir)
 	}
 	s.lock = f
 	return s.openKeys()
+}
+
+// lockPatience covers the instant in which a process that a killed server was just starting still has the lock's file open.
+const lockPatience = 2 * time.Second
+
+func waitLock(ctx context.Context, f *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, lockPatience)
+	defer cancel()
+	for {
+		err := lockExclusive(f)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(lockPatience / 20):
+		}
+	}
 }
 
 // makePassable makes the folder such that, when this is root, the user Postgres runs as can pass through it. What is inside

@@ -66,7 +66,8 @@ func currentState(ctx context.Context, tx *sqlx.Tx, workspaceID string) (run.Sta
 }
 
 // PutState stores a state the attempt's terraform wrote and makes it the workspace's current one. The same state again is
-// no change. Errors: state.stale_epoch (kept aside), state.conflict (serial or lineage do not follow), invalid.
+// no change. Errors: state.stale_epoch, state.conflict (serial or lineage do not follow), both with the state kept aside;
+// invalid.
 func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRef, error) {
 	head, err := readStateHead(body)
 	if err != nil {
@@ -95,29 +96,33 @@ func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRe
 		if err != nil {
 			return err
 		}
-		if have == ref {
-			return sameState(ctx, tx, l.run.WorkspaceID, body)
+		same, err := sameState(ctx, tx, l.run.WorkspaceID, have == ref, body)
+		if err != nil || same {
+			return err
 		}
-		if have != (run.StateRef{}) && (have.Lineage != head.Lineage || have.Serial > head.Serial) {
-			return fail(messages.CodeStateConflict, "state serial %d of lineage %s does not follow the workspace's serial %d of lineage %s",
+		if have != (run.StateRef{}) && (have.Lineage != head.Lineage || have.Serial >= head.Serial) {
+			refusal = fail(messages.CodeStateConflict, "state serial %d of lineage %s does not follow the workspace's serial %d of lineage %s: it was kept aside, not applied",
 				head.Serial, head.Lineage, have.Serial, have.Lineage)
+			return d.insertState(ctx, tx, l, a, at, head, body, true)
 		}
 		return d.insertState(ctx, tx, l, a, at, head, body, false)
 	})
 	return wire.StateRef(ref), firstError(err, refusal)
 }
 
-// sameState accepts a repeated upload and refuses another state under the same serial.
-func sameState(ctx context.Context, tx *sqlx.Tx, workspaceID string, body []byte) error {
+// sameState reports whether the body is the workspace's current state, uploaded again; sameRef tells that serial and lineage
+// are.
+func sameState(ctx context.Context, tx *sqlx.Tx, workspaceID string, sameRef bool, body []byte) (bool, error) {
+	if !sameRef {
+		return false, nil
+	}
 	var sum string
-	if err := tx.GetContext(ctx, &sum, `
-		SELECT s.md5 FROM workspaces w JOIN state_versions s ON s.id = w.state_id WHERE w.id = $1`, workspaceID); err != nil {
-		return err
+	err := tx.GetContext(ctx, &sum, `
+		SELECT s.md5 FROM workspaces w JOIN state_versions s ON s.id = w.state_id WHERE w.id = $1`, workspaceID)
+	if noRows(err) {
+		return false, nil // both have no state, which is what an empty reference says
 	}
-	if sum != md5Hex(body) {
-		return fail(messages.CodeStateConflict, "the workspace already has another state under the same serial")
-	}
-	return nil
+	return sum == md5Hex(body), err
 }
 
 func (d *DB) insertState(ctx context.Context, tx *sqlx.Tx, l *locked, a Attempt, at *run.Attempt, h stateHead, body []byte, superseded bool) error {

@@ -56,8 +56,11 @@ func TestStateWrites(t *testing.T) {
 			t.Errorf("%s: current state (-want +got):\n%s", step.name, diff)
 		}
 	}
-	if got, want := w.count(`SELECT count(*) FROM state_versions`), 3; got != want {
-		t.Errorf("state versions: got %d, want %d", got, want)
+	// What was refused is not thrown away: somebody may need it.
+	for aside, want := range map[bool]int{false: 3, true: 3} {
+		if got := w.count(`SELECT count(*) FROM state_versions WHERE superseded = $1`, aside); got != want {
+			t.Errorf("state versions kept aside %v: got %d, want %d", aside, got, want)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"gantry.example/client"
@@ -15,14 +16,16 @@ import (
 // logPatience is how long the result waits for the log to be stored. A log that comes later still counts.
 const logPatience = 5 * time.Second
 
+// logAfterResult is how long a runner waits for the rest of its log once the result is taken. What is not stored by then
+// stays in the folder: a worker's slot is worth more.
+const logAfterResult = 30 * time.Second
+
 // deliver stores state or plan, ends the log, reports the result, releases the lease and says "finished", in this order:
 // each implies the ones before. It does not stop for a cancel.
 func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
-	if err := r.folder.saveResult(result); err != nil { // kept even if nothing can be delivered; completed below
-		return fmt.Errorf("the result cannot be kept: %w", err)
-	}
+	r.keepResult(result) // even if nothing can be delivered; completed below
 	finish := func() (logEnd, error) {
 		if result.Outcome != wire.OutcomeSucceeded {
 			r.out.printf("\nGantry: %s", result.Message)
@@ -45,9 +48,7 @@ func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) 
 		return fmt.Errorf("the log cannot be read: %w", err)
 	}
 	result.LogSize, result.LogSHA256, result.Phases = end.size, end.sha256, r.phases
-	if err := r.folder.saveResult(result); err != nil {
-		return fmt.Errorf("the result cannot be kept: %w", err)
-	}
+	r.keepResult(result)
 	select {
 	case <-r.out.done:
 	case <-time.After(logPatience):
@@ -63,9 +64,15 @@ func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) 
 	select {
 	case <-r.out.done:
 		return nil
-	case <-ctx.Done():
-		r.log.Warn("the log was not stored completely")
-		return nil
+	case <-time.After(logAfterResult):
+		return &unavailableError{errors.New("the result was delivered, but not all of the log")}
+	}
+}
+
+// keepResult keeps the result for a recovery. A disk that is full must not keep it from the server.
+func (r *attempt) keepResult(result wire.Result) {
+	if err := r.folder.saveResult(result); err != nil {
+		r.log.Warn("the result is not on disk, only on its way to the server", "error", err)
 	}
 }
 
@@ -83,7 +90,7 @@ func (r *attempt) upload(ctx context.Context, result *wire.Result) error {
 		err = r.uploadPlan(ctx)
 	}
 	var refusal *client.Error
-	if errors.As(err, &refusal) && refusal.Status < 500 {
+	if refused(err) && errors.As(err, &refusal) {
 		if client.HasCode(err, messages.CodeAttemptClosed) {
 			return &refusedError{err}
 		}
@@ -99,19 +106,45 @@ func (r *attempt) upload(ctx context.Context, result *wire.Result) error {
 	return nil
 }
 
+// refused reports whether the server gave its last word, so that asking again is of no use.
+func refused(err error) bool {
+	var refusal *client.Error
+	return errors.As(err, &refusal) && refusal.Status < 500
+}
+
+// keepState puts a state that the server does not take where no clean-up comes by, and says where. It may be the only trace
+// of what exists.
+func (r *attempt) keepState(state []byte) string {
+	if len(state) == 0 {
+		return ""
+	}
+	host, _ := os.Hostname() // for people; an empty one is fine
+	dir := filepath.Join(filepath.Dir(filepath.Dir(r.Dir)), "kept")
+	path := filepath.Join(dir, r.in.AttemptID+".tfstate")
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(path, state, 0o600)); err != nil {
+		r.log.Error("a state that the server refused could not be kept", "error", err)
+		return ""
+	}
+	return fmt.Sprintf(" It is kept on host %s in %s.", host, path)
+}
+
 // uploadState stores the state if terraform changed it, however the apply ended.
 func (r *attempt) uploadState(ctx context.Context, result *wire.Result) error {
 	state, ref, err := r.folder.newestState()
 	if err != nil {
 		result.Outcome, result.Code = wire.OutcomeFailed, messages.CodeRunTerraformFailed
-		result.Message = fmt.Sprintf("Terraform left a state that cannot be read and was not stored: %v. It is on the runner's host.", err)
+		result.Message = fmt.Sprintf("Terraform left a state that cannot be read and was not stored: %v.%s", err, r.keepState(state))
 		return nil
 	}
 	if state == nil {
 		return nil
 	}
 	if err := r.states.put(ctx, state, ref); err != nil {
-		return fmt.Errorf("the state with serial %d was not stored: %w", ref.Serial, err)
+		kept := ""
+		if refused(err) {
+			kept = "." + r.keepState(state)
+		}
+		return fmt.Errorf("the state with serial %d was not stored: %w%s", ref.Serial, err, kept)
 	}
 	if r.states.any {
 		result.State = &ref

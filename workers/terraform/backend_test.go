@@ -107,7 +107,7 @@ func TestNewestState(t *testing.T) {
 		"truncated":         {kept: one, want: one},
 		"errored":           {file: one, errored: two, kept: one, want: two},
 		"errored is older":  {errored: one, kept: two, want: two},
-		"nothing but waste": {file: `{"serial":3,"li`, damaged: true},
+		"nothing but waste": {file: `{"serial":3,"li`, want: `{"serial":3,"li`, damaged: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
