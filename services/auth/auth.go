@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"gantry.example/internal/bus"
-	"gantry.example/messages"
 	"gantry.example/services/postgres"
 )
 
@@ -27,15 +26,20 @@ func NewNATS(store Store) *NATS { return &NATS{store: store} }
 // attempt token the runner of that attempt, whatever it calls itself. After its attempt is closed a runner still has the end
 // of its log and its event to deliver, for a while, but no lease to hold any more.
 func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (bus.Identity, error) {
+	if postgres.IsAttemptToken(token) {
+		return n.runner(ctx, token, clientName)
+	}
 	t, err := n.store.Token(ctx, token)
-	switch {
-	case err == nil && t.Kind == postgres.TokenPool:
-		return bus.Identity{Kind: bus.KindWorker, Pool: t.Pool(), Name: clientName}, nil
-	case err == nil:
-		return bus.Identity{}, errors.New("this kind of token has no business on NATS")
-	case !unknown(err):
+	if err != nil {
 		return bus.Identity{}, err
 	}
+	if t.Kind != postgres.TokenPool {
+		return bus.Identity{}, errors.New("this kind of token has no business on NATS")
+	}
+	return bus.Identity{Kind: bus.KindWorker, Pool: t.Pool(), Name: clientName}, nil
+}
+
+func (n *NATS) runner(ctx context.Context, token, clientName string) (bus.Identity, error) {
 	a, err := n.store.AttemptByToken(ctx, token)
 	if err != nil {
 		return bus.Identity{}, err
@@ -62,11 +66,6 @@ func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (bus.
 // lingering is how long a runner may go on delivering log and events after its attempt was closed: longer than any offline
 // limit.
 const lingering = time.Hour
-
-func unknown(err error) bool {
-	var e *postgres.Error
-	return errors.As(err, &e) && e.Code == messages.CodeUnauthorized
-}
 
 var (
 	_ bus.Authenticator = (*NATS)(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"time"
 
 	"gantry.example/internal/secrets"
@@ -28,6 +29,9 @@ const (
 	PrefixAdmin = "gantry-"
 	PrefixPool  = "gantry-pool-"
 )
+
+// IsAttemptToken tells by its form whether a token can only be one of an attempt.
+func IsAttemptToken(token string) bool { return strings.HasPrefix(token, prefixAttempt) }
 
 // Token is the holder of a token, without the token.
 type Token struct {

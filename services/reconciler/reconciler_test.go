@@ -55,26 +55,12 @@ func TestLostMessage(t *testing.T) {
 	w.Start(relay.New(w.DB, w.Bus, w.Notifier, 1, nil, w.Log).Run)
 	r := w.NewRun(run.Options{})
 	q := w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)
-	take(t, q) // and lose it: nobody claims
+	w.Take(q) // and lose it: nobody claims
 	w.NATS.DeleteStream(t, messages.TaskStream(messages.LocalPool))
 	start(w, hasty())
-	if got := take(t, q); got.RunID != r.ID {
+	if got := w.Take(q); got.RunID != r.ID {
 		t.Errorf("got the task of %s, want that of %s", got.RunID, r.ID)
 	}
-}
-
-func take(t *testing.T, q *bus.TaskQueue) messages.Task {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	d, err := q.Next(ctx)
-	if err != nil {
-		t.Fatalf("no task came: %v", err)
-	}
-	if err := d.Ack(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return d.Task
 }
 
 // TestLostPlan: a plan whose lease is gone is tried again.

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"gantry.example/internal/bus"
 	"gantry.example/internal/pgtest"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -25,25 +24,11 @@ func start(t *testing.T) *servicestest.World {
 	return w
 }
 
-func next(t *testing.T, q *bus.TaskQueue) messages.Task {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	d, err := q.Next(ctx)
-	if err != nil {
-		t.Fatalf("no task came: %v", err)
-	}
-	if err := d.Ack(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return d.Task
-}
-
 func TestTaskLeaves(t *testing.T) {
 	t.Parallel()
 	w := start(t)
 	r := w.NewRun(run.Options{})
-	if got := next(t, w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)); got.RunID != r.ID || got.Phase != messages.PhasePlan {
+	if got := w.Take(w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)); got.RunID != r.ID || got.Phase != messages.PhasePlan {
 		t.Errorf("got task %+v, want the plan of %s", got, r.ID)
 	}
 }
@@ -55,7 +40,7 @@ func TestDeletedStreamComesBack(t *testing.T) {
 	q := w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)
 	for range 2 {
 		r := w.NewRun(run.Options{PlanOnly: true})
-		if got := next(t, q); got.RunID != r.ID {
+		if got := w.Take(q); got.RunID != r.ID {
 			t.Errorf("got the task of %s, want that of %s", got.RunID, r.ID)
 		}
 		w.NATS.DeleteStream(t, messages.TaskStream(messages.LocalPool))
@@ -74,7 +59,7 @@ func TestOrderIsKept(t *testing.T) {
 	w.Start(relay.New(w.DB, w.Bus, w.Notifier, 1, nil, w.Log).Run)
 	q := w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)
 	for _, id := range want {
-		if got := next(t, q); got.RunID != id {
+		if got := w.Take(q); got.RunID != id {
 			t.Errorf("got the task of %s, want that of %s", got.RunID, id)
 		}
 	}

@@ -147,6 +147,19 @@ func (w *World) Apply() (string, wire.Claim, postgres.Attempt) {
 	return r.ID, claim, apply
 }
 
+// Take waits for a task on the queue and acknowledges it.
+func (w *World) Take(q *bus.TaskQueue) messages.Task {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	d, err := q.Next(ctx)
+	if err != nil {
+		w.t.Fatalf("no task came: %v", err)
+	}
+	ok(w.t, d.Ack(ctx))
+	return d.Task
+}
+
 // WaitFor follows the run until it has the status.
 func (w *World) WaitFor(id string, want run.Status) run.Run {
 	w.t.Helper()
