@@ -23,7 +23,7 @@ import (
 	"gantry.example/workers/terraform/shim"
 )
 
-var version = "dev" //nolint:gochecknoglobals // set by the linker: see Makefile
+var version = "dev" // set by the linker: see Makefile
 
 func main() {
 	if filepath.Base(os.Args[0]) == shim.Name {

@@ -36,7 +36,7 @@ type Callout struct {
 	closed chan struct{}
 }
 
-// ServeCallout admits clients by asking auth until Close. Cancelling ctx fails look-ups but does not stop the service.
+// ServeCallout admits clients by asking auth until Close. Canceling ctx fails look-ups but does not stop the service.
 // Until it is called, clients are refused and keep trying.
 func (s *Server) ServeCallout(ctx context.Context, auth Authenticator) (*Callout, error) {
 	nc, err := s.connectInProcess("gantry-callout", authUser)
@@ -109,6 +109,6 @@ func (c *Callout) admit(req *jwt.AuthorizationRequestClaims) (string, error) {
 	user.Name, user.Audience = id.Name, appAccount
 	user.Permissions = id.permissions()
 	user.Expires = time.Now().Add(id.lifetime()).Unix()
-	user.Limits.Subs = maxSubscriptions
+	user.Subs = maxSubscriptions
 	return user.Encode(c.server.issuer)
 }

@@ -60,7 +60,7 @@ func stopLeftover(ctx context.Context, pid int, dataDir string) error {
 	if err != nil {
 		return err
 	}
-	defer process.Release()
+	defer func() { _ = process.Release() }() // it only frees memory
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGQUIT, syscall.SIGKILL} {
 		if err := process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return fmt.Errorf("stop the PostgreSQL left behind in %s (pid %d): %w", dataDir, pid, err)

@@ -34,7 +34,7 @@ func Unprivileged() (*User, error) {
 			return &User{Name: name, UID: uid, GID: gid}, nil
 		}
 	}
-	return nil, errors.New("Postgres cannot run as root, and there is neither a user postgres nor a user nobody to run it as:" +
+	return nil, errors.New("no account for Postgres, which cannot run as root: there is neither a user postgres nor a user nobody:" +
 		" run gantry as another user, create one of the two, or give --database-url")
 }
 

@@ -124,9 +124,9 @@ func TestWorkspaceIsLockedWhileARunHoldsIt(t *testing.T) {
 	equal(t, "locked", got.Attributes["locked"], any(true))
 	equal(t, "current run", got.Relationships["current-run"].Data, &reference{r.ID, "runs"})
 
-	c := f.planned(r, true)
+	f.planned(r, true)
 	f.transition(r.ID, run.Confirm{})
-	c = f.claim(f.mustRun(r.ID).Apply.ID)
+	c := f.claim(f.mustRun(r.ID).Apply.ID)
 	f.start(c)
 	f.transition(r.ID, run.Exit{AttemptID: c.AttemptID, Detail: "killed"})
 	got = show()

@@ -63,7 +63,7 @@ func notify(ctx context.Context, tx *sqlx.Tx, channel, payload string) error {
 	return err
 }
 
-// relayLock serialises relays, so that the messages of one key leave in the order they were written.
+// relayLock serializes relays, so that the messages of one key leave in the order they were written.
 const relayLock = 0x72656c6179 // "relay"
 
 // Relay gives the oldest rows, at most limit, to send and deletes those it has sent. send returns how many rows, from the

@@ -19,23 +19,23 @@ func TestForceUnlockFreesAnUnknownOutcome(t *testing.T) {
 	lost := w.newRun(ws, run.Options{})
 	_, apply := w.applying(lost.ID)
 	next := w.newRun(ws, run.Options{})
-	_, err := w.DB.UnlockWorkspace(t.Context(), ws.ID, "ada", true)
+	_, err := w.UnlockWorkspace(t.Context(), ws.ID, "ada", true)
 	w.refused(err, messages.CodeWorkspaceLocked) // an apply under way is never pushed aside
-	w.ok(w.DB.Judge(t.Context(), lost.ID, apply.ID, run.Exit{AttemptID: apply.ID, Detail: "killed"}))
-	_, err = w.DB.UnlockWorkspace(t.Context(), ws.ID, "ada", false)
+	w.ok(w.Judge(t.Context(), lost.ID, apply.ID, run.Exit{AttemptID: apply.ID, Detail: "killed"}))
+	_, err = w.UnlockWorkspace(t.Context(), ws.ID, "ada", false)
 	w.refused(err, messages.CodeWorkspaceLocked)
 	epoch := w.epoch(ws)
-	_, err = w.DB.UnlockWorkspace(t.Context(), ws.ID, "ada", true)
+	_, err = w.UnlockWorkspace(t.Context(), ws.ID, "ada", true)
 	w.ok(err)
 	w.status(next.ID, run.PlanQueued)
 	w.status(lost.ID, run.Errored)
 	if got := w.epoch(ws); got != epoch+1 {
 		t.Errorf("got epoch %d, want it moved from %d", got, epoch)
 	}
-	w.refused(w.DB.PutResult(t.Context(), apply, wire.Result{Outcome: wire.OutcomeSucceeded}), messages.CodeAttemptClosed)
-	_, err = w.DB.PutState(t.Context(), apply, []byte(`{"version":4,"terraform_version":"1.11.4","serial":9,"lineage":"l"}`))
+	w.refused(w.PutResult(t.Context(), apply, wire.Result{Outcome: wire.OutcomeSucceeded}), messages.CodeAttemptClosed)
+	_, err = w.PutState(t.Context(), apply, []byte(`{"version":4,"terraform_version":"1.11.4","serial":9,"lineage":"l"}`))
 	w.refused(err, messages.CodeStateStaleEpoch)
-	if _, err := w.DB.CurrentStateVersion(t.Context(), ws.ID); codeOf(err) != messages.CodeNotFound {
+	if _, err := w.CurrentStateVersion(t.Context(), ws.ID); codeOf(err) != messages.CodeNotFound {
 		t.Errorf("got %v, want no current state: the late one was kept aside", err)
 	}
 }
@@ -47,12 +47,12 @@ func TestSweep(t *testing.T) {
 	ws := w.workspace("kept")
 	r := w.newRun(ws, run.Options{})
 	w.planned(r.ID)
-	if _, err := w.DB.Idempotent(t.Context(), "t", "k", []byte("r"), func(context.Context) (postgres.Answer, error) {
+	if _, err := w.Idempotent(t.Context(), "t", "k", []byte("r"), func(context.Context) (postgres.Answer, error) {
 		return postgres.Answer{Status: 201}, nil
 	}); err != nil {
 		t.Fatal(err)
 	}
-	w.ok(w.DB.Sweep(t.Context()))
+	w.ok(w.Sweep(t.Context()))
 	for _, table := range []string{"idempotency", "results", "attempt_tokens"} {
 		if w.count("SELECT count(*) FROM "+table) == 0 {
 			t.Errorf("got an empty %s, want what is young kept", table)
@@ -61,7 +61,7 @@ func TestSweep(t *testing.T) {
 	w.exec("UPDATE idempotency SET created_at = created_at - interval '2 days'")
 	w.exec("UPDATE results SET received_at = received_at - interval '8 days'")
 	w.exec("UPDATE attempt_tokens SET expires_at = expires_at - interval '9 days'")
-	w.ok(w.DB.Sweep(t.Context()))
+	w.ok(w.Sweep(t.Context()))
 	for _, table := range []string{"idempotency", "results", "attempt_tokens"} {
 		if got := w.count("SELECT count(*) FROM " + table); got != 0 {
 			t.Errorf("got %d rows in %s, want none", got, table)

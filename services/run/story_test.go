@@ -54,16 +54,6 @@ func (s *story) give(in run.Input) *story {
 	return s
 }
 
-func (s *story) copy() *story {
-	c := *s
-	c.ids = map[string]int{}
-	for k, v := range s.ids {
-		c.ids[k] = v
-	}
-	c.events = append([]run.Event(nil), s.events...)
-	return &c
-}
-
 func base() run.StateRef { return run.StateRef{Serial: 4, Lineage: "lin"} }
 
 // task is the newest task.

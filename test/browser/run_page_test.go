@@ -89,13 +89,13 @@ func TestAFailedRunSaysWhy(t *testing.T) {
 	r := s.newRun("Rename the bucket", run.Options{AutoApply: true})
 	s.logIn("/app/default/network/runs/" + r.ID)
 	plan := s.begin(r.Plan)
-	s.print(plan, "\x1b[31m╷\x1b[0m\n\x1b[31m│\x1b[0m \x1b[1m\x1b[31mError: \x1b[0m\x1b[1mUnsupported argument\x1b[0m\n\x1b[31m│\x1b[0m\n\x1b[31m│\x1b[0m   on main.tf line 7, in resource \"random_pet\" \"name\":\n\x1b[31m│\x1b[0m    7:   lenght = 2\n\x1b[31m╵\x1b[0m\n")
+	s.print(plan, "\x1b[31m╷\x1b[0m\n\x1b[31m│\x1b[0m \x1b[1m\x1b[31mError: \x1b[0m\x1b[1mUnsupported argument\x1b[0m\n\x1b[31m│\x1b[0m\n\x1b[31m│\x1b[0m   on main.tf line 7, in resource \"random_pet\" \"name\":\n\x1b[31m│\x1b[0m    7:   size = 2\n\x1b[31m╵\x1b[0m\n")
 	s.endLog(plan)
 	s.give(r.ID, run.Finish{AttemptID: plan, Outcome: run.Failed, Code: messages.CodeRunTerraformFailed, Message: "terraform plan ended with code 1: Unsupported argument on main.tf line 7"})
 	s.shows(".headline .badge", "Errored")
 	s.shows("#failure", "Unsupported argument on main.tf line 7")
 	s.shows("#failure", string(messages.CodeRunTerraformFailed))
-	s.shows("#plan-log", "lenght = 2")
+	s.shows("#plan-log", "size = 2")
 	s.picture("errored")
 }
 

@@ -138,8 +138,3 @@ func read(t testing.TB, path string) string {
 	}
 	return string(b)
 }
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}

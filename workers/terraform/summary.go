@@ -3,6 +3,7 @@ package terraform
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"regexp"
 	"strconv"
@@ -44,7 +45,7 @@ func ReadSummary(log io.Reader) (Summary, error) {
 		if err == io.EOF {
 			return s, nil
 		}
-		if err != nil && err != bufio.ErrBufferFull { // the rest of an overlong line is a line of its own
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) { // the rest of an overlong line is a line of its own
 			return s, err
 		}
 	}
