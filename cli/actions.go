@@ -26,7 +26,7 @@ func (a *app) runActions() []*cobra.Command {
 			name: "apply", short: "Approve a run that is planned", ask: (*client.Client).ApplyRun,
 			done:    "Run %s is approved. Follow it with gantry runs logs -f %[1]s",
 			already: statusIn(client.ApplyQueued, client.Applying, client.Applied),
-			before:  "Run %s was approved already. Follow it with gantry runs logs -f %[1]s",
+			before:  "Run %s was approved already. See it with gantry runs show %[1]s",
 		},
 		{
 			name: "discard", short: "Give up a run that is planned or pending", ask: (*client.Client).DiscardRun,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"gantry.example/client"
 )
@@ -19,6 +20,7 @@ type session struct {
 	watch   *watcher
 	printed *outputsSeen
 	pending sync.WaitGroup // what an interrupt began
+	why     *string        // what the run waits for, once asked
 	// detailed is --detailed-exitcode.
 	detailed bool
 }
@@ -155,5 +157,32 @@ func (s *session) progress(r client.RunState) {
 	case r.Status == client.Applying && r.Apply.Stage() != "":
 		detail = " (" + r.Apply.Stage() + ")"
 	}
+	if r.Status == client.Pending {
+		s.display.progress("pending"+s.whyPending(), detail)
+		return
+	}
 	s.display.progress(string(r.Status), detail)
 }
+
+// whyPending says what a run waits behind. It is asked for once: the run that is ahead may be followed by others.
+func (s *session) whyPending() string {
+	if s.why != nil {
+		return *s.why
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), whyLimit)
+	defer cancel()
+	why := ""
+	w, err := s.client.Workspace(ctx, s.name.organization, s.name.name)
+	switch {
+	case err != nil || w.LockedReason == "": // the reason is not worth an error
+	case w.CurrentRunID == "":
+		why = ": the workspace is locked: " + w.LockedReason
+	default:
+		why = ": " + w.LockedReason
+	}
+	s.why = &why
+	return why
+}
+
+// whyLimit bounds the question what a run waits for.
+const whyLimit = 5 * time.Second

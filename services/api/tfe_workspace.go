@@ -85,7 +85,7 @@ func lockedReason(w postgres.Workspace) string {
 	case w.OutcomeUnknown:
 		return fmt.Sprintf("The outcome of run %s is unknown: compare the last saved state with reality, then force-unlock the workspace.", *w.GateRunID)
 	case w.GateRunID != nil:
-		return fmt.Sprintf("Run %s is not over.", *w.GateRunID)
+		return fmt.Sprintf("Run %s is ahead: it goes on, or waits for somebody to apply or discard it.", *w.GateRunID)
 	default:
 		return ""
 	}

@@ -27,7 +27,8 @@ func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) 
 	defer cancel()
 	r.keepResult(result) // even if nothing can be delivered; completed below
 	finish := func() (logEnd, error) {
-		if result.Outcome != wire.OutcomeSucceeded {
+		// What terraform said itself needs no second saying.
+		if result.Outcome != wire.OutcomeSucceeded && result.Code != messages.CodeRunTerraformFailed {
 			r.out.printf("\nGantry: %s", result.Message)
 		}
 		return r.out.finish()

@@ -157,7 +157,7 @@ func (r *attempt) work(ctx context.Context) (err error) {
 		return &unavailableError{err}
 	}
 	defer unsubscribe()
-	r.out.printf("Gantry %s of %s, workspace %s", r.in.Phase, r.in.RunID, r.in.WorkspaceName)
+	r.out.printf("Gantry %s of %s, workspace %s/%s", r.in.Phase, r.in.RunID, r.in.OrganizationName, r.in.WorkspaceName)
 
 	lease, err := r.begin(ctx)
 	if lease != nil {
