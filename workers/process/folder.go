@@ -54,7 +54,11 @@ func openWorkFolder(dir string) (workFolder, error) {
 	return w, nil
 }
 
-func (w workFolder) close() error     { return w.lock.Close() }
+// close frees the lock at once. Closing the file alone would not, while a process is being started that has a copy of it.
+func (w workFolder) close() error {
+	return errors.Join(syscall.Flock(int(w.lock.Fd()), syscall.LOCK_UN), w.lock.Close())
+}
+
 func (w workFolder) idle() string     { return filepath.Join(w.dir, "idle") }
 func (w workFolder) attempts() string { return filepath.Join(w.dir, "attempts") }
 func (w workFolder) runs() string     { return filepath.Join(w.dir, "runs") }
@@ -160,5 +164,9 @@ func (f folder) held() bool {
 		return false
 	}
 	defer lock.Close()
-	return errors.Is(syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if err == nil {
+		_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN)
+	}
+	return errors.Is(err, syscall.EWOULDBLOCK)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"gantry.example/internal/wire"
 	"gantry.example/workers/terraform"
@@ -55,7 +56,11 @@ func (f folder) lock(recovery bool) (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("attempt folder: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	patience := time.Duration(0)
+	if recovery { // a process that the killed runner was just starting may have the file open for an instant
+		patience = 2 * time.Second
+	}
+	if err := takeLock(lock, patience); err != nil {
 		_ = lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: %s", errOccupied, f.dir)
@@ -66,7 +71,21 @@ func (f folder) lock(recovery bool) (release func(), err error) {
 		_ = lock.Close()
 		return nil, fmt.Errorf("%w: %s", errStarted, f.dir)
 	}
-	return func() { _ = lock.Close() }, nil
+	return func() {
+		// Not by closing alone: a process that is being started right now has a copy of the file.
+		_ = syscall.Flock(int(lock.Fd()), syscall.LOCK_UN)
+		_ = lock.Close()
+	}, nil
+}
+
+// takeLock takes the file's lock, trying for as long as patience lasts.
+func takeLock(lock *os.File, patience time.Duration) error {
+	for until := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(until) {
+			return err
+		}
+	}
 }
 
 // markStart notes that terraform may have been executed in this folder.

@@ -122,7 +122,7 @@ func (w workFolder) leave(done bool) error {
 	if done {
 		err = os.WriteFile(w.path("done"), nil, 0o600)
 	}
-	err = errors.Join(err, w.lock.Close())
+	err = errors.Join(err, syscall.Flock(int(w.lock.Fd()), syscall.LOCK_UN), w.lock.Close()) // see folder.lock
 	if _, missing := os.Stat(w.path("done")); missing != nil {
 		return err
 	}
