@@ -37,12 +37,18 @@ type Service struct {
 	patience time.Duration
 	log      *slog.Logger
 
-	gaps map[string]time.Time // since when an attempt's log waits at a gap; used by Run's goroutine only
+	gaps map[string]gap // where an attempt's log waits; used by Run's goroutine only
+}
+
+// gap is where a log waits for what is missing.
+type gap struct {
+	since  time.Time
+	lowest int64 // of the chunks that wait behind it: only that one may skip the gap, or it would skip the others too
 }
 
 // New returns a service; replicas is that of the stream it creates when it is missing, patience how long it waits at a gap.
 func New(store Store, b *bus.Bus, replicas int, patience time.Duration, log *slog.Logger) *Service {
-	return &Service{store: store, bus: b, replicas: replicas, patience: patience, log: log, gaps: map[string]time.Time{}}
+	return &Service{store: store, bus: b, replicas: replicas, patience: patience, log: log, gaps: map[string]gap{}}
 }
 
 // Run stores chunks until ctx ends.
@@ -87,12 +93,13 @@ func (s *Service) storeOne(ctx context.Context, d bus.LogDelivery) error {
 	chunk := postgres.LogChunk{AttemptID: d.AttemptID, Offset: d.Offset, Data: d.Data, End: d.End}
 	err := s.store.AppendLog(ctx, chunk)
 	if errors.Is(err, postgres.ErrLogGap) {
-		since, waiting := s.gaps[d.AttemptID]
+		g, waiting := s.gaps[d.AttemptID]
 		if !waiting {
-			since = time.Now()
-			s.gaps[d.AttemptID] = since
+			g = gap{since: time.Now(), lowest: d.Offset}
 		}
-		if time.Since(since) < s.patience {
+		g.lowest = min(g.lowest, d.Offset)
+		s.gaps[d.AttemptID] = g
+		if time.Since(g.since) < s.patience || d.Offset > g.lowest {
 			return d.NakWithDelay(retry)
 		}
 		s.log.Warn("log: what was lost is skipped", "run", d.RunID, "attempt", d.AttemptID, "offset", d.Offset)

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+	"time"
 
 	"gantry.example/internal/pgtest"
 	"gantry.example/messages"
@@ -60,12 +61,13 @@ func publish(t *testing.T, w *servicestest.World, attempt, run string, at int, d
 func TestLostChunk(t *testing.T) {
 	t.Parallel()
 	w := servicestest.New(t)
-	w.Start(logs.New(w.DB, w.Bus, 1, 0, w.Log).Run)
+	w.Start(logs.New(w.DB, w.Bus, 1, time.Second, w.Log).Run)
 	r := w.NewRun(run.Options{PlanOnly: true})
 	_, a := w.Begin(r.ID)
 	publish(t, w, a.ID, r.ID, 0, []byte("before "))
-	publish(t, w, a.ID, r.ID, 100, []byte("after "))
+	// The later chunk comes first: it must not skip the one that is only behind it.
 	publish(t, w, a.ID, r.ID, 106, []byte("end"))
+	publish(t, w, a.ID, r.ID, 100, []byte("after "))
 	const want = "before \n[Gantry: 93 bytes of the log were lost]\nafter end"
 	w.Until(r.ID, "with a log that goes on", func(run.Run) bool {
 		part, err := w.DB.ReadLog(t.Context(), r.Plan.ID, 0, 1000)

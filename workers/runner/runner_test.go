@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,9 +44,6 @@ type bundle struct {
 
 func setup(t testing.TB, phase messages.Phase, files map[string]string) *bundle {
 	t.Helper()
-	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("terraform is not installed")
-	}
 	api, bus := newAPI(t, files), newBus()
 	id := messages.NewID("att-")
 	self, err := os.Executable()

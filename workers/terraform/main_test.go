@@ -67,15 +67,20 @@ func as(t testing.TB, name string) string {
 	return link
 }
 
-// engine is the terraform of this machine.
+// engine is the terraform of this machine, or else one that is installed for the tests, once.
 func engine(t testing.TB) terraform.Engine {
 	t.Helper()
+	cache := t.TempDir()
 	if _, err := exec.LookPath("terraform"); err != nil {
-		t.Skip("terraform is not installed")
+		user, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache = filepath.Join(user, "gantry", "test-engines")
 	}
-	e, err := terraform.Locate(t.Context(), terraform.LocateConfig{CacheDir: t.TempDir()})
+	e, err := terraform.Locate(t.Context(), terraform.LocateConfig{CacheDir: cache})
 	if err != nil {
-		t.Fatalf("locate: %v", err)
+		t.Fatalf("these tests run terraform: %v", err)
 	}
 	return e
 }
