@@ -42,7 +42,15 @@ type config struct {
 	RepublishAfter time.Duration
 	PlanTimeout    time.Duration
 	ApplyTimeout   time.Duration
+
+	Retention postgres.Retention
 }
+
+// The records of runs are small and say who changed what, so they stay; logs, plans and configurations are what fills disks.
+const (
+	keepLogs           = 180 * 24 * time.Hour
+	keepConfigurations = 90 * 24 * time.Hour
+)
 
 func (c *config) flags(f *pflag.FlagSet) {
 	timing := postgres.DefaultTiming()
@@ -67,6 +75,10 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Settle, "settle", patience.Settle, "after a start or an outage nobody is judged for lost contact for this long")
 	f.DurationVar(&c.PlanTimeout, "plan-timeout", patience.PlanLimit, "a plan that runs for longer is asked to stop, and its run errors")
 	f.DurationVar(&c.ApplyTimeout, "apply-timeout", patience.ApplyLimit, "an apply that runs for longer is asked to stop, and its run errors")
+	f.DurationVar(&c.Retention.Runs, "keep-runs", 0, "runs that ended longer ago are removed, with all that belongs to them; 0 keeps them for ever")
+	f.DurationVar(&c.Retention.Logs, "keep-logs", keepLogs, "logs and plans of runs that ended longer ago are removed; 0 keeps them for ever")
+	f.DurationVar(&c.Retention.Configurations, "keep-configurations", keepConfigurations,
+		"archives of configuration versions that nothing used for longer are removed; 0 keeps them for ever")
 	f.DurationVar(&c.RepublishAfter, "republish-after", patience.Republish, "a queued task's message is looked for after this")
 }
 
@@ -89,6 +101,8 @@ func (c *config) validate() error {
 		return fmt.Errorf("--plan-timeout %s: must be more than 0", c.PlanTimeout)
 	case c.ApplyTimeout <= 0:
 		return fmt.Errorf("--apply-timeout %s: must be more than 0", c.ApplyTimeout)
+	case c.Retention.Runs < 0 || c.Retention.Logs < 0 || c.Retention.Configurations < 0:
+		return errors.New("--keep-runs, --keep-logs, --keep-configurations: must not be negative; 0 keeps for ever")
 	case c.NATS == "":
 		return errors.New("--nats is empty: runners need an address")
 	}

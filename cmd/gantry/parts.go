@@ -10,6 +10,7 @@ import (
 	"gantry.example/internal/pgserver"
 	"gantry.example/messages"
 	"gantry.example/services/auth"
+	"gantry.example/services/keeper"
 	"gantry.example/services/logs"
 	"gantry.example/services/postgres"
 	"gantry.example/services/projector"
@@ -156,4 +157,8 @@ func (s *server) runProjector(ctx context.Context) error {
 
 func (s *server) runReconciler(ctx context.Context) error {
 	return reconciler.New(s.db, s.bus, s.cfg.patience(), replicas, s.log).Run(ctx)
+}
+
+func (s *server) runKeeper(ctx context.Context) error {
+	return keeper.New(s.db, s.cfg.Retention, keeper.DefaultTiming(), s.log).Run(ctx)
 }

@@ -77,6 +77,7 @@ func (s *server) parts() []lifecycle.Part {
 		{Name: "projector", Run: s.runProjector},
 		{Name: "API", Start: s.prepareAPI, Run: s.serveAPI},
 		{Name: "reconciler", Run: s.runReconciler},
+		{Name: "keeper", Run: s.runKeeper},
 		{Name: "local worker", Run: s.runWorker},
 	}
 }

@@ -13,6 +13,7 @@ import (
 const (
 	ConfigurationPending  = "pending"
 	ConfigurationUploaded = "uploaded"
+	ConfigurationArchived = "archived" // its archive was removed for its age
 )
 
 // ConfigurationVersion is one uploaded tarball, immutable once uploaded.
@@ -77,6 +78,9 @@ func (d *DB) UploadConfiguration(ctx context.Context, id string, archive []byte)
 		}
 		if err != nil {
 			return err
+		}
+		if cv.Status == ConfigurationArchived {
+			return fail(messages.CodeConflict, "configuration version %s was uploaded before and its archive was removed for its age: create another", id)
 		}
 		if cv.Status == ConfigurationUploaded {
 			have, err := d.blob(ctx, tx, id, BlobConfiguration)

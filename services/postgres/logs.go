@@ -154,7 +154,7 @@ func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int
 		}
 		p.Size, p.Ended = row.Size, row.Over && row.Complete
 		rows, err := tx.QueryxContext(ctx, `
-			SELECT position, data FROM log_chunks WHERE task_id = $1 AND position < $3
+			SELECT position, data, packed FROM log_chunks WHERE task_id = $1 AND position < $3
 			AND position >= COALESCE((SELECT max(position) FROM log_chunks WHERE task_id = $1 AND position <= $2), 0)
 			ORDER BY position`, taskID, offset, offset+int64(limit))
 		if err != nil {
@@ -164,8 +164,14 @@ func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int
 		for rows.Next() {
 			var at int64
 			var data []byte
-			if err := rows.Scan(&at, &data); err != nil {
+			var packed bool
+			if err := rows.Scan(&at, &data, &packed); err != nil {
 				return err
+			}
+			if packed {
+				if data, err = d.unpackLog(taskID, at, data); err != nil {
+					return err
+				}
 			}
 			from, to := max(offset-at, 0), min(offset+int64(limit)-at, int64(len(data)))
 			if from < to {

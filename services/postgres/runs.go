@@ -132,6 +132,8 @@ func usableConfiguration(ctx context.Context, tx *sqlx.Tx, in NewRun, workspace 
 		return "", false, notFound("configuration version", in.ConfigurationVersionID)
 	case err != nil:
 		return "", false, err
+	case cv.Status == ConfigurationArchived:
+		return "", false, fail(messages.CodeConfigurationMissing, "the archive of configuration version %s was removed for its age: upload the configuration again", cv.ID)
 	case cv.Status != ConfigurationUploaded:
 		return "", false, fail(messages.CodeConfigurationMissing, "configuration version %s is %s: upload its archive before starting a run", cv.ID, cv.Status)
 	}

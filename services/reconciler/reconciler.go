@@ -58,7 +58,6 @@ type Reconciler struct {
 
 	settled time.Time            // contact is judged from here on
 	absent  map[string]time.Time // since when a started attempt's lease is missing, by attempt id
-	swept   time.Time            // when what is kept for a while was last removed
 	told    time.Time            // when attempts were last told again to stop
 }
 
@@ -89,20 +88,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	return errors.Join(r.results(ctx), r.attempts(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs),
-		r.sweep(ctx))
+	return errors.Join(r.results(ctx), r.attempts(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
 }
-
-// sweep removes, once an hour, what is only kept for a while.
-func (r *Reconciler) sweep(ctx context.Context) error {
-	if time.Since(r.swept) < sweepEvery {
-		return nil
-	}
-	r.swept = time.Now()
-	return r.db.Sweep(ctx)
-}
-
-const sweepEvery = time.Hour
 
 // results folds stored results whose event was lost.
 func (r *Reconciler) results(ctx context.Context) error {
