@@ -23,7 +23,7 @@ func readable(t *testing.T) []string {
 			return err
 		case d.IsDir() && slices.Contains([]string{".git", "bin", "dist", "node_modules", ".terraform"}, d.Name()):
 			return fs.SkipDir
-		case d.Type().IsRegular():
+		case d.Type().IsRegular() && d.Name() != ".git": // a file in a worktree
 			files = append(files, path)
 		}
 		return nil

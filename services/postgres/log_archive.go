@@ -117,4 +117,6 @@ func (d *DB) unpackLog(taskID string, position int64, sealed []byte) ([]byte, er
 	return r.DecodeAll(packed, nil)
 }
 
-func logAAD(taskID string, position int64) []byte { return fmt.Appendf(nil, "log/%s/%d", taskID, position) }
+func logAAD(taskID string, position int64) []byte {
+	return fmt.Appendf(nil, "log/%s/%d", taskID, position)
+}
