@@ -61,6 +61,12 @@ const (
 	CodeRunCanceled Code = "run.canceled"
 	// CodeRunTimedOut: the plan or apply did not end within its limit and was stopped; the failure names phase and limit.
 	CodeRunTimedOut Code = "run.timed_out"
+	// CodeRunSilent: the plan or apply printed nothing for as long as its limit and was stopped.
+	CodeRunSilent Code = "run.silent"
+	// CodeRunQueueTimedOut: no worker took the plan or apply within the limit of the queue; it was not begun.
+	CodeRunQueueTimedOut Code = "run.queue_timed_out"
+	// CodeRunApprovalTimedOut: nobody applied or discarded the planned run within its limit, so it was discarded.
+	CodeRunApprovalTimedOut Code = "run.approval_timed_out"
 
 	// CodeTaskTaken: another worker claimed the task.
 	CodeTaskTaken Code = "task.taken"
@@ -90,7 +96,7 @@ func Codes() []Code {
 		CodeNameTaken, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
 		CodeConfigurationMissing, CodeConfigurationInvalid, CodeWorkspaceLocked, CodeRunNotAllowed, CodeRunTerraformFailed,
 		CodeRunSetupFailed, CodeRunEngineMissing, CodeRunPlanStale, CodeRunNeverStarted, CodeRunLost, CodeRunOutcomeUnknown,
-		CodeRunCanceled, CodeRunTimedOut, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
+		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
 		CodeAttemptStaleBase, CodeAttemptDuplicate, CodeStateConflict, CodeStateStaleEpoch,
 	}
 }

@@ -70,7 +70,10 @@ type Execution struct {
 
 	TerraformVersion string `json:"terraform_version,omitempty"` // exact version or constraint of the engine
 	Engine           Engine `json:"engine,omitempty"`
-	Workdir          string `json:"workdir,omitempty"` // folder inside the configuration
+	// Workdir is the folder inside the configuration that is planned and applied. In local mode it may instead be an absolute
+	// folder of the server below which runs are carried out; the server's --allowed-workdirs says which.
+	Workdir  string   `json:"workdir,omitempty"`
+	Timeouts Timeouts `json:"timeouts,omitzero"` // limits of a run
 
 	// Agent mode:
 
@@ -210,8 +213,11 @@ func (e Execution) Validate() error {
 	if e.Engine != "" && e.Engine != EngineTerraform && e.Engine != EngineOpenTofu {
 		return &FieldError{"engine", CodeExecutionInvalid, fmt.Sprintf("%q is not one of terraform, tofu", e.Engine)}
 	}
-	if p := e.Workdir; p != "" && (path.IsAbs(p) || p != path.Clean(p) || p == ".." || strings.HasPrefix(p, "../")) {
-		return &FieldError{"workdir", CodeExecutionInvalid, fmt.Sprintf("%q must be a clean relative path inside the configuration", p)}
+	if err := e.validWorkdir(); err != nil {
+		return err
+	}
+	if err := e.Timeouts.validate(); err != nil {
+		return err
 	}
 	if e.Strategy != "" && !slices.Contains([]Strategy{RoundRobin, LeastBusy, Random, LabelMatch}, e.Strategy) {
 		return &FieldError{"selection_strategy", CodeExecutionInvalid, fmt.Sprintf("%q is not one of round_robin, least_busy, random, label_match", e.Strategy)}
@@ -238,6 +244,42 @@ func (e Execution) Validate() error {
 	return nil
 }
 
+// validWorkdir judges what can be judged without the server's settings.
+func (e Execution) validWorkdir() error {
+	switch p := e.Workdir; {
+	case p == "":
+		return nil
+	case p != path.Clean(p) || p == ".." || strings.HasPrefix(p, "../"):
+		return &FieldError{"workdir", CodeExecutionInvalid, fmt.Sprintf("%q must be a clean path inside the configuration, or an absolute one in local mode", p)}
+	case path.IsAbs(p) && e.Mode != "" && e.Mode != ModeLocal:
+		return &FieldError{"workdir", CodeExecutionInvalid, fmt.Sprintf("%q is absolute, which only execution_mode %q takes; write a path inside the configuration", p, ModeLocal)}
+	default:
+		return nil
+	}
+}
+
+// Folder is the folder inside the configuration that is planned and applied; empty for its root.
+func (e Execution) Folder() string {
+	if path.IsAbs(e.Workdir) {
+		return ""
+	}
+	return e.Workdir
+}
+
+// Base is the absolute folder of the server below which runs are carried out; empty for the server's own.
+func (e Execution) Base() string {
+	if path.IsAbs(e.Workdir) {
+		return e.Workdir
+	}
+	return ""
+}
+
+// Common returns the fields that belong to no mode, which are kept when the mode changes. An absolute workdir belongs to
+// the local mode.
+func (e Execution) Common() Execution {
+	return Execution{TerraformVersion: e.TerraformVersion, Engine: e.Engine, Workdir: e.Folder(), Timeouts: e.Timeouts}
+}
+
 // Merge returns e with every unset field taken from base. Fields of a mode are taken only from a base of the same mode;
 // the common fields always are.
 func (e Execution) Merge(base Execution) Execution {
@@ -247,7 +289,10 @@ func (e Execution) Merge(base Execution) Execution {
 	}
 	fill(&out.TerraformVersion, base.TerraformVersion)
 	fill(&out.Engine, base.Engine)
-	fill(&out.Workdir, base.Workdir)
+	out.Timeouts = out.Timeouts.merge(base.Timeouts)
+	if base.Base() == "" || out.Mode == "" || out.Mode == ModeLocal {
+		fill(&out.Workdir, base.Workdir)
+	}
 	if out.Mode != base.Mode {
 		return out
 	}

@@ -15,6 +15,7 @@ import (
 
 	"gantry.example/services/postgres"
 	"gantry.example/services/reconciler"
+	"gantry.example/services/run"
 )
 
 // config is what `gantry server` can be told. Every field is a flag of the same name; see internal/settings for the other
@@ -31,6 +32,7 @@ type config struct {
 	EncryptionKeyFile string
 	WorkerTokenFile   string
 	Concurrency       int
+	AllowedWorkdirs   []string
 	LogLevel          slog.Level
 	LogFormat         string
 
@@ -40,8 +42,7 @@ type config struct {
 	LostAfter      time.Duration
 	Settle         time.Duration
 	RepublishAfter time.Duration
-	PlanTimeout    time.Duration
-	ApplyTimeout   time.Duration
+	Limits         run.Patience
 
 	Retention postgres.Retention
 }
@@ -66,6 +67,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.EncryptionKeyFile, "encryption-key-file", "", "key that encrypts states, plans and variables (default: <data-dir>/encryption-key; required with --database-url)")
 	f.StringVar(&c.WorkerTokenFile, "worker-token-file", "", "token of the local worker (default: <data-dir>/worker-token)")
 	f.IntVar(&c.Concurrency, "concurrency", max(2, runtime.NumCPU()), "tasks the local worker carries out at the same time")
+	f.StringSliceVar(&c.AllowedWorkdirs, "allowed-workdirs", nil, "absolute folders below which workspaces may have their runs carried out (workdir of the execution document); separated by commas")
 	f.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
 	f.DurationVar(&c.LeaseTTL, "lease-ttl", timing.LeaseTTL, "a runner that is silent for this long has lost its lease")
@@ -73,12 +75,15 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Grace, "grace", timing.Grace, "from asking terraform to stop until killing it")
 	f.DurationVar(&c.LostAfter, "lost-after", patience.LostAfter, "an apply without contact for this long ends with an unknown outcome")
 	f.DurationVar(&c.Settle, "settle", patience.Settle, "after a start or an outage nobody is judged for lost contact for this long")
-	f.DurationVar(&c.PlanTimeout, "plan-timeout", patience.PlanLimit, "a plan that runs for longer is asked to stop, and its run errors")
-	f.DurationVar(&c.ApplyTimeout, "apply-timeout", patience.ApplyLimit, "an apply that runs for longer is asked to stop, and its run errors")
 	f.DurationVar(&c.Retention.Runs, "keep-runs", 0, "runs that ended longer ago are removed, with all that belongs to them; 0 keeps them for ever")
 	f.DurationVar(&c.Retention.Logs, "keep-logs", keepLogs, "logs and plans of runs that ended longer ago are removed; 0 keeps them for ever")
 	f.DurationVar(&c.Retention.Configurations, "keep-configurations", keepConfigurations,
 		"archives of configuration versions that nothing used for longer are removed; 0 keeps them for ever")
+	f.DurationVar(&c.Limits.Plan, "plan-timeout", patience.Limits.Plan, "a plan that runs for longer is asked to stop, and its run errors; 0 for no limit. This and the next four are what workspaces can change for themselves")
+	f.DurationVar(&c.Limits.Apply, "apply-timeout", patience.Limits.Apply, "the same for an apply")
+	f.DurationVar(&c.Limits.Silence, "silence-timeout", 0, "a plan or apply that prints nothing for this long is asked to stop, and its run errors; 0 for no limit")
+	f.DurationVar(&c.Limits.Queue, "queue-timeout", 0, "a run that no worker takes for this long errors; 0 for no limit")
+	f.DurationVar(&c.Limits.Approval, "approval-timeout", 0, "a planned run that nobody applies for this long is discarded; 0 for no limit")
 	f.DurationVar(&c.RepublishAfter, "republish-after", patience.Republish, "a queued task's message is looked for after this")
 }
 
@@ -97,14 +102,25 @@ func (c *config) validate() error {
 		return fmt.Errorf("--log-format %q: must be text or json", c.LogFormat)
 	case c.LeaseTTL < time.Second || c.LeaseTTL%time.Second != 0:
 		return fmt.Errorf("--lease-ttl %s: must be whole seconds, at least 1s", c.LeaseTTL)
-	case c.PlanTimeout <= 0:
-		return fmt.Errorf("--plan-timeout %s: must be more than 0", c.PlanTimeout)
-	case c.ApplyTimeout <= 0:
-		return fmt.Errorf("--apply-timeout %s: must be more than 0", c.ApplyTimeout)
 	case c.Retention.Runs < 0 || c.Retention.Logs < 0 || c.Retention.Configurations < 0:
 		return errors.New("--keep-runs, --keep-logs, --keep-configurations: must not be negative; 0 keeps for ever")
 	case c.NATS == "":
 		return errors.New("--nats is empty: runners need an address")
+	}
+	for _, dir := range c.AllowedWorkdirs {
+		if !filepath.IsAbs(dir) || dir != filepath.Clean(dir) {
+			return fmt.Errorf("--allowed-workdirs %q: must be clean absolute paths, separated by commas", dir)
+		}
+	}
+	for _, l := range []struct {
+		flag  string
+		limit time.Duration
+	}{
+		{"plan", c.Limits.Plan}, {"apply", c.Limits.Apply}, {"silence", c.Limits.Silence}, {"queue", c.Limits.Queue}, {"approval", c.Limits.Approval},
+	} {
+		if l.limit < 0 {
+			return fmt.Errorf("--%s-timeout %s: must not be negative; 0 is no limit", l.flag, l.limit)
+		}
 	}
 	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTP}, {"--https", c.HTTPS}, {"--nats", c.NATS}} {
 		if a.addr == "" {
@@ -135,7 +151,7 @@ func (c *config) timing() postgres.Timing {
 func (c *config) patience() reconciler.Timing {
 	t := reconciler.DefaultTiming(c.LeaseTTL)
 	t.LostAfter, t.Settle, t.Republish = c.LostAfter, c.Settle, c.RepublishAfter
-	t.PlanLimit, t.ApplyLimit = c.PlanTimeout, c.ApplyTimeout
+	t.Limits = c.Limits
 	return t
 }
 

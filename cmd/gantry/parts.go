@@ -83,7 +83,7 @@ func (s *server) openDatabase(ctx context.Context) error {
 	if s.pg != nil {
 		dsn = s.pg.DSN(pgserver.Database)
 	}
-	db, err := postgres.Open(ctx, postgres.Config{DSN: dsn, Sealer: s.seal, Timing: s.cfg.timing()})
+	db, err := postgres.Open(ctx, postgres.Config{DSN: dsn, Sealer: s.seal, Timing: s.cfg.timing(), Workdirs: s.cfg.AllowedWorkdirs})
 	if err != nil {
 		return err
 	}

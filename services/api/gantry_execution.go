@@ -8,7 +8,7 @@ import (
 	"gantry.example/services/postgres"
 )
 
-// executionAnswer is a workspace's own document and what follows from it and its organization's.
+// executionAnswer is the own document of a workspace or an organization, and what follows from it and what is beneath.
 type executionAnswer struct {
 	Own       messages.Execution `json:"own"`
 	Effective messages.Execution `json:"effective"`
@@ -32,24 +32,42 @@ func (s *Server) putExecution(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if w.Execution, err = json.Marshal(doc); err != nil {
-		return reply{}, err
-	}
-	effective, err := w.Target()
-	if err != nil {
-		return reply{}, err
-	}
-	if effective.Mode != messages.ModeLocal {
-		return reply{}, &postgres.Error{Code: messages.CodeExecutionUnsupported, Message: fmt.Sprintf(
-			"execution document: field execution_mode: %q is not available on this server yet; use %q", effective.Mode, messages.ModeLocal)}
-	}
-	if err := effective.Validate(); err != nil {
-		return reply{}, err
-	}
 	if w, err = s.db.UpdateWorkspace(r.Context(), w.ID, postgres.WorkspaceChange{Execution: &doc}); err != nil {
 		return reply{}, err
 	}
 	return executionReply(w)
+}
+
+func (s *Server) organizationExecution(r *request) (reply, error) {
+	o, err := s.db.Organization(r.Context(), r.PathValue("organization"))
+	if err != nil {
+		return reply{}, err
+	}
+	return organizationExecutionReply(o)
+}
+
+func (s *Server) putOrganizationExecution(r *request) (reply, error) {
+	doc, err := messages.ParseExecution(r.body)
+	if err != nil {
+		return reply{}, err
+	}
+	o, err := s.db.SetOrganizationExecution(r.Context(), r.PathValue("organization"), doc)
+	if err != nil {
+		return reply{}, err
+	}
+	return organizationExecutionReply(o)
+}
+
+func organizationExecutionReply(o postgres.Organization) (reply, error) {
+	var out executionAnswer
+	if err := json.Unmarshal(o.Execution, &out.Own); err != nil {
+		return reply{}, fmt.Errorf("execution document of organization %s: %w", o.ID, err)
+	}
+	var err error
+	if out.Effective, err = o.Effective(); err != nil {
+		return reply{}, err
+	}
+	return plain(out)
 }
 
 func executionReply(w postgres.Workspace) (reply, error) {

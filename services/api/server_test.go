@@ -44,12 +44,19 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
+	return newFixtureWith(t, postgres.Config{})
+}
+
+// newFixtureWith has settings of the database package beside the usual ones.
+func newFixtureWith(t *testing.T, cfg postgres.Config) *fixture {
+	t.Helper()
 	ring, err := secrets.CreateKeyring(filepath.Join(t.TempDir(), "key"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	open := func(dsn string) (*postgres.DB, error) {
-		return postgres.Open(t.Context(), postgres.Config{DSN: dsn, Sealer: ring})
+		cfg.DSN, cfg.Sealer = dsn, ring
+		return postgres.Open(t.Context(), cfg)
 	}
 	db, err := open(pgtest.NewFrom(t, "services/api", func(dsn string) error {
 		db, err := open(dsn)

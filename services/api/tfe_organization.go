@@ -75,7 +75,7 @@ type tfeEntitlements struct {
 }
 
 func organizationDocument(o postgres.Organization) (*tfeOrganization, error) {
-	target, err := postgres.Workspace{OrganizationID: o.ID, Execution: []byte("{}"), Defaults: o.Execution}.Target()
+	target, err := o.Effective()
 	return &tfeOrganization{
 		Name: o.Name, NameAttribute: o.Name, ExternalID: o.ID, CreatedAt: o.CreatedAt, DefaultExecutionMode: shownMode(target.Mode),
 		Permissions: grants("can-update", "can-create-workspace", "can-traverse"),

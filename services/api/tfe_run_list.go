@@ -113,7 +113,7 @@ func (s *Server) showCapacity(r *request) (reply, error) {
 	count := func(statuses ...run.Status) int {
 		var total int
 		if err == nil {
-			_, total, err = s.db.Runs(r.Context(), postgres.RunFilter{OrganizationID: o.ID, Statuses: statuses, Page: postgres.Page{Size: 1}})
+			total, err = s.db.CountRuns(r.Context(), postgres.RunFilter{OrganizationID: o.ID, Statuses: statuses})
 		}
 		return total
 	}

@@ -60,7 +60,7 @@ func workspaceDocument(w postgres.Workspace) (*tfeWorkspace, error) {
 	doc := &tfeWorkspace{
 		ID: w.ID, Name: w.Name, Description: w.Description, AutoApply: w.AutoApply, Locked: w.Locked || w.GateRunID != nil,
 		Operations: true, ExecutionMode: shownMode(target.Mode), TerraformVersion: target.TerraformVersion,
-		WorkingDirectory: target.Workdir, SpeculativeEnabled: true, AllowDestroyPlan: true, TagNames: []string{},
+		WorkingDirectory: target.Folder(), SpeculativeEnabled: true, AllowDestroyPlan: true, TagNames: []string{},
 		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, Organization: &organizationRef{w.OrganizationName},
 		Permissions: grants("can-queue-run", "can-queue-apply", "can-queue-destroy", "can-update", "can-lock", "can-unlock", "can-force-unlock",
 			"can-destroy", "can-read-settings", "can-update-variable", "can-manage-run-tasks"),
@@ -211,8 +211,12 @@ func (in tfeWorkspaceInput) execution(own, defaults []byte) (messages.Execution,
 		}
 	}
 	if in.WorkingDirectory != nil {
-		if e.Workdir, err = wantedFolder(*in.WorkingDirectory); err != nil {
+		folder, err := wantedFolder(*in.WorkingDirectory)
+		if err != nil {
 			return e, err
+		}
+		if folder != target.Folder() { // what is shown already changes nothing: an absolute folder is not shown
+			e.Workdir = folder
 		}
 	}
 	return e, nil
@@ -221,7 +225,7 @@ func (in tfeWorkspaceInput) execution(own, defaults []byte) (messages.Execution,
 // switchMode changes the mode of e, which is now executed in mode now, to what TFE's word names. The word that is shown
 // already changes nothing, so that a client which writes back what it read does not move a workspace out of Kubernetes.
 func switchMode(e messages.Execution, now messages.Mode, word string) (messages.Execution, error) {
-	common := messages.Execution{TerraformVersion: e.TerraformVersion, Engine: e.Engine, Workdir: e.Workdir}
+	common := e.Common()
 	switch {
 	case word == shownMode(now):
 		return e, nil

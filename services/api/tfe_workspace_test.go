@@ -86,7 +86,7 @@ func (f *fixture) execution(workspace string) messages.Execution {
 
 func TestExecutionModeIsTranslated(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
+	f := newFixtureWith(t, postgres.Config{Modes: []messages.Mode{messages.ModeLocal, messages.ModeAgent, messages.ModeK8s}})
 	path := "/api/v2/workspaces/" + f.ws.ID
 	mode := func(word string) answer {
 		return f.patch(path, adminToken, doc("workspaces", attributes{"execution-mode": word}))
@@ -99,9 +99,10 @@ func TestExecutionModeIsTranslated(t *testing.T) {
 	equal(t, "k8s is shown as", shown.Attributes["execution-mode"], any("remote"))
 	equal(t, "the shown mode written back", f.execution(f.ws.ID), k8s)
 
-	shown = decoded[resource[attributes]](mode("agent"), http.StatusOK).Data
+	mode("agent").want(http.StatusUnprocessableEntity, messages.CodeExecutionInvalid).wantDetail("field agent_pool_id: missing")
+	shown = decoded[resource[attributes]](f.patch(path, adminToken, doc("workspaces", attributes{"execution-mode": "agent", "agent-pool-id": "apool-1"})), http.StatusOK).Data
 	equal(t, "agent is shown as", shown.Attributes["execution-mode"], any("agent"))
-	equal(t, "another mode keeps what is common", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeAgent, Workdir: "x"})
+	equal(t, "another mode keeps what is common", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeAgent, AgentPool: "apool-1", Workdir: "x"})
 
 	mode("remote").want(http.StatusOK, "")
 	equal(t, "remote from agent", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeLocal, Workdir: "x"})
@@ -110,6 +111,23 @@ func TestExecutionModeIsTranslated(t *testing.T) {
 	mode("cloud").want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("field execution-mode", "cloud")
 	for name, value := range (attributes{"working-directory": "../x", "terraform-version": "newest", "name": "a b"}) {
 		f.patch(path, adminToken, doc("workspaces", attributes{name: value})).want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("field " + name)
+	}
+}
+
+func TestAnAbsoluteFolderIsNotTFEs(t *testing.T) {
+	t.Parallel()
+	f := newFixtureWith(t, postgres.Config{Workdirs: []string{"/srv/gantry"}})
+	path, own := "/api/v2/workspaces/"+f.ws.ID, "/api/gantry/v1/workspaces/"+f.ws.ID+"/execution"
+	for _, refused := range []string{"/etc", "/srv/gantry2", "/srv"} {
+		f.call("PUT", own, adminToken, []byte(`{"workdir":"`+refused+`"}`)).
+			want(http.StatusUnprocessableEntity, messages.CodeExecutionInvalid).wantDetail("field workdir", refused, "only what is below /srv/gantry")
+	}
+	want := messages.Execution{Workdir: "/srv/gantry/network"}
+	f.call("PUT", own, adminToken, []byte(`{"workdir":"/srv/gantry/network"}`)).want(http.StatusOK, "")
+	for _, shown := range []string{"", "/"} {
+		got := decoded[resource[attributes]](f.patch(path, adminToken, doc("workspaces", attributes{"working-directory": shown})), http.StatusOK).Data
+		equal(t, "shown folder", got.Attributes["working-directory"], any(""))
+		equal(t, "the shown folder written back", f.execution(f.ws.ID), want)
 	}
 }
 

@@ -41,6 +41,10 @@ type Config struct {
 	MaxConns int
 	// Limits of the life of a task. Zero values mean the defaults of DefaultTiming.
 	Timing Timing
+	// Workdirs are the absolute folders below which a workspace's runs may be carried out in local mode.
+	Workdirs []string
+	// Modes are those that runs can be carried out in. Empty means the local one.
+	Modes []messages.Mode
 }
 
 // Timing are the deadlines Postgres keeps.
@@ -62,6 +66,9 @@ type DB struct {
 	seal   Sealer
 	timing Timing
 	dsn    string
+
+	workdirs []string
+	modes    []messages.Mode
 }
 
 // Open connects and brings the schema up to date. Several servers may open the same database at once: migrations run
@@ -80,7 +87,10 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.Timing == (Timing{}) {
 		cfg.Timing = DefaultTiming()
 	}
-	d := &DB{sql: db, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN}
+	if len(cfg.Modes) == 0 {
+		cfg.Modes = []messages.Mode{messages.ModeLocal}
+	}
+	d := &DB{sql: db, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes}
 	if err := d.migrate(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("database: bring the schema up to date: %w", err)

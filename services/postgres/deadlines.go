@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -24,6 +25,15 @@ type OpenAttempt struct {
 	Key           string           `db:"key"`      // of its lease
 	Stopping      bool             `db:"stopping"` // it was asked to stop, by a cancel or for its limit
 	Force         bool             `db:"force"`
+	PrintedAt     *time.Time       `db:"printed_at"` // when the last of its output was stored
+	Limits        []byte           `db:"limits"`     // the timeouts of its run's execution document, JSON
+}
+
+// Timeouts are those of the run's execution document.
+func (a OpenAttempt) Timeouts() messages.Timeouts {
+	var t messages.Timeouts
+	_ = json.Unmarshal(a.Limits, &t) // written by us; what can't be read says nothing
+	return t
 }
 
 // OpenAttempts lists all attempts that may still write.
@@ -33,8 +43,9 @@ func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
 		SELECT a.id, a.run_id, a.state, a.epoch, a.start_deadline, a.started_at, a.lost_at, t.pool_id, t.phase,
 		       CASE WHEN r.exclusive THEN r.workspace_id ELSE r.id END AS key,
 		       r.doc @> '{"cancel_requested": true}' OR COALESCE(r.doc -> 'overrun' ->> 'phase' = t.phase, false) AS stopping,
-		       r.doc @> '{"force_requested": true}' AS force
-		FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN runs r ON r.id = a.run_id
+		       r.doc @> '{"force_requested": true}' AS force,
+		       CASE WHEN l.attempt_id = a.id THEN l.printed_at END AS printed_at, r.doc -> 'execution' -> 'timeouts' AS limits
+		FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN runs r ON r.id = a.run_id LEFT JOIN logs l ON l.task_id = a.task_id
 		WHERE a.state <> 'closed' ORDER BY a.claimed_at`)
 	return out, err
 }
@@ -59,6 +70,17 @@ func (d *DB) RepeatStop(ctx context.Context, attempts []OpenAttempt) error {
 		}
 		return nil
 	})
+}
+
+// WaitingRuns lists the runs that wait for a worker or for approval: those with timeouts of their own, or all.
+func (d *DB) WaitingRuns(ctx context.Context, all bool) ([]run.Run, error) {
+	var docs [][]byte
+	if err := d.q(ctx).SelectContext(ctx, &docs, `
+		SELECT doc FROM runs WHERE status IN `+openStatuses+` AND status NOT IN ('planning', 'applying')
+		AND ($1 OR doc -> 'execution' -> 'timeouts' ?| array['queue', 'approval']) ORDER BY position`, all); err != nil {
+		return nil, err
+	}
+	return decodeRuns(docs)
 }
 
 // QueuedTasks lists tasks that have been queued for longer than age, oldest first.

@@ -121,7 +121,7 @@ func appendChunk(ctx context.Context, tx *sqlx.Tx, taskID string, at int64, data
 	if _, err := tx.ExecContext(ctx, `INSERT INTO log_chunks (task_id, position, data) VALUES ($1, $2, $3)`, taskID, at, data); err != nil {
 		return fmt.Errorf("append to the log of task %s: %w", taskID, err)
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE logs SET size = $2 WHERE task_id = $1`, taskID, at+int64(len(data)))
+	_, err := tx.ExecContext(ctx, `UPDATE logs SET size = $2, printed_at = $3 WHERE task_id = $1`, taskID, at+int64(len(data)), now())
 	return err
 }
 

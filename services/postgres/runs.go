@@ -74,7 +74,7 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, in.WorkspaceID); err != nil {
 		return run.Spec{}, err
 	}
-	target, err := mergeExecution(in.Execution, ws.Execution, ws.Defaults)
+	target, err := d.usableTarget(in.Execution, ws.Execution, ws.Defaults)
 	if err != nil {
 		return run.Spec{}, err
 	}
@@ -89,25 +89,6 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 	}
 	err = tx.GetContext(ctx, &spec.Position, `SELECT nextval('run_positions')`)
 	return spec, err
-}
-
-// mergeExecution merges the documents run > workspace > organization and refuses what this server cannot carry out.
-func mergeExecution(own messages.Execution, levels ...[]byte) (messages.Execution, error) {
-	for _, b := range levels {
-		var base messages.Execution
-		if err := json.Unmarshal(b, &base); err != nil {
-			return own, err
-		}
-		own = own.Merge(base)
-	}
-	if own.Mode == "" {
-		own.Mode = messages.ModeLocal
-	}
-	if own.Mode != messages.ModeLocal {
-		return own, fail(messages.CodeExecutionUnsupported,
-			"execution document: field execution_mode: %q is not available on this server yet; use \"local\"", own.Mode)
-	}
-	return own, own.Validate()
 }
 
 func usableConfiguration(ctx context.Context, tx *sqlx.Tx, in NewRun, workspace string) (id string, speculative bool, err error) {
@@ -207,17 +188,40 @@ type RunFilter struct {
 	Page           Page
 }
 
-// Runs lists runs and the number of all that match.
-func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
-	const where = ` FROM runs WHERE ($1 = '' OR workspace_id = $1) AND ($2 = '' OR organization_id = $2)
+// where selects the runs of the filter, all pages.
+func (f RunFilter) where() (string, []any) {
+	where := ` FROM runs WHERE ($1 = '' OR workspace_id = $1) AND ($2 = '' OR organization_id = $2)
 		AND (cardinality($3::text[]) = 0 OR status = ANY ($3))`
 	statuses := make([]string, len(f.Statuses))
+	final := len(statuses) == 0
 	for i, s := range f.Statuses {
 		statuses[i] = string(s)
+		final = final || s.Final()
 	}
-	args := []any{f.WorkspaceID, f.OrganizationID, textArray(statuses)}
+	if !final {
+		where += ` AND status IN ` + openStatuses // says nothing new but that the index of the open runs will do
+	}
+	return where, []any{f.WorkspaceID, f.OrganizationID, textArray(statuses)}
+}
+
+// CountRuns is the exact number of all runs that match.
+func (d *DB) CountRuns(ctx context.Context, f RunFilter) (int, error) {
+	where, args := f.where()
+	var n int
+	err := d.q(ctx).GetContext(ctx, &n, `SELECT count(*)`+where, args...)
+	return n, err
+}
+
+// maxCount bounds how far ahead of a page the runs of a list are counted: nobody turns so many pages, and counting all of a
+// big installation takes longer than reading the page.
+const maxCount = 1000
+
+// Runs lists runs and the number of all that match, which is exact up to maxCount beyond the page.
+func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
+	where, args := f.where()
 	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*)`+where, args...); err != nil {
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM (SELECT 1`+where+` LIMIT $4) AS counted`,
+		append(args, f.Page.offset()+f.Page.limit()+maxCount)...); err != nil {
 		return nil, 0, err
 	}
 	var docs [][]byte
@@ -225,13 +229,21 @@ func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
 		append(args, f.Page.limit(), f.Page.offset())...); err != nil {
 		return nil, 0, err
 	}
+	out, err := decodeRuns(docs)
+	return out, total, err
+}
+
+func decodeRuns(docs [][]byte) ([]run.Run, error) {
 	out := make([]run.Run, 0, len(docs))
 	for _, doc := range docs {
 		r, err := decodeRun(doc)
 		if err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 		out = append(out, r)
 	}
-	return out, total, nil
+	return out, nil
 }
+
+// openStatuses are those of a run that is not over, written as the index runs_open has them.
+const openStatuses = `('pending', 'plan_queued', 'planning', 'planned', 'apply_queued', 'applying')`

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -36,22 +35,6 @@ const selectWorkspace = `
 	       COALESCE(r.status = 'errored', false) AS outcome_unknown, w.created_at, w.updated_at
 	FROM workspaces w JOIN organizations o ON o.id = w.organization_id LEFT JOIN runs r ON r.id = w.gate_run_id`
 
-// Target is the workspace's execution document merged over its organization's; the mode is local when nobody said another.
-func (w Workspace) Target() (messages.Execution, error) {
-	var own, base messages.Execution
-	if err := json.Unmarshal(w.Execution, &own); err != nil {
-		return own, fmt.Errorf("execution document of workspace %s: %w", w.ID, err)
-	}
-	if err := json.Unmarshal(w.Defaults, &base); err != nil {
-		return own, fmt.Errorf("execution document of organization %s: %w", w.OrganizationID, err)
-	}
-	own = own.Merge(base)
-	if own.Mode == "" {
-		own.Mode = messages.ModeLocal
-	}
-	return own, nil
-}
-
 // NewWorkspace is what a workspace is created from.
 type NewWorkspace struct {
 	Organization string // id or name
@@ -71,6 +54,9 @@ func (d *DB) CreateWorkspace(ctx context.Context, in NewWorkspace) (Workspace, e
 	}
 	o, err := d.Organization(ctx, in.Organization)
 	if err != nil {
+		return Workspace{}, err
+	}
+	if _, err := d.usableTarget(in.Execution, o.Execution); err != nil {
 		return Workspace{}, err
 	}
 	doc, err := json.Marshal(in.Execution)
@@ -161,7 +147,7 @@ func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) 
 		if err != nil {
 			return err
 		}
-		doc, err := c.execution(w)
+		doc, err := c.execution(d, w)
 		if err != nil {
 			return err
 		}
@@ -180,7 +166,7 @@ func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) 
 }
 
 // execution is the document to store, or nil when it stays.
-func (c WorkspaceChange) execution(w Workspace) ([]byte, error) {
+func (c WorkspaceChange) execution(d *DB, w Workspace) ([]byte, error) {
 	doc := c.Execution
 	if c.Revise != nil {
 		revised, err := c.Revise(w)
@@ -193,6 +179,9 @@ func (c WorkspaceChange) execution(w Workspace) ([]byte, error) {
 		return nil, nil
 	}
 	if err := doc.Validate(); err != nil {
+		return nil, err
+	}
+	if _, err := d.usableTarget(*doc, w.Defaults); err != nil {
 		return nil, err
 	}
 	return json.Marshal(doc)

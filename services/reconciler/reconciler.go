@@ -6,6 +6,8 @@
 //	started, lease gone for TTL + 5 s    contact_lost: a plan is tried again, an apply waits for its runner
 //	apply without contact for lost_after outcome_unknown: the workspace stays locked
 //	started, older than its phase's limit asked to stop; the run ends run.timed_out
+//	started, silent past its limit       asked to stop; the run ends run.silent
+//	queued or planned past its limit     the run ends run.queue_timed_out, or is discarded (waits.go)
 //	asked to stop, still open            told again every 5 s
 //	result stored, not folded            folded
 //	gate free, run waiting               released
@@ -34,8 +36,8 @@ type Timing struct {
 	SealLogs    time.Duration // a log without an end is sealed this long after its task ended
 	LostAfter   time.Duration // an apply without contact is given up after this
 	Settle      time.Duration // nobody is judged for lost contact until this long after a start or an outage
-	PlanLimit   time.Duration // a plan that started longer ago is asked to stop
-	ApplyLimit  time.Duration // the same for an apply
+	Limits      run.Patience  // of a run whose execution document says nothing else
+	Waits       time.Duration // between two looks at the runs that wait
 	RepeatStop  time.Duration // an attempt that was asked to stop and is still open is told again after this
 }
 
@@ -43,8 +45,8 @@ type Timing struct {
 func DefaultTiming(leaseTTL time.Duration) Timing {
 	return Timing{
 		Every: time.Second, Republish: 30 * time.Second, ResultAfter: 5 * time.Second, SealLogs: time.Minute,
-		LostAfter: 15 * time.Minute, Settle: leaseTTL + 30*time.Second, PlanLimit: 2 * time.Hour, ApplyLimit: 24 * time.Hour,
-		RepeatStop: 5 * time.Second,
+		LostAfter: 15 * time.Minute, Settle: leaseTTL + 30*time.Second, Limits: run.Patience{Plan: 2 * time.Hour, Apply: 24 * time.Hour},
+		Waits: 5 * time.Second, RepeatStop: 5 * time.Second,
 	}
 }
 
@@ -59,6 +61,7 @@ type Reconciler struct {
 	settled time.Time            // contact is judged from here on
 	absent  map[string]time.Time // since when a started attempt's lease is missing, by attempt id
 	told    time.Time            // when attempts were last told again to stop
+	waited  time.Time            // when the runs that wait were last looked at
 }
 
 // New returns a reconciler. Its fields are used by Run's goroutine only.
@@ -88,7 +91,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	return errors.Join(r.results(ctx), r.attempts(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
+	return errors.Join(r.results(ctx), r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
 }
 
 // results folds stored results whose event was lost.
@@ -117,12 +120,9 @@ func (r *Reconciler) attempts(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open attempts: %w", err)
 	}
-	if err := r.stops(ctx, open); err != nil {
-		return err
-	}
 	leases, err := r.leases(ctx, open)
-	if err != nil {
-		return fmt.Errorf("leases: %w", err)
+	if err := errors.Join(err, r.stops(ctx, open, leases)); err != nil {
+		return err
 	}
 	seen := map[string]bool{}
 	for _, a := range open {
@@ -155,7 +155,7 @@ func (r *Reconciler) leases(ctx context.Context, open []postgres.OpenAttempt) (m
 			err = errors.Join(err, r.bus.EnsureLeases(ctx, a.Pool, r.replicas))
 		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("leases: %w", err)
 		}
 		out[a.Pool] = held
 	}

@@ -10,21 +10,20 @@ import (
 	"gantry.example/services/run"
 )
 
-// stops asks attempts that passed the limit of their phase to stop, and tells those that were asked before again, because
-// a command is sent on core NATS and may be lost. One that does not answer is judged as any other: by its lease.
-func (r *Reconciler) stops(ctx context.Context, open []postgres.OpenAttempt) error {
+// stops asks attempts that passed a limit to stop, and tells those that were asked before again, because a command is sent
+// on core NATS and may be lost. One that does not answer is judged as any other: by its lease. leases are those of every
+// pool, nil if they could not be read.
+func (r *Reconciler) stops(ctx context.Context, open []postgres.OpenAttempt, leases map[string]map[string]messages.Lease) error {
 	var again []postgres.OpenAttempt
 	for _, a := range open {
 		if a.Stopping {
 			again = append(again, a)
 			continue
 		}
-		limit := r.limit(a.Phase)
-		if a.StartedAt == nil || time.Since(*a.StartedAt) <= limit {
-			continue
+		if verdict := r.overdue(a, leases[a.Pool][a.Key].AttemptID == a.ID); verdict != nil {
+			r.log.Info("reconciler: attempt passed its limit", "run", a.RunID, "attempt", a.ID, "phase", a.Phase, "limit", verdict.Limit, "silent", verdict.Silent)
+			r.judge(ctx, a.RunID, a.ID, *verdict)
 		}
-		r.log.Info("reconciler: attempt passed its limit", "run", a.RunID, "attempt", a.ID, "phase", a.Phase, "limit", limit)
-		r.judge(ctx, a.RunID, a.ID, run.Timeout{AttemptID: a.ID, Limit: limit})
 	}
 	if len(again) == 0 || time.Since(r.told) < r.timing.RepeatStop {
 		return nil
@@ -36,9 +35,22 @@ func (r *Reconciler) stops(ctx context.Context, open []postgres.OpenAttempt) err
 	return nil
 }
 
-func (r *Reconciler) limit(p messages.Phase) time.Duration {
-	if p == messages.PhaseApply {
-		return r.timing.ApplyLimit
+// overdue is the limit that the attempt passed, or nil. Silence counts only while we would have heard something: the runner
+// has its lease, and neither we nor what we depend on was away a moment ago.
+func (r *Reconciler) overdue(a postgres.OpenAttempt, connected bool) *run.Timeout {
+	if a.StartedAt == nil {
+		return nil
 	}
-	return r.timing.PlanLimit
+	limits, now := r.timing.Limits.Over(a.Timeouts()), time.Now()
+	if limit := limits.Phase(a.Phase); limit > 0 && now.Sub(*a.StartedAt) > limit {
+		return &run.Timeout{AttemptID: a.ID, Limit: limit}
+	}
+	heard := *a.StartedAt
+	if a.PrintedAt != nil && a.PrintedAt.After(heard) {
+		heard = *a.PrintedAt
+	}
+	if limits.Silence > 0 && now.Sub(heard) > limits.Silence && connected && now.After(r.settled) {
+		return &run.Timeout{AttemptID: a.ID, Limit: limits.Silence, Silent: true}
+	}
+	return nil
 }

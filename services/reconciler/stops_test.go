@@ -93,9 +93,9 @@ func TestAnAttemptPastItsLimitIsStopped(t *testing.T) {
 			t.Parallel()
 			w := servicestest.New(t)
 			timing := repeating()
-			timing.PlanLimit, timing.ApplyLimit = time.Hour, 50*time.Millisecond
+			timing.Limits = run.Patience{Plan: time.Hour, Apply: 50 * time.Millisecond}
 			if phase == messages.PhasePlan {
-				timing.PlanLimit, timing.ApplyLimit = timing.ApplyLimit, timing.PlanLimit
+				timing.Limits = run.Patience{Plan: 50 * time.Millisecond, Apply: time.Hour}
 			}
 			commands := obey(t, w, timing)
 			var id string

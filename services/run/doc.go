@@ -11,7 +11,9 @@
 //	   └──────────────────┴─── Cancel ───────────▶│◀──────────────── Cancel ─────────┘                     └─▶ errored + OutcomeUnknown
 //	                                canceled, force_canceled, errored, planned_and_finished                       (workspace locked)
 //
-// An attempt that passed the limit of its phase is asked to stop as by a cancel; its run then ends errored, run.timed_out.
+// An attempt that passed the limit of its phase, or was silent for too long, is asked to stop as by a cancel; its run then
+// ends errored, run.timed_out or run.silent. A run that waited too long for a worker ends errored, run.queue_timed_out, and
+// one that nobody approved in time discarded, run.approval_timed_out (Expire).
 // An attempt is claimed, then started, then closed; contact_lost is a started attempt whose lease is gone. Only an attempt
 // of a plan is ever followed by another after it started: an apply starts at most once.
 package run

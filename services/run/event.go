@@ -25,8 +25,8 @@ const (
 	EventErrored         EventType = "errored"
 	EventCancelRequested EventType = "cancel_requested"
 	EventCanceled        EventType = "canceled"
-	EventDiscarded       EventType = "discarded"
-	EventRequeued        EventType = "requeued" // the task goes back to the queue
+	EventDiscarded       EventType = "discarded" // by a person, or because nobody approved in time
+	EventRequeued        EventType = "requeued"  // the task goes back to the queue
 	EventContactLost     EventType = "contact_lost"
 	EventContactRegained EventType = "contact_regained"
 	EventOutcomeUnknown  EventType = "outcome_unknown"
@@ -68,7 +68,8 @@ type Data struct {
 	Message          string         `json:"message,omitempty"`
 	Reason           string         `json:"reason,omitempty"` // why an attempt was closed
 	Outcome          string         `json:"outcome,omitempty"`
-	Limit            string         `json:"limit,omitempty"` // of the phase that timed out
+	Limit            string         `json:"limit,omitempty"`  // that was passed
+	Silent           bool           `json:"silent,omitempty"` // what passed it is the time without output
 }
 
 // Fold applies e to r and leaves its argument as it was. It is total: an event of an unknown type, or about a task or
@@ -101,8 +102,11 @@ func Fold(r Run, e Event) Run {
 			r.CancelAt = &e.At
 		}
 	case EventTimedOut:
-		r.Overrun = &Overrun{Phase: d.Phase, Limit: d.Limit}
+		r.Overrun = &Overrun{Phase: d.Phase, Limit: d.Limit, Silent: d.Silent}
 	case EventDiscarded:
+		if r.Code = d.Code; d.Code != "" { // by a limit; what a person says with a discard is no failure
+			r.Failure = d.Message
+		}
 		r.enter(Discarded, e.At)
 	case EventReleased:
 		r.OutcomeUnknown = false

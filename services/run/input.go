@@ -58,12 +58,16 @@ type (
 	LoseContact struct{ AttemptID string }
 	// RegainContact tells that a lost attempt holds its lease again.
 	RegainContact struct{ AttemptID string }
-	// Timeout tells that a started attempt has run for longer than the limit of its phase. It asks it to stop, as a cancel
-	// does.
+	// Timeout tells that a started attempt has run for longer than the limit of its phase or, Silent, printed nothing for as
+	// long as that. It asks it to stop, as a cancel does.
 	Timeout struct {
 		AttemptID string
 		Limit     time.Duration
+		Silent    bool
 	}
+	// Expire ends a run that has waited longer than it may, for a worker or for approval. Whether it has is decided from the
+	// run and the server's defaults when the input is given, so it may be sent to any run.
+	Expire struct{ Defaults Patience }
 	// GiveUp tells that contact was lost for so long that nobody waits any more.
 	GiveUp struct{ AttemptID string }
 	// Release frees the workspace of a run whose outcome is unknown, on a person's word. What its runner may still send comes
@@ -91,6 +95,7 @@ func (Exit) input()          {}
 func (LoseContact) input()   {}
 func (RegainContact) input() {}
 func (Timeout) input()       {}
+func (Expire) input()        {}
 func (GiveUp) input()        {}
 func (Release) input()       {}
 func (Confirm) input()       {}

@@ -93,10 +93,11 @@ type Run struct {
 	Overrun *Overrun `json:"overrun,omitempty"`
 }
 
-// Overrun is a phase that ran for too long.
+// Overrun is a phase that ran, or was silent, for too long.
 type Overrun struct {
-	Phase messages.Phase `json:"phase"`
-	Limit string         `json:"limit"` // as people read it, such as "2h"
+	Phase  messages.Phase `json:"phase"`
+	Limit  string         `json:"limit"` // as people read it, such as "2h"
+	Silent bool           `json:"silent,omitempty"`
 }
 
 // Exclusive reports whether the run needs the workspace's gate. Plan-only runs may run beside others.

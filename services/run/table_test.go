@@ -127,6 +127,11 @@ func inputs() []input {
 		{"regain contact", func(s *story) run.Input { return run.RegainContact{AttemptID: s.attempt().ID} }},
 		{"give up", func(s *story) run.Input { return run.GiveUp{AttemptID: s.attempt().ID} }},
 		{"time out", func(s *story) run.Input { return run.Timeout{AttemptID: s.attempt().ID, Limit: time.Hour} }},
+		{"time out of output", func(s *story) run.Input {
+			return run.Timeout{AttemptID: s.attempt().ID, Limit: time.Minute, Silent: true}
+		}},
+		{"expire", plain(run.Expire{Defaults: run.Patience{Queue: time.Nanosecond, Approval: time.Nanosecond}})},
+		{"expire, without limits", plain(run.Expire{})},
 		{"confirm", plain(run.Confirm{})},
 		{"discard", plain(run.Discard{})},
 		{"release", plain(run.Release{})},

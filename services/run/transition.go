@@ -37,6 +37,8 @@ func Transition(r Run, in Input, env Env) ([]Event, *Refusal) {
 		refusal = m.discard(in)
 	case Cancel:
 		refusal = m.cancel(in)
+	case Expire:
+		m.expire(in)
 	default:
 		m.attemptInput(in)
 	}

@@ -77,7 +77,10 @@ func (w *walker) next() run.Input {
 		return run.Confirm{}
 	default:
 		if w.oneOf(8) {
-			return run.Timeout{AttemptID: id, Limit: time.Hour}
+			return run.Timeout{AttemptID: id, Limit: time.Hour, Silent: w.oneOf(2)}
+		}
+		if w.oneOf(12) {
+			return run.Expire{Defaults: run.Patience{Queue: 25 * time.Second, Approval: 25 * time.Second}}
 		}
 		if w.oneOf(3) {
 			return run.Cancel{Force: w.oneOf(2)}
