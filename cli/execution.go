@@ -2,18 +2,26 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
 	"gantry.example/messages"
 )
 
-// readExecution reads an execution document and refuses what the server would refuse. No path is no document.
-func readExecution(path string) (*messages.Execution, error) {
+// readExecution reads an execution document, from stdin if the path is "-", and refuses what the server would refuse. No path
+// is no document.
+func (a *app) readExecution(path string) (*messages.Execution, error) {
 	if path == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(path)
+	var text []byte
+	var err error
+	if path == "-" {
+		text, err = io.ReadAll(a.env.Stdin)
+	} else {
+		text, err = os.ReadFile(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("--execution: %w", err)
 	}
@@ -32,6 +40,19 @@ func executionText(e messages.Execution) string {
 	}
 	for _, p := range []struct{ name, value string }{
 		{"pool", string(e.AgentPool)}, {"labels", strings.Join(e.RequiredLabels, ",")}, {"engine", string(e.Engine)},
+	} {
+		if p.value != "" {
+			parts = append(parts, p.name+" "+p.value)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// timeoutsText is what the document says about timeouts.
+func timeoutsText(t messages.Timeouts) string {
+	var parts []string
+	for _, p := range []struct{ name, value string }{
+		{"plan", t.Plan}, {"apply", t.Apply}, {"silence", t.Silence}, {"queue", t.Queue}, {"approval", t.Approval},
 	} {
 		if p.value != "" {
 			parts = append(parts, p.name+" "+p.value)

@@ -23,19 +23,21 @@ func (f *fakeAPI) objectRoutes(mux *http.ServeMux) {
 	}
 	const execution = `{"own":{},"effective":{"execution_mode":"local"}}`
 	for pattern, body := range map[string]string{
-		"GET /api/v2/account/details":                   doc(one("users", "user-1", `"username":"ann"`, "")),
-		"GET /api/v2/workspaces/ws-1/state-versions":    many(state("sv-2", "2", `,"pushed-by":"ann"`), state("sv-1", "1", "")),
-		"GET /api/v2/state-versions/sv-1":               doc(state("sv-1", "1", "")),
-		"POST /api/v2/workspaces/ws-1/state-versions":   doc(state("sv-3", "3", "")),
-		"PATCH /api/v2/workspaces/ws-1/state-versions":  doc(state("sv-3", "3", "")),
-		"POST /api/v2/workspaces/ws-1/actions/{action}": "{}",
-		"DELETE /api/v2/workspaces/ws-1":                "{}",
-		"GET /api/gantry/v1/workspaces/ws-1/execution":  execution,
-		"PUT /api/gantry/v1/workspaces/ws-1/execution":  execution,
-		"POST /api/gantry/v1/runs":                      `{"id":"run-1"}`,
-		"GET /api/gantry/v1/tokens":                     `[{"id":"at-1","description":"ci","created_at":"2026-01-02T03:04:05Z"}]`,
-		"POST /api/gantry/v1/tokens":                    `{"id":"at-2","description":"ci","created_at":"2026-01-02T03:04:05Z","token":"gantry-s3cret"}`,
-		"DELETE /api/gantry/v1/tokens/at-1":             `{"id":"at-1","own":true}`,
+		"GET /api/v2/account/details":                     doc(one("users", "user-1", `"username":"ann"`, "")),
+		"GET /api/v2/workspaces/ws-1/state-versions":      many(state("sv-2", "2", `,"pushed-by":"ann"`), state("sv-1", "1", "")),
+		"GET /api/v2/state-versions/sv-1":                 doc(state("sv-1", "1", "")),
+		"POST /api/v2/workspaces/ws-1/state-versions":     doc(state("sv-3", "3", "")),
+		"PATCH /api/v2/workspaces/ws-1/state-versions":    doc(state("sv-3", "3", "")),
+		"POST /api/v2/workspaces/ws-1/actions/{action}":   "{}",
+		"DELETE /api/v2/workspaces/ws-1":                  "{}",
+		"GET /api/gantry/v1/workspaces/ws-1/execution":    execution,
+		"PUT /api/gantry/v1/workspaces/ws-1/execution":    execution,
+		"GET /api/gantry/v1/organizations/acme/execution": execution,
+		"PUT /api/gantry/v1/organizations/acme/execution": execution,
+		"POST /api/gantry/v1/runs":                        `{"id":"run-1"}`,
+		"GET /api/gantry/v1/tokens":                       `[{"id":"at-1","description":"ci","created_at":"2026-01-02T03:04:05Z"}]`,
+		"POST /api/gantry/v1/tokens":                      `{"id":"at-2","description":"ci","created_at":"2026-01-02T03:04:05Z","token":"gantry-s3cret"}`,
+		"DELETE /api/gantry/v1/tokens/at-1":               `{"id":"at-1","own":true}`,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer "+token {
@@ -80,6 +82,11 @@ func TestObjects(t *testing.T) {
 			`PUT /api/gantry/v1/workspaces/ws-1/execution {"execution_mode":"local","workdir":"modules/net"}`}},
 		{args: "workspaces edit acme/net --description d --auto-apply=false", says: "Changed workspace acme/net.", calls: []string{
 			`PATCH ` + ws + ` {"data":{"type":"workspaces","attributes":{"auto-apply":false,"description":"d"}}}`}},
+		{args: "workspaces edit acme/net --working-directory modules/net --terraform-version 1.11.4", says: "Changed workspace acme/net.", calls: []string{
+			`PATCH /api/v2/workspaces/ws-1 {"data":{"type":"workspaces","attributes":{"terraform-version":"1.11.4","working-directory":"modules/net"}}}`}},
+		{args: "organizations show acme", says: "local"},
+		{args: "organizations edit acme --execution " + execution, says: "Changed the defaults of organization acme.", calls: []string{
+			`PUT /api/gantry/v1/organizations/acme/execution {"execution_mode":"local","workdir":"modules/net"}`}},
 		{args: "workspaces edit acme/net --execution " + execution, calls: []string{
 			`PUT /api/gantry/v1/workspaces/ws-1/execution {"execution_mode":"local","workdir":"modules/net"}`}},
 		{args: "workspaces lock acme/net --reason r", says: "Locked workspace acme/net.", calls: []string{`POST ` + ws + `/actions/lock {"reason":"r"}`}},
@@ -130,6 +137,9 @@ func TestObjectsRefused(t *testing.T) {
 		{"workspaces new other/net", "", `organization "other" does not exist`},
 		{"workspaces new acme/net --execution " + bad, "", "bad.json: "},
 		{"workspaces edit acme/net", "", "nothing to change: give --description"},
+		{"workspaces edit acme/net --execution " + bad + " --working-directory x", "", "--execution and --working-directory exclude each other"},
+		{"organizations edit acme", "", "nothing to change: give --execution"},
+		{"organizations edit acme --execution " + bad, "", "bad.json: "},
 		{"workspaces edit acme/net --execution /nowhere", "", "--execution: open /nowhere"},
 		{"workspaces delete acme/net", "", "say --yes"},
 		{"workspaces delete acme/net --yes", "conflict", "--force for the other"},

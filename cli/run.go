@@ -104,7 +104,7 @@ func (a *app) run(ctx context.Context, r runRequest) error {
 	if err != nil {
 		return err
 	}
-	execution, err := readExecution(r.executionFile)
+	execution, err := a.readExecution(r.executionFile)
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (r *runRequest) options(w client.Workspace, configurationID string, e *mess
 // workdir is the folder inside the configuration that terraform runs in.
 func workdir(w client.Workspace, e *messages.Execution) string {
 	if e != nil && e.Workdir != "" {
-		return e.Workdir
+		return e.Folder()
 	}
 	return w.WorkingDirectory
 }

@@ -12,29 +12,47 @@ import (
 
 // workspaceSettings are the flags of new and edit.
 type workspaceSettings struct {
-	description   string
-	autoApply     bool
-	executionFile string
+	description      string
+	autoApply        bool
+	terraformVersion string
+	workingDirectory string
+	executionFile    string
 }
 
 func (s *workspaceSettings) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.description, "description", "", "what the workspace is for")
 	f.BoolVar(&s.autoApply, "auto-apply", false, "apply every plan with changes without asking")
-	f.StringVar(&s.executionFile, "execution", "", "JSON file with the execution document: where and with what runs are carried out")
+	f.StringVar(&s.terraformVersion, "terraform-version", "", `version or constraint, such as 1.11.4 or "~> 1.11"; "latest" for what is there`)
+	f.StringVar(&s.workingDirectory, "working-directory", "", "folder inside the configuration that is planned and applied")
+	f.StringVar(&s.executionFile, "execution", "", "JSON file with the execution document (where and with what runs are carried out, timeouts), or - for stdin")
 	_ = cmd.MarkFlagFilename("execution", "json")
 }
 
 // change is what was said on the command line; what was not said stays as it is.
-func (s *workspaceSettings) change(cmd *cobra.Command) client.WorkspaceChange {
+func (s *workspaceSettings) change(cmd *cobra.Command) (client.WorkspaceChange, error) {
 	var out client.WorkspaceChange
-	if cmd.Flags().Changed("description") {
-		out.Description = &s.description
+	for _, flag := range []string{"terraform-version", "working-directory"} {
+		if s.executionFile != "" && cmd.Flags().Changed(flag) {
+			return out, usage(cmd, "--execution and --%s exclude each other: the document has a field for it", flag)
+		}
+	}
+	for flag, field := range map[string]struct {
+		value *string
+		to    **string
+	}{
+		"description":       {&s.description, &out.Description},
+		"terraform-version": {&s.terraformVersion, &out.TerraformVersion},
+		"working-directory": {&s.workingDirectory, &out.WorkingDirectory},
+	} {
+		if cmd.Flags().Changed(flag) {
+			*field.to = field.value
+		}
 	}
 	if cmd.Flags().Changed("auto-apply") {
 		out.AutoApply = &s.autoApply
 	}
-	return out
+	return out, nil
 }
 
 func (a *app) workspaceNewCommand() *cobra.Command {
@@ -42,7 +60,11 @@ func (a *app) workspaceNewCommand() *cobra.Command {
 	cmd := a.outputs(&cobra.Command{
 		Use: "new ORG/NAME", Short: "Create a workspace", Args: exactly("ORG/NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.newWorkspace(cmd.Context(), args[0], s.change(cmd), s.executionFile)
+			with, err := s.change(cmd)
+			if err != nil {
+				return err
+			}
+			return a.newWorkspace(cmd.Context(), args[0], with, s.executionFile)
 		},
 	})
 	s.flags(cmd)
@@ -54,7 +76,7 @@ func (a *app) newWorkspace(ctx context.Context, text string, with client.Workspa
 	if err != nil {
 		return err
 	}
-	execution, err := readExecution(executionFile)
+	execution, err := a.readExecution(executionFile)
 	if err != nil {
 		return err
 	}
@@ -89,9 +111,12 @@ func (a *app) workspaceEditCommand() *cobra.Command {
 			"execution document. Runs that exist already keep what they were created with.",
 		ValidArgsFunction: a.completeWorkspaces,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			change := s.change(cmd)
+			change, err := s.change(cmd)
+			if err != nil {
+				return err
+			}
 			if change == (client.WorkspaceChange{}) && s.executionFile == "" {
-				return usage(cmd, "nothing to change: give --description, --auto-apply or --execution")
+				return usage(cmd, "nothing to change: give --description, --auto-apply, --terraform-version, --working-directory or --execution")
 			}
 			return a.editWorkspace(cmd.Context(), args[0], change, s.executionFile)
 		},
@@ -101,7 +126,7 @@ func (a *app) workspaceEditCommand() *cobra.Command {
 }
 
 func (a *app) editWorkspace(ctx context.Context, text string, change client.WorkspaceChange, executionFile string) error {
-	execution, err := readExecution(executionFile)
+	execution, err := a.readExecution(executionFile)
 	if err != nil {
 		return err
 	}

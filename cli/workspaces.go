@@ -71,7 +71,7 @@ func (a *app) workspacesCommand() *cobra.Command {
 type workspaceView struct {
 	client.Workspace
 	Organization string                     `json:"organization"`
-	Execution    *client.WorkspaceExecution `json:"execution,omitempty"`
+	Execution    *client.ExecutionDocuments `json:"execution,omitempty"`
 }
 
 func viewWorkspace(w client.Workspace, organization string) workspaceView {
@@ -121,7 +121,8 @@ func (a *app) showWorkspace(ctx context.Context, text string) error {
 			t.row("Description:", w.Description)
 			t.row("Runs:", executionText(e.Effective))
 			t.row("Terraform:", w.TerraformVersion)
-			t.row("Folder:", w.WorkingDirectory)
+			t.row("Folder:", e.Effective.Workdir)
+			t.row("Timeouts:", timeoutsText(e.Effective.Timeouts))
 			t.row("Auto-apply:", yesNo(w.AutoApply))
 			t.row("Locked:", lockText(w))
 			t.row("Current run:", w.CurrentRunID)

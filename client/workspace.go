@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"time"
-
-	"gantry.example/messages"
 )
 
 // Workspace is a configuration with its state.
@@ -46,14 +44,20 @@ func (c *Client) WorkspaceByID(ctx context.Context, id string) (Workspace, error
 
 // WorkspaceChange is what of a workspace can be set; nil leaves it as it is.
 type WorkspaceChange struct {
-	Description *string
-	AutoApply   *bool
+	Description      *string
+	AutoApply        *bool
+	TerraformVersion *string
+	WorkingDirectory *string
 }
 
 func (w WorkspaceChange) attributes() map[string]any {
 	out := map[string]any{}
-	if w.Description != nil {
-		out["description"] = *w.Description
+	for name, value := range map[string]*string{
+		"description": w.Description, "terraform-version": w.TerraformVersion, "working-directory": w.WorkingDirectory,
+	} {
+		if value != nil {
+			out[name] = *value
+		}
 	}
 	if w.AutoApply != nil {
 		out["auto-apply"] = *w.AutoApply
@@ -101,24 +105,4 @@ func (c *Client) UnlockWorkspace(ctx context.Context, id string, force bool) err
 		action = "force-unlock"
 	}
 	return c.tfeJSON(ctx, "/workspaces/"+url.PathEscape(id)+"/actions/"+action, map[string]any{})
-}
-
-// WorkspaceExecution is where and with what a workspace's runs are carried out.
-type WorkspaceExecution struct {
-	Own       messages.Execution `json:"own"`       // what the workspace says itself
-	Effective messages.Execution `json:"effective"` // with what its organization says beneath
-}
-
-// Execution reads the execution document of a workspace.
-func (c *Client) Execution(ctx context.Context, workspaceID string) (WorkspaceExecution, error) {
-	var out WorkspaceExecution
-	err := c.json(ctx, http.MethodGet, "/workspaces/"+url.PathEscape(workspaceID)+"/execution", nil, &out)
-	return out, err
-}
-
-// PutExecution replaces the execution document of a workspace. Runs that exist keep theirs.
-func (c *Client) PutExecution(ctx context.Context, workspaceID string, doc messages.Execution) (WorkspaceExecution, error) {
-	var out WorkspaceExecution
-	err := c.json(ctx, http.MethodPut, "/workspaces/"+url.PathEscape(workspaceID)+"/execution", doc, &out)
-	return out, err
 }

@@ -104,16 +104,23 @@ func (r *attempt) fetch(ctx context.Context) error {
 // for a plan; else the attempt's own folder.
 func (r *attempt) chooseWork() (err error) {
 	r.workFolder = workFolder{dir: r.Dir}
-	switch {
-	case r.in.Phase == messages.PhaseApply:
+	base := r.in.Execution.Base()
+	if base != "" && r.Work == "" {
+		return setupFailure(fmt.Errorf("the workspace wants its runs below %s, which this worker does not do: write a folder inside the configuration", base))
+	}
+	if r.in.Phase == messages.PhaseApply {
 		w, err := findWork(r.Work, r.in.PlanAttemptID)
-		if err != nil {
-			r.log.Debug("the plan's folder is not used, starting from nothing", "reason", err)
+		if err == nil {
+			r.workFolder = w
 			return nil
 		}
-		r.workFolder = w
-	case r.Work != "" && !r.in.Options.PlanOnly:
-		r.workFolder, err = makeWork(r.Work, r.in.AttemptID)
+		r.log.Debug("the plan's folder is not used, starting from nothing", "reason", err)
+	}
+	if base != "" || r.in.Phase == messages.PhasePlan && r.Work != "" && !r.in.Options.PlanOnly {
+		r.workFolder, err = makeWork(r.Work, base, r.in.AttemptID)
+	}
+	if err != nil && base != "" {
+		return setupFailure(fmt.Errorf("the workspace wants its runs below %s: %w", base, err))
 	}
 	return err
 }
@@ -155,7 +162,7 @@ func (r *attempt) fetchConfiguration(ctx context.Context) error {
 
 // findRoot finds the root module.
 func (r *attempt) findRoot() error {
-	workdir := r.in.Execution.Workdir
+	workdir := r.in.Execution.Folder()
 	if workdir != "" && !filepath.IsLocal(workdir) {
 		return setupFailure(fmt.Errorf("the working directory %q is not a path inside the configuration", workdir))
 	}

@@ -47,6 +47,37 @@ func warm(t *testing.T, files map[string]string, inAFile bool) *bundle {
 	return apply
 }
 
+// TestRunsBelowAFolderOfTheServer: plan and apply work in the folder the workspace names, and leave nothing there.
+func TestRunsBelowAFolderOfTheServer(t *testing.T) {
+	t.Parallel()
+	base, work := filepath.Join(t.TempDir(), "base"), t.TempDir()
+	files := map[string]string{"main.tf": oneResource}
+	below := func(b *bundle) *bundle {
+		b.assign.Work, b.assign.Claim.Inputs.Execution.Workdir = work, base
+		return b
+	}
+	only := below(setup(t, messages.PhasePlan, files))
+	only.assign.Claim.Inputs.Options.PlanOnly = true
+	only.run(t, runner.ExitDelivered)
+	plan := below(setup(t, messages.PhasePlan, files))
+	plan.run(t, runner.ExitDelivered)
+	apply := below(setup(t, messages.PhaseApply, files))
+	apply.plan, apply.assign.CacheDir, apply.assign.Claim.Inputs.PlanAttemptID = plan.plan, plan.assign.CacheDir, plan.assign.Claim.AttemptID
+	place := filepath.Join(base, plan.assign.Claim.AttemptID)
+	if entries, err := os.ReadDir(base); err != nil || len(entries) != 1 || entries[0].Name() != filepath.Base(place) {
+		t.Errorf("got %v, %v in the folder, want that of the plan that can be applied", entries, err)
+	}
+	apply.run(t, runner.ExitDelivered)
+	if got := apply.onlyResult(t); got.Outcome != wire.OutcomeSucceeded {
+		t.Fatalf("got %+v\n%s", got, apply.bus.log)
+	}
+	for _, dir := range []string{base, work} {
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+			t.Errorf("got %v, %v left in %s, want nothing", entries, err, dir)
+		}
+	}
+}
+
 func TestApplyInThePlansFolder(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{"main.tf": oneResource}

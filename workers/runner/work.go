@@ -41,11 +41,21 @@ func (w workFolder) config() string          { return filepath.Join(w.dir, "conf
 func (w workFolder) plan() string            { return filepath.Join(w.dir, "plan.bin") }
 func (w workFolder) path(name string) string { return filepath.Join(w.dir, name) }
 
-// makeWork makes the work folder of a plan.
-func makeWork(runs, attemptID string) (workFolder, error) {
+// makeWork makes the work folder of an attempt. With a base it is there, and a link in runs leads to it, so that everybody
+// finds it in the one place.
+func makeWork(runs, base, attemptID string) (workFolder, error) {
 	w := workFolder{dir: filepath.Join(runs, attemptID)}
-	if err := os.MkdirAll(w.dir, 0o700); err != nil {
+	place := w.dir
+	if base != "" {
+		place = filepath.Join(base, attemptID)
+	}
+	if err := errors.Join(os.MkdirAll(runs, 0o700), os.MkdirAll(place, 0o700)); err != nil {
 		return w, err
+	}
+	if base != "" {
+		if err := os.Symlink(place, w.dir); err != nil && !errors.Is(err, os.ErrExist) {
+			return w, err
+		}
 	}
 	return w, w.hold()
 }
@@ -134,13 +144,23 @@ func (w workFolder) leave(done bool) error {
 func removeWork(dir string) (removed bool, err error) {
 	lock, err := os.Open(filepath.Join(dir, "lock"))
 	if err != nil {
-		return false, os.RemoveAll(dir)
+		return false, removePlace(dir)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return false, nil // in use; its user removes it
 	}
-	return true, os.RemoveAll(dir)
+	return true, removePlace(dir)
+}
+
+// removePlace removes a work folder, also where only a link to it is in its place.
+func removePlace(dir string) error {
+	if place, err := os.Readlink(dir); err == nil {
+		if err := os.RemoveAll(place); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(dir)
 }
 
 // SweepWork removes the folders below runs (Assignment.Runs) that were made before that time and that neither a runner nor
