@@ -27,6 +27,8 @@ type Config struct {
 	CACert  []byte        // PEM of the only authorities to trust; empty means the system's
 	Token   string        // bearer token
 	Budget  time.Duration // how long a request is retried; 0 means until its context ends
+	// Traceparent is the trace context (W3C) that every request carries; empty means none.
+	Traceparent string
 }
 
 // Transport sends requests to one server. It retries what may be worth another try (no connection, 429, 5xx) with growing
@@ -34,6 +36,7 @@ type Config struct {
 type Transport struct {
 	base   *url.URL
 	token  string
+	trace  string
 	budget time.Duration
 	http   *http.Client
 }
@@ -84,7 +87,7 @@ func NewTransport(cfg Config) (*Transport, error) {
 		}
 	}
 	return &Transport{
-		base: base, token: cfg.Token, budget: cfg.Budget,
+		base: base, token: cfg.Token, trace: cfg.Traceparent, budget: cfg.Budget,
 		http: &http.Client{
 			Transport: &http.Transport{
 				Proxy:                 http.ProxyFromEnvironment,
@@ -199,6 +202,9 @@ func (t *Transport) request(ctx context.Context, r Request) (*http.Request, erro
 		req.Header[key] = values
 	}
 	req.Header.Set("User-Agent", "gantry")
+	if t.trace != "" {
+		req.Header.Set("Traceparent", t.trace)
+	}
 	if t.token != "" {
 		req.Header.Set("Authorization", "Bearer "+t.token)
 	}

@@ -28,6 +28,7 @@ type Task struct {
 	Labels         []string  `json:"labels,omitempty"` // canonical label set the task requires
 	Exclusive      bool      `json:"exclusive"`        // false for plan-only runs, which may run beside others
 	QueuedAt       time.Time `json:"queued_at"`
+	Traceparent    string    `json:"traceparent,omitempty"` // the run's trace context, also the message's header of that name
 }
 
 // Key is the exclusivity key of the task: what at most one attempt at a time may hold the lease of. It is also the last

@@ -6,13 +6,13 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"gantry.example/internal/telemetry"
 	"gantry.example/services/postgres"
 	"gantry.example/services/reconciler"
 	"gantry.example/services/run"
@@ -33,8 +33,8 @@ type config struct {
 	WorkerTokenFile   string
 	Concurrency       int
 	AllowedWorkdirs   []string
-	LogLevel          slog.Level
-	LogFormat         string
+	Log               telemetry.LogConfig
+	OTLPEndpoint      string
 
 	LeaseTTL       time.Duration
 	StartWithin    time.Duration
@@ -68,8 +68,8 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.WorkerTokenFile, "worker-token-file", "", "token of the local worker (default: <data-dir>/worker-token)")
 	f.IntVar(&c.Concurrency, "concurrency", max(2, runtime.NumCPU()), "tasks the local worker carries out at the same time")
 	f.StringSliceVar(&c.AllowedWorkdirs, "allowed-workdirs", nil, "absolute folders below which workspaces may have their runs carried out (workdir of the execution document); separated by commas")
-	f.TextVar(&c.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	f.StringVar(&c.LogFormat, "log-format", "text", "text or json")
+	logFlags(f, &c.Log)
+	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets a trace of every run, as http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT; none: no traces)")
 	f.DurationVar(&c.LeaseTTL, "lease-ttl", timing.LeaseTTL, "a runner that is silent for this long has lost its lease")
 	f.DurationVar(&c.StartWithin, "start-within", timing.StartWithin, "a claimed task that did not start within this goes back to the queue")
 	f.DurationVar(&c.Grace, "grace", timing.Grace, "from asking terraform to stop until killing it")
@@ -98,8 +98,8 @@ func (c *config) validate() error {
 		return errors.New("--encryption-key-file is required with --database-url: whoever has the database must not find the key beside it. A file that does not exist yet is made")
 	case c.Concurrency < 1:
 		return fmt.Errorf("--concurrency %d: must be at least 1", c.Concurrency)
-	case c.LogFormat != "text" && c.LogFormat != "json":
-		return fmt.Errorf("--log-format %q: must be text or json", c.LogFormat)
+	case c.Log.Validate() != nil:
+		return c.Log.Validate()
 	case c.LeaseTTL < time.Second || c.LeaseTTL%time.Second != 0:
 		return fmt.Errorf("--lease-ttl %s: must be whole seconds, at least 1s", c.LeaseTTL)
 	case c.Retention.Runs < 0 || c.Retention.Logs < 0 || c.Retention.Configurations < 0:
@@ -162,10 +162,8 @@ func (c *config) file(flag, name string) string {
 	return filepath.Join(c.DataDir, name)
 }
 
-func (c *config) logger() *slog.Logger {
-	opts := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, opts))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, opts))
+// logFlags are the flags of every program of ours that runs unattended.
+func logFlags(f *pflag.FlagSet, c *telemetry.LogConfig) {
+	f.StringVar(&c.Format, "log-format", telemetry.FormatText, "text or json")
+	f.TextVar(&c.Level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 }

@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -19,6 +18,7 @@ import (
 	"gantry.example/cli"
 	"gantry.example/internal/failpoint"
 	"gantry.example/internal/settings"
+	"gantry.example/internal/telemetry"
 	"gantry.example/workers/runner"
 	"gantry.example/workers/terraform/shim"
 )
@@ -77,7 +77,7 @@ func serve(cmd *cobra.Command, cfg config) error {
 	if err != nil {
 		return err
 	}
-	log := cfg.logger()
+	log := cfg.Log.New(os.Stderr)
 	if os.Geteuid() == 0 {
 		log.Warn("running as root: terraform runs as root too, so run trusted code only")
 	} else {
@@ -94,17 +94,23 @@ func serve(cmd *cobra.Command, cfg config) error {
 }
 
 func runnerCommand() *cobra.Command {
-	return &cobra.Command{
+	var logs telemetry.LogConfig
+	cmd := &cobra.Command{
 		Use:    "runner",
 		Short:  "Carry out one attempt, given on standard input",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			if err := logs.Validate(); err != nil {
+				return err
+			}
+			log := logs.New(cmd.ErrOrStderr())
 			if code := runner.Main(cmd.InOrStdin(), runner.Config{Log: log, Connect: runner.ConnectNATS(log)}); code != 0 {
 				return &cli.Exit{Code: code}
 			}
 			return nil
 		},
 	}
+	logFlags(cmd.Flags(), &logs)
+	return cmd
 }

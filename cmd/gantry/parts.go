@@ -156,7 +156,11 @@ func (s *server) runProjector(ctx context.Context) error {
 }
 
 func (s *server) runReconciler(ctx context.Context) error {
-	return reconciler.New(s.db, s.bus, s.cfg.patience(), replicas, s.log).Run(ctx)
+	r := reconciler.New(s.db, s.bus, s.cfg.patience(), replicas, s.log)
+	if err := s.metrics.Register(r); err != nil {
+		return err
+	}
+	return r.Run(ctx)
 }
 
 func (s *server) runKeeper(ctx context.Context) error {

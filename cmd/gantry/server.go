@@ -21,6 +21,7 @@ import (
 	"gantry.example/internal/lifecycle"
 	"gantry.example/internal/pgserver"
 	"gantry.example/internal/secrets"
+	"gantry.example/internal/telemetry/otlp"
 	"gantry.example/services/postgres"
 )
 
@@ -46,6 +47,8 @@ type server struct {
 	bus      *bus.Bus
 	closeBus func()
 	pool     string // the local worker's token
+
+	traces *otlp.Exporter // nil: nobody wants any
 
 	sites      []site
 	endStreams context.CancelFunc
@@ -75,6 +78,8 @@ func (s *server) parts() []lifecycle.Part {
 		{Name: "relay", Run: s.runRelay},
 		{Name: "logs", Run: s.runLogs},
 		{Name: "projector", Run: s.runProjector},
+		{Name: "traces", Start: s.prepareTraces, Run: s.runTraces},
+		{Name: "observer", Run: s.runObserver},
 		{Name: "API", Start: s.prepareAPI, Run: s.serveAPI},
 		{Name: "reconciler", Run: s.runReconciler},
 		{Name: "keeper", Run: s.runKeeper},

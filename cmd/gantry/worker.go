@@ -69,7 +69,7 @@ func (s *server) executor(ca []byte) (*process.Executor, error) {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
 	return process.New(process.Config{
-		Command: []string{self, "runner"},
+		Command: append([]string{self, "runner"}, s.cfg.Log.Args()...),
 		Dir:     filepath.Join(s.cfg.DataDir, "work"),
 		Assignment: runner.Assignment{
 			Address: s.localURL(), CACert: string(ca), NATSURL: s.nats.ClientURL(), CacheDir: filepath.Join(s.cfg.DataDir, "cache"),

@@ -50,6 +50,8 @@ type Inputs struct {
 	LeaseTTLSeconds int    `json:"lease_ttl_seconds"`
 	GraceSeconds    int    `json:"grace_seconds"` // from SIGINT to SIGKILL
 	Cancel          bool   `json:"cancel,omitempty"`
+	// Traceparent is the run's trace context, if it has one: every call of the attempt carries it as the header of that name.
+	Traceparent string `json:"traceparent,omitempty"`
 }
 
 // Key is the exclusivity key of the attempt's lease.
@@ -126,6 +128,13 @@ type Result struct {
 	// Phases says where the time went: milliseconds per stage of the attempt.
 	Phases map[messages.Stage]int64 `json:"phases,omitempty"`
 }
+
+// What comes before the start is no stage of an event; Result.Phases alone says how long it took.
+const (
+	StageConnect messages.Stage = "connect" // to NATS
+	StageLease   messages.Stage = "lease"   // waiting for the lease
+	StageStart   messages.Stage = "start"   // asking for the start
+)
 
 // Changes counts resources.
 type Changes struct {

@@ -28,6 +28,8 @@ type Config struct {
 	Log     *slog.Logger
 	// Registerer takes the HTTP metrics; nil means none.
 	Registerer prometheus.Registerer
+	// Traces begins a trace for every run. A caller's own trace is continued either way.
+	Traces bool
 	// Fail has the point at which a test wants the program killed; nil means none.
 	Fail *failpoint.Points
 }
@@ -50,6 +52,7 @@ type Server struct {
 	version  string
 	log      *slog.Logger
 	metrics  *metrics
+	traces   bool
 	fail     *failpoint.Points
 	stop     context.Context // ends open streams when the server stops
 }
@@ -66,7 +69,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	return &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey}, ready: cfg.Ready,
-		version: cfg.Version, log: cfg.Log, metrics: m, fail: cfg.Fail, stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, traces: cfg.Traces, fail: cfg.Fail, stop: ctx,
 	}, nil
 }
 

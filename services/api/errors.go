@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"gantry.example/internal/telemetry"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -69,7 +70,7 @@ func (s *Server) errorReply(req *request, err error) reply {
 	case req.Context().Err() != nil:
 		return reply{handled: true} // the caller went away, and whatever it waited for was interrupted
 	default:
-		s.log.ErrorContext(req.Context(), "request failed", "method", req.Method, "path", req.URL.Path, "error", err)
+		s.log.With(req.logAttrs()...).ErrorContext(req.Context(), "request failed", "method", req.Method, "path", req.URL.Path, "error", err)
 		detail = "the server failed to carry this out; its log has the cause"
 	}
 	status := statusOf(code)
@@ -77,4 +78,20 @@ func (s *Server) errorReply(req *request, err error) reply {
 		Status: fmt.Sprint(status), Code: code, Title: http.StatusText(status), Detail: detail,
 	}}})
 	return reply{status: status, body: body, kind: kindJSONAPI}
+}
+
+// logAttrs say which run a call is about, where its path or its caller tell: every log line about a run can be found by the
+// run's id.
+func (r *request) logAttrs() []any {
+	if r.attempt.ID == "" {
+		if id := r.PathValue("run"); id != "" {
+			return []any{"run", id}
+		}
+		return nil
+	}
+	out := []any{"run", r.attempt.RunID, "attempt", r.attempt.ID}
+	if task, _ := r.attempt.Run.Attempt(r.attempt.ID); task != nil {
+		out = append(out, "task", task.ID)
+	}
+	return append(out, telemetry.LogAttrs(r.attempt.Run.Traceparent)...)
 }

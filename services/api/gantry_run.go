@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 
+	"gantry.example/internal/telemetry"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -30,6 +31,7 @@ func (s *Server) createOwnRun(r *request) (reply, error) {
 		return reply{}, err
 	}
 	create.CreatedBy = username(r.token)
+	create.Traceparent, create.TraceParentSpan = telemetry.NewRun(r.Header.Get(telemetry.Header), s.traces)
 	created, err := s.db.CreateRun(r.Context(), create)
 	if err != nil {
 		return reply{}, err

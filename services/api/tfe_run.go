@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gantry.example/internal/telemetry"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
@@ -56,6 +57,7 @@ func (s *Server) createRun(r *request) (reply, error) {
 		return reply{}, err
 	}
 	create.CreatedBy = username(r.token)
+	create.Traceparent, create.TraceParentSpan = telemetry.NewRun(r.Header.Get(telemetry.Header), s.traces)
 	created, err := s.db.CreateRun(r.Context(), create)
 	if err != nil {
 		return reply{}, err

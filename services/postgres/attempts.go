@@ -118,6 +118,7 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 			TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs, Variables: vars,
 		},
 		LeaseTTLSeconds: int(d.timing.LeaseTTL / time.Second), GraceSeconds: int(d.timing.Grace / time.Second), Cancel: asked,
+		Traceparent: r.Traceparent,
 	}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 // OpenAttempt is an attempt that may still write, as the reconciler looks at it.
 type OpenAttempt struct {
 	ID            string           `db:"id"`
+	TaskID        string           `db:"task_id"`
 	RunID         string           `db:"run_id"`
 	State         run.AttemptState `db:"state"`
 	Epoch         int64            `db:"epoch"`
@@ -40,7 +41,7 @@ func (a OpenAttempt) Timeouts() messages.Timeouts {
 func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
 	var out []OpenAttempt
 	err := d.q(ctx).SelectContext(ctx, &out, `
-		SELECT a.id, a.run_id, a.state, a.epoch, a.start_deadline, a.started_at, a.lost_at, t.pool_id, t.phase,
+		SELECT a.id, a.task_id, a.run_id, a.state, a.epoch, a.start_deadline, a.started_at, a.lost_at, t.pool_id, t.phase,
 		       CASE WHEN r.exclusive THEN r.workspace_id ELSE r.id END AS key,
 		       r.doc @> '{"cancel_requested": true}' OR COALESCE(r.doc -> 'overrun' ->> 'phase' = t.phase, false) AS stopping,
 		       r.doc @> '{"force_requested": true}' AS force,

@@ -21,6 +21,8 @@ type NewRun struct {
 	Message                string
 	Source                 string
 	CreatedBy              string
+	Traceparent            string // of the run, empty where nobody traces it; see run.Spec
+	TraceParentSpan        string
 }
 
 // CreateRun stores the run and, when it may run at once, its task: one transaction. Errors: not_found for the workspace,
@@ -86,6 +88,7 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 	spec := run.Spec{
 		ID: messages.NewID("run-"), OrganizationID: ws.Organization, WorkspaceID: in.WorkspaceID, ConfigurationVersionID: cv,
 		Options: in.Options, Execution: target, Pool: messages.LocalPool, Note: in.Message, Source: in.Source, CreatedBy: in.CreatedBy,
+		Traceparent: in.Traceparent, TraceParentSpan: in.TraceParentSpan,
 	}
 	err = tx.GetContext(ctx, &spec.Position, `SELECT nextval('run_positions')`)
 	return spec, err

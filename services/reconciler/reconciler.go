@@ -57,6 +57,7 @@ type Reconciler struct {
 	timing   Timing
 	replicas int
 	log      *slog.Logger
+	metrics  *metrics
 
 	settled time.Time            // contact is judged from here on
 	absent  map[string]time.Time // since when a started attempt's lease is missing, by attempt id
@@ -66,7 +67,7 @@ type Reconciler struct {
 
 // New returns a reconciler. Its fields are used by Run's goroutine only.
 func New(db *postgres.DB, b *bus.Bus, t Timing, replicas int, log *slog.Logger) *Reconciler {
-	return &Reconciler{db: db, bus: b, timing: t, replicas: replicas, log: log, absent: map[string]time.Time{}}
+	return &Reconciler{db: db, bus: b, timing: t, replicas: replicas, log: log, metrics: newMetrics(), absent: map[string]time.Time{}}
 }
 
 // Run reconciles until ctx ends.
@@ -80,6 +81,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.settled = time.Now().Add(r.timing.Settle)
 			clear(r.absent)
 			r.log.Warn("reconciler: round not finished, trying again", "error", err)
+			r.metrics.failed.Inc()
 		}
 		select {
 		case <-ctx.Done():
@@ -109,7 +111,10 @@ func (r *Reconciler) results(ctx context.Context) error {
 // judge gives a verdict. One that cannot be stored is about one run and must not keep the others from being judged; when
 // it is Postgres that is down, the next round's first question says so.
 func (r *Reconciler) judge(ctx context.Context, runID, attemptID string, verdict run.Input) {
-	if err := r.db.Judge(ctx, runID, attemptID, verdict); err != nil && ctx.Err() == nil {
+	err := r.db.Judge(ctx, runID, attemptID, verdict)
+	if err == nil {
+		r.metrics.acted(verdict)
+	} else if ctx.Err() == nil {
 		r.log.Error("reconciler: verdict not stored", "run", runID, "attempt", attemptID, "verdict", fmt.Sprintf("%T", verdict), "error", err)
 	}
 }
@@ -131,7 +136,7 @@ func (r *Reconciler) attempts(ctx context.Context) error {
 		if verdict == nil {
 			continue
 		}
-		r.log.Info("reconciler: verdict", "run", a.RunID, "attempt", a.ID, "verdict", fmt.Sprintf("%T", verdict))
+		r.log.Info("reconciler: verdict", "run", a.RunID, "task", a.TaskID, "attempt", a.ID, "verdict", fmt.Sprintf("%T", verdict))
 		r.judge(ctx, a.RunID, a.ID, verdict)
 	}
 	for id := range r.absent {
@@ -229,6 +234,7 @@ func (r *Reconciler) messages(ctx context.Context) error {
 	}
 	if len(gone) > 0 {
 		r.log.Info("reconciler: publishing tasks again whose messages are gone", "tasks", len(gone))
+		r.metrics.actions.WithLabelValues("republish").Add(float64(len(gone)))
 	}
 	return r.db.Requeue(ctx, gone)
 }

@@ -21,7 +21,7 @@ func (r *Reconciler) stops(ctx context.Context, open []postgres.OpenAttempt, lea
 			continue
 		}
 		if verdict := r.overdue(a, leases[a.Pool][a.Key].AttemptID == a.ID); verdict != nil {
-			r.log.Info("reconciler: attempt passed its limit", "run", a.RunID, "attempt", a.ID, "phase", a.Phase, "limit", verdict.Limit, "silent", verdict.Silent)
+			r.log.Info("reconciler: attempt passed its limit", "run", a.RunID, "task", a.TaskID, "attempt", a.ID, "phase", a.Phase, "limit", verdict.Limit, "silent", verdict.Silent)
 			r.judge(ctx, a.RunID, a.ID, *verdict)
 		}
 	}
@@ -29,6 +29,7 @@ func (r *Reconciler) stops(ctx context.Context, open []postgres.OpenAttempt, lea
 		return nil
 	}
 	r.told = time.Now()
+	r.metrics.actions.WithLabelValues("repeat_stop").Add(float64(len(again)))
 	if err := r.db.RepeatStop(ctx, again); err != nil {
 		return fmt.Errorf("repeat commands: %w", err)
 	}

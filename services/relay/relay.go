@@ -13,6 +13,7 @@ import (
 
 	"gantry.example/internal/bus"
 	"gantry.example/internal/failpoint"
+	"gantry.example/internal/telemetry"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
 )
@@ -118,11 +119,15 @@ func (r *Relay) publish(ctx context.Context, t messages.Task, rowID int64) error
 	if err := r.ensure(ctx, t); err != nil {
 		return err
 	}
-	err := r.bus.PublishTask(ctx, t, id, nil)
+	var trace map[string]string
+	if t.Traceparent != "" {
+		trace = map[string]string{telemetry.Header: t.Traceparent}
+	}
+	err := r.bus.PublishTask(ctx, t, id, trace)
 	if errors.Is(err, bus.ErrNoStream) { // deleted by hand since we created it
 		clear(r.ensured)
 		if err = r.ensure(ctx, t); err == nil {
-			err = r.bus.PublishTask(ctx, t, id, nil)
+			err = r.bus.PublishTask(ctx, t, id, trace)
 		}
 	}
 	return err

@@ -67,6 +67,10 @@ type Spec struct {
 	Note                   string             `json:"message,omitempty"` // the user's words
 	Source                 string             `json:"source,omitempty"`  // "tfe-api", "gantry-cli", …
 	CreatedBy              string             `json:"created_by,omitempty"`
+	// Traceparent is the run's place in a trace (W3C Trace Context), where one was wanted: what the run does is below this
+	// span. TraceParentSpan is the span of whoever asked for the run, in the same trace.
+	Traceparent     string `json:"traceparent,omitempty"`
+	TraceParentSpan string `json:"trace_parent_span,omitempty"`
 }
 
 // Run is a run with its tasks and attempts: the fold of its events.
@@ -247,5 +251,6 @@ func (r *Run) Message(t *Task) messages.Task {
 	return messages.Task{
 		V: messages.Version, ID: t.ID, RunID: r.ID, WorkspaceID: r.WorkspaceID, OrganizationID: r.OrganizationID,
 		Phase: t.Phase, Mode: r.Execution.Mode, Pool: r.Pool, Labels: labels, Exclusive: r.Exclusive(), QueuedAt: t.QueuedAt,
+		Traceparent: r.Traceparent,
 	}
 }

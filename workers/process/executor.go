@@ -180,7 +180,7 @@ func (e *Executor) handOver(f folder, a runner.Assignment) (*child, error) {
 		if err = c.assign(f, line); err == nil {
 			return c, nil
 		}
-		e.log.Warn("the idle runner did not take its assignment, starting another", "attempt", a.Claim.AttemptID, "error", err)
+		e.log.Warn("the idle runner did not take its assignment, starting another", append(executor.Attempt{Claim: a.Claim}.Ref().LogAttrs(), "error", err)...)
 	default:
 	}
 	c, err := e.spawn()

@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/telemetry"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/workers/executor"
@@ -196,7 +197,7 @@ func (w *Worker) nonce(taskID string) string {
 
 // place starts a runner. The slot is freed when it exits, or now if it does not even start.
 func (w *Worker) place(ctx context.Context, a executor.Attempt) {
-	log := w.log.With(a.Ref().LogAttrs()...)
+	log := w.log.With(a.Ref().LogAttrs()...).With(telemetry.LogAttrs(a.Inputs.Traceparent)...)
 	if !w.slots.occupy(a.AttemptID) {
 		log.Info("task was delivered again, its attempt runs here already")
 	}
@@ -267,7 +268,7 @@ func (w *Worker) report(ctx context.Context, x executor.Exit) error {
 func (w *Worker) settle(ctx context.Context, d *bus.Delivery, err error) {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	log := w.log.With("run", d.Task.RunID, "task", d.Task.ID)
+	log := w.log.With("run", d.Task.RunID, "task", d.Task.ID).With(telemetry.LogAttrs(d.Task.Traceparent)...)
 	var terminate *terminateError
 	var snooze *snoozeError
 	var failed error

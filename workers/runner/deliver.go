@@ -48,7 +48,7 @@ func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) 
 	if err != nil {
 		return fmt.Errorf("the log cannot be read: %w", err)
 	}
-	result.LogSize, result.LogSHA256, result.Phases = end.size, end.sha256, r.phases
+	result.LogSize, result.LogSHA256, result.Phases = end.size, end.sha256, r.setup.into(r.phases)
 	r.keepResult(result)
 	select {
 	case <-r.out.done:

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gantry.example/client"
+	"gantry.example/internal/telemetry"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/workers/terraform"
@@ -49,6 +50,7 @@ type attempt struct {
 	store      *stateStore // nil if terraform's state is a file in root
 	states     *stateSync  // of an apply
 	phases     map[messages.Stage]int64
+	setup      setupTimes
 	usable     bool // an apply may use the work folder
 	recovered  bool // all is delivered, without a result
 }
@@ -63,7 +65,7 @@ func Run(ctx context.Context, a Assignment, cfg Config) int {
 	}
 	a = a.withDefaults()
 	in := a.Claim.Inputs
-	log = log.With("run", in.RunID, "task", in.TaskID, "attempt", in.AttemptID)
+	log = log.With("run", in.RunID, "task", in.TaskID, "attempt", in.AttemptID).With(telemetry.LogAttrs(in.Traceparent)...)
 	if cfg.Connect == nil {
 		cfg.Connect = ConnectNATS(log)
 	}
@@ -94,6 +96,17 @@ func Run(ctx context.Context, a Assignment, cfg Config) int {
 		return ExitRecovered
 	}
 	return ExitDelivered
+}
+
+// setupTimes say where the time before terraform went.
+type setupTimes struct{ connect, lease, start time.Duration }
+
+// into adds them to the times of the stages. Nothing else writes there any more when it is called.
+func (t setupTimes) into(phases map[messages.Stage]int64) map[messages.Stage]int64 {
+	phases[wire.StageConnect] = t.connect.Milliseconds()
+	phases[wire.StageLease] = t.lease.Milliseconds()
+	phases[wire.StageStart] = t.start.Milliseconds()
+	return phases
 }
 
 // refusedError: the server's word is that this attempt must not go on.
@@ -140,9 +153,11 @@ func (r *attempt) work(ctx context.Context) (err error) {
 	defer func() { r.leave(err) }()
 	r.fetching = r.startFetch(ctx)
 	defer r.fetching.stop()
+	began := time.Now()
 	if r.bus, err = r.cfg.Connect(ctx, r.Assignment); err != nil {
 		return &unavailableError{err}
 	}
+	r.setup.connect = time.Since(began)
 	defer r.bus.Close()
 	r.out.start(r.bus.Logs)
 	defer r.out.stop()
@@ -175,7 +190,7 @@ func (r *attempt) work(ctx context.Context) (err error) {
 }
 
 func (r *attempt) openAPI() (*client.Transport, error) {
-	transport, err := client.NewTransport(client.Config{Address: r.Address, CACert: []byte(r.CACert), Token: r.Claim.Token})
+	transport, err := client.NewTransport(client.Config{Address: r.Address, CACert: []byte(r.CACert), Token: r.Claim.Token, Traceparent: r.in.Traceparent})
 	if err == nil {
 		r.api = client.NewAttempt(transport, r.in.AttemptID, r.stop.ask)
 	}
@@ -220,6 +235,8 @@ func (r *attempt) prepare(ctx context.Context) (Lease, error) {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.fetching.wait(gctx) })
 	g.Go(func() (err error) {
+		began := time.Now()
+		defer func() { r.setup.lease = time.Since(began) }()
 		if lease, err = r.bus.Control.Acquire(gctx, r.in); err != nil {
 			lease = nil // an interface around a nil pointer would not look like one
 			return &unavailableError{err}
@@ -247,6 +264,8 @@ func (r *attempt) askStart(ctx context.Context, base wire.StateRef) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
+	began := time.Now()
+	defer func() { r.setup.start = time.Since(began) }()
 	if _, err := r.api.Start(ctx, wire.StartRequest{V: messages.Version, Nonce: r.nonce, Base: base}); err != nil {
 		return remote(err, "the start was not permitted")
 	}
