@@ -5,6 +5,7 @@ package executor
 import (
 	"context"
 
+	"gantry.example/internal/telemetry"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 )
@@ -46,6 +47,7 @@ func (a Attempt) Ref() Ref {
 	in := a.Inputs
 	return Ref{
 		AttemptID: a.AttemptID, TaskID: in.TaskID, RunID: in.RunID, WorkspaceID: in.WorkspaceID, Pool: in.Pool, Phase: in.Phase,
+		Traceparent: in.Traceparent,
 	}
 }
 
@@ -57,11 +59,12 @@ type Ref struct {
 	WorkspaceID string         `json:"workspace_id"`
 	Pool        string         `json:"pool"`
 	Phase       messages.Phase `json:"phase"`
+	Traceparent string         `json:"traceparent,omitempty"` // of the run
 }
 
 // LogAttrs are the attributes that every log line about the attempt has.
 func (r Ref) LogAttrs() []any {
-	return []any{"run", r.RunID, "task", r.TaskID, "attempt", r.AttemptID}
+	return append([]any{"run", r.RunID, "task", r.TaskID, "attempt", r.AttemptID}, telemetry.LogAttrs(r.Traceparent)...)
 }
 
 // State is whether an attempt's runner lives.

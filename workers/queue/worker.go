@@ -197,7 +197,7 @@ func (w *Worker) nonce(taskID string) string {
 
 // place starts a runner. The slot is freed when it exits, or now if it does not even start.
 func (w *Worker) place(ctx context.Context, a executor.Attempt) {
-	log := w.log.With(a.Ref().LogAttrs()...).With(telemetry.LogAttrs(a.Inputs.Traceparent)...)
+	log := w.log.With(a.Ref().LogAttrs()...)
 	if !w.slots.occupy(a.AttemptID) {
 		log.Info("task was delivered again, its attempt runs here already")
 	}
