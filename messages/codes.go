@@ -23,6 +23,8 @@ const (
 	CodeConflict Code = "conflict"
 	// CodeNameTaken: an object of that name exists already.
 	CodeNameTaken Code = "name_taken"
+	// CodeTooManyRequests: too many tries within a short time; wait and try again.
+	CodeTooManyRequests Code = "too_many_requests"
 	// CodeIdempotencyMismatch: the Idempotency-Key was used before with another request.
 	CodeIdempotencyMismatch Code = "idempotency.mismatch"
 
@@ -93,7 +95,7 @@ const (
 func Codes() []Code {
 	return []Code{
 		CodeInternal, CodeUnavailable, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeInvalid, CodeTooLarge, CodeConflict,
-		CodeNameTaken, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
+		CodeNameTaken, CodeTooManyRequests, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
 		CodeConfigurationMissing, CodeConfigurationInvalid, CodeWorkspaceLocked, CodeRunNotAllowed, CodeRunTerraformFailed,
 		CodeRunSetupFailed, CodeRunEngineMissing, CodeRunPlanStale, CodeRunNeverStarted, CodeRunLost, CodeRunOutcomeUnknown,
 		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,

@@ -54,6 +54,7 @@ type Server struct {
 	metrics  *metrics
 	traces   bool
 	fail     *failpoint.Points
+	rights   table
 	stop     context.Context // ends open streams when the server stops
 }
 
@@ -69,7 +70,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	return &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey}, ready: cfg.Ready,
-		version: cfg.Version, log: cfg.Log, metrics: m, traces: cfg.Traces, fail: cfg.Fail, stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, traces: cfg.Traces, fail: cfg.Fail, rights: rights(), stop: ctx,
 	}, nil
 }
 

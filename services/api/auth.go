@@ -39,8 +39,7 @@ func (s *Server) authenticate(rt route, req *request) error {
 	if err != nil {
 		return err
 	}
-	want := map[access]postgres.TokenKind{person: postgres.TokenAdmin, pool: postgres.TokenPool}[rt.access]
-	if t.Kind != want {
+	if (t.Kind == postgres.TokenPool) != (rt.access == pool) {
 		return wrongKind(rt.access, string(t.Kind))
 	}
 	req.token = t

@@ -43,6 +43,8 @@ func statusOf(c messages.Code) int {
 		return http.StatusForbidden
 	case messages.CodeNotFound:
 		return http.StatusNotFound
+	case messages.CodeTooManyRequests:
+		return http.StatusTooManyRequests
 	case messages.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
 	case messages.CodeInvalid, messages.CodeNameTaken, messages.CodeExecutionInvalid, messages.CodeExecutionUnknownField,

@@ -48,7 +48,7 @@ func (s *Server) runEvents(r *request) (reply, error) {
 			return reply{}, err
 		}
 	}
-	st, err := openStream(r)
+	st, err := s.openStream(r)
 	if err != nil {
 		return reply{}, ended(ctx, err)
 	}
@@ -135,7 +135,7 @@ func (s *Server) organizationEvents(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	st, err := openStream(r)
+	st, err := s.openStream(r)
 	if err != nil {
 		return reply{}, ended(ctx, err)
 	}

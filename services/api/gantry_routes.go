@@ -33,11 +33,11 @@ func (s *Server) gantryRoutes() []route {
 			out:     runChange{}, media: kindEvents, query: []string{"after"}},
 
 		{method: "GET", pattern: base + "/tokens", access: person, handle: s.listTokens,
-			summary: "List the tokens of people, never the secrets", out: []personToken{}},
+			summary: "List the tokens one looks after, never the secrets", out: []shownToken{}},
 		{method: "POST", pattern: base + "/tokens", access: person, handle: s.createToken, status: http.StatusCreated,
-			summary: "Create a token of a person; its secret is in this answer and nowhere else", in: tokenInput{}, out: newToken{}},
+			summary: "Create a token of the caller or of an organization; its secret is in this answer and nowhere else", in: tokenInput{}, out: newToken{}},
 		{method: "DELETE", pattern: base + "/tokens/{token}", access: person, handle: s.revokeToken,
-			summary: "Revoke a token of a person, and end the sessions begun with it", out: revokedToken{}},
+			summary: "Revoke a token one looks after, and end the sessions begun with it", out: revokedToken{}},
 	}
 }
 

@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"path"
+	"reflect"
 
 	"gantry.example/internal/telemetry"
 	"gantry.example/internal/wire"
@@ -30,13 +32,35 @@ func (s *Server) createOwnRun(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	create.CreatedBy = username(r.token)
+	if err := s.admitWorkspace(r, create.WorkspaceID, neededFor(create)); err != nil {
+		return reply{}, err
+	}
+	create.CreatedBy = r.token.Actor()
 	create.Traceparent, create.TraceParentSpan = telemetry.NewRun(r.Header.Get(telemetry.Header), s.traces)
 	created, err := s.db.CreateRun(r.Context(), create)
 	if err != nil {
 		return reply{}, err
 	}
 	return plain(created.Public())
+}
+
+// neededFor is the role that creating the run takes: where it executes is for admins to say, because a server or a cluster
+// may have more to lose than the workspace.
+func neededFor(in postgres.NewRun) postgres.Role {
+	switch {
+	case placed(in.Execution):
+		return postgres.RoleAdmin
+	case in.Options.AutoApply, !reflect.DeepEqual(in.Execution, messages.Execution{}):
+		return postgres.RoleWrite
+	default:
+		return postgres.RolePlan
+	}
+}
+
+// placed reports whether the document says where to execute, and not only what.
+func placed(e messages.Execution) bool {
+	common := messages.Execution{TerraformVersion: e.TerraformVersion, Engine: e.Engine, Workdir: e.Workdir, Timeouts: e.Timeouts}
+	return path.IsAbs(e.Workdir) || !reflect.DeepEqual(e, common)
 }
 
 func (r *request) ownRun() (postgres.NewRun, error) {

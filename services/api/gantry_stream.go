@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"gantry.example/services/postgres"
 )
 
 const (
@@ -27,13 +29,14 @@ var errGone = errors.New("the client is gone")
 // stream is an open answer of server-sent events. Used by the one goroutine of its request.
 type stream struct {
 	w         http.ResponseWriter
+	still     func(context.Context) error // whether the reader may go on reading
 	control   *http.ResponseController
 	poll      *time.Ticker
 	heartbeat *time.Ticker
 }
 
 // openStream sends the answer's head; from then on an error can only end the stream. Call close when done.
-func openStream(r *request) (*stream, error) {
+func (s *Server) openStream(r *request) (*stream, error) {
 	h := r.w.Header()
 	h.Set("Content-Type", kindEvents)
 	h.Set("Cache-Control", "no-store")
@@ -41,9 +44,24 @@ func openStream(r *request) (*stream, error) {
 	r.streaming = true
 	r.w.WriteHeader(http.StatusOK)
 	st := &stream{
-		w: r.w, control: http.NewResponseController(r.w), poll: time.NewTicker(pollEvery), heartbeat: time.NewTicker(heartbeatEvery),
+		w: r.w, still: func(ctx context.Context) error { return s.stillMay(ctx, r) }, control: http.NewResponseController(r.w), poll: time.NewTicker(pollEvery), heartbeat: time.NewTicker(heartbeatEvery),
 	}
 	return st, st.flush()
+}
+
+// stillMay looks again at what authorize decided when the stream was opened: a token that was revoked since, or a membership
+// that ended, ends the stream.
+func (s *Server) stillMay(ctx context.Context, r *request) error {
+	t, err := s.db.Token(ctx, r.bearer)
+	if err != nil {
+		return err
+	}
+	r.token = t
+	shown, found, named := pathThing(r.PathValue)
+	if !named {
+		return nil
+	}
+	return s.admit(r, shown, found, postgres.RoleRead)
 }
 
 func (st *stream) close() {
@@ -100,9 +118,9 @@ func (st *stream) wait(ctx context.Context, wake <-chan struct{}) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-wake:
-			return nil
+			return st.still(ctx)
 		case <-st.poll.C:
-			return nil
+			return st.still(ctx)
 		case <-st.heartbeat.C:
 			if err := st.write(":\n\n"); err != nil {
 				return err

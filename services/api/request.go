@@ -24,7 +24,7 @@ type access int
 
 const (
 	public  access = iota // anybody: discovery, ping, signed URLs (which carry their own permission)
-	person                // a person's token
+	person                // the token of a user or an organization, or an admin token; see rights
 	pool                  // a worker's token
 	attempt               // the token of one attempt, named in the path as {attempt}
 )
@@ -56,6 +56,7 @@ type request struct {
 	*http.Request
 	w       http.ResponseWriter
 	token   postgres.Token   // of a person or pool
+	role    postgres.Role    // of a person, in the organization of the call's object
 	attempt postgres.Attempt // of an attempt
 	bearer  string
 	body    []byte // read and bounded before the handler runs
@@ -198,6 +199,11 @@ func (s *Server) call(rt route, req *request) (rep reply, err error) {
 	}()
 	if err := s.authenticate(rt, req); err != nil {
 		return reply{}, err
+	}
+	if rt.access == person {
+		if err := s.authorize(rt, req); err != nil {
+			return reply{}, err
+		}
 	}
 	if err := readBody(rt, req); err != nil {
 		return reply{}, err

@@ -36,14 +36,14 @@ type tfeConfigurationInput struct {
 // sourceAPI is TFE's name of the source of everything made by this API.
 const sourceAPI = "tfe-api"
 
-func (s *Server) answerConfiguration(cv postgres.ConfigurationVersion) (reply, error) {
+func (s *Server) answerConfiguration(r *request, cv postgres.ConfigurationVersion) (reply, error) {
 	doc := &tfeConfiguration{
 		ID: cv.ID, Status: cv.Status, Source: cv.Source, Speculative: cv.Speculative, Provisional: cv.Provisional,
 		AutoQueueRuns: cv.AutoQueueRuns, StatusTimestamps: stamps{},
 	}
 	doc.StatusTimestamps.set("queued-at", &cv.CreatedAt)
 	doc.StatusTimestamps.set("finished-at", cv.UploadedAt)
-	if cv.Status == postgres.ConfigurationPending {
+	if cv.Status == postgres.ConfigurationPending && r.role.Covers(postgres.RolePlan) { // the address is the permission
 		u := s.link("/api/v2/signed/%s/configuration-versions/%s", s.signer.sign(signedUpload, cv.ID, time.Now().Add(uploadLife)), cv.ID)
 		doc.UploadURL = &u
 	}
@@ -68,7 +68,7 @@ func (s *Server) createConfiguration(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.answerConfiguration(cv)
+	return s.answerConfiguration(r, cv)
 }
 
 func (s *Server) showConfiguration(r *request) (reply, error) {
@@ -76,5 +76,5 @@ func (s *Server) showConfiguration(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.answerConfiguration(cv)
+	return s.answerConfiguration(r, cv)
 }

@@ -35,15 +35,6 @@ type (
 // paging names the query parameters of a list.
 func paging(more ...string) []string { return append(more, "page[number]", "page[size]") }
 
-// grants is a block of permissions that are all given: a person's token may do everything.
-func grants(names ...string) map[string]bool {
-	out := make(map[string]bool, len(names))
-	for _, n := range names {
-		out[n] = true
-	}
-	return out
-}
-
 // stamps collects times under TFE's names. Times that never came are left out.
 type stamps map[string]time.Time
 

@@ -11,8 +11,6 @@ import (
 // tfeObjectRoutes are TFE's calls about things that are: organizations, workspaces, configurations, states.
 func (s *Server) tfeObjectRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "/api/v2/account/details", access: person, summary: "Show whose token this is", out: tfeUser{}, handle: showAccount},
-
 		{method: "GET", pattern: "/api/v2/organizations", access: person, summary: "List organizations", out: []tfeOrganization{}, query: paging(), handle: s.listOrganizations},
 		{method: "POST", pattern: "/api/v2/organizations", access: person, summary: "Create an organization", in: tfeOrganizationInput{}, out: tfeOrganization{},
 			status: http.StatusCreated, create: true, handle: s.createOrganization},
@@ -74,11 +72,11 @@ type tfeEntitlements struct {
 	VCSIntegrations       bool   `jsonapi:"attr,vcs-integrations"`
 }
 
-func organizationDocument(o postgres.Organization) (*tfeOrganization, error) {
+func organizationDocument(o postgres.Organization, role postgres.Role) (*tfeOrganization, error) {
 	target, err := o.Effective()
 	return &tfeOrganization{
 		Name: o.Name, NameAttribute: o.Name, ExternalID: o.ID, CreatedAt: o.CreatedAt, DefaultExecutionMode: shownMode(target.Mode),
-		Permissions: grants("can-update", "can-create-workspace", "can-traverse"),
+		Permissions: organizationPermissions(role),
 	}, err
 }
 
@@ -96,13 +94,17 @@ func (s *Server) listOrganizations(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	all, total, err := s.db.Organizations(r.Context(), p)
+	all, total, err := s.db.Organizations(r.Context(), r.token, p)
 	if err != nil {
 		return reply{}, err
 	}
 	out := make([]*tfeOrganization, len(all))
 	for i, o := range all {
-		if out[i], err = organizationDocument(o); err != nil {
+		role, err := s.db.RoleIn(r.Context(), r.token, o.ID)
+		if err != nil {
+			return reply{}, err
+		}
+		if out[i], err = organizationDocument(o, role); err != nil {
 			return reply{}, err
 		}
 	}
@@ -115,10 +117,13 @@ func (s *Server) createOrganization(r *request) (reply, error) {
 		return reply{}, err
 	}
 	o, err := s.db.CreateOrganization(r.Context(), in.Name)
+	if err == nil && r.token.UserID != "" { // who makes it, looks after it
+		_, err = s.db.SetMember(r.Context(), o.ID, r.token.UserID, postgres.RoleAdmin)
+	}
 	if err != nil {
 		return reply{}, err
 	}
-	return answerOrganization(o)
+	return answerOrganization(r, o)
 }
 
 func (s *Server) showOrganization(r *request) (reply, error) {
@@ -126,11 +131,11 @@ func (s *Server) showOrganization(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return answerOrganization(o)
+	return answerOrganization(r, o)
 }
 
-func answerOrganization(o postgres.Organization) (reply, error) {
-	doc, err := organizationDocument(o)
+func answerOrganization(r *request, o postgres.Organization) (reply, error) {
+	doc, err := organizationDocument(o, r.role)
 	if err != nil {
 		return reply{}, err
 	}

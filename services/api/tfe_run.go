@@ -28,9 +28,9 @@ func (s *Server) tfeRunRoutes() []route {
 		{method: "POST", pattern: "/api/v2/runs/{run}/actions/apply", access: person, summary: "Approve a planned run", in: runAction{}, status: http.StatusAccepted,
 			handle: s.act(func(comment string) run.Input { return run.Confirm{Comment: comment} })},
 		{method: "POST", pattern: "/api/v2/runs/{run}/actions/discard", access: person, summary: "Drop a planned or pending run", in: runAction{}, status: http.StatusAccepted,
-			handle: s.act(func(comment string) run.Input { return run.Discard{Comment: comment} })},
+			handle: s.endRun(func(comment string) run.Input { return run.Discard{Comment: comment} })},
 		{method: "POST", pattern: "/api/v2/runs/{run}/actions/cancel", access: person, summary: "Ask a run to stop", in: runAction{}, status: http.StatusAccepted,
-			handle: s.act(func(comment string) run.Input { return run.Cancel{Comment: comment} })},
+			handle: s.endRun(func(comment string) run.Input { return run.Cancel{Comment: comment} })},
 		{method: "POST", pattern: "/api/v2/runs/{run}/actions/force-cancel", access: person, summary: "Stop a canceled run without waiting for terraform", in: runAction{}, status: http.StatusAccepted,
 			handle: s.forceCancel},
 
@@ -48,6 +48,9 @@ func (s *Server) createRun(r *request) (reply, error) {
 	if in.Workspace == nil {
 		return reply{}, invalid("relationship workspace: missing: name the workspace to run in")
 	}
+	if err := s.admitWorkspace(r, in.Workspace.ID, postgres.RolePlan); err != nil {
+		return reply{}, err
+	}
 	w, err := s.db.Workspace(r.Context(), in.Workspace.ID)
 	if err != nil {
 		return reply{}, err
@@ -56,7 +59,14 @@ func (s *Server) createRun(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	create.CreatedBy = username(r.token)
+	if in.AutoApply != nil && *in.AutoApply {
+		if err := r.need(postgres.RoleWrite); err != nil {
+			return reply{}, err
+		}
+	}
+	// Whoever may only plan gets no apply from a workspace that approves by itself either.
+	create.Options.AutoApply = create.Options.AutoApply && r.role.Covers(postgres.RoleWrite)
+	create.CreatedBy = r.token.Actor()
 	create.Traceparent, create.TraceParentSpan = telemetry.NewRun(r.Header.Get(telemetry.Header), s.traces)
 	created, err := s.db.CreateRun(r.Context(), create)
 	if err != nil {
@@ -66,7 +76,7 @@ func (s *Server) createRun(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return object(runDocument(created, ahead, time.Now()))
+	return object(runDocument(r, created, ahead, time.Now()))
 }
 
 // showRun side-loads what "include" asks for as far as it is there. Other words are ignored: Terraform's CLI asks for things
@@ -87,7 +97,7 @@ func (s *Server) showRun(r *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		doc, err := workspaceDocument(w)
+		doc, err := workspaceDocument(w, r.role)
 		if err != nil {
 			return reply{}, err
 		}
@@ -99,7 +109,7 @@ func (s *Server) showRun(r *request) (reply, error) {
 	if slices.Contains(include, "apply") {
 		related = append(related, s.applyDocument(found))
 	}
-	return object(runDocument(found, ahead, time.Now()), related...)
+	return object(runDocument(r, found, ahead, time.Now()), related...)
 }
 
 // runAction is the optional body of an action.
@@ -115,8 +125,24 @@ func (s *Server) act(input func(comment string) run.Input) handler {
 				return reply{}, err
 			}
 		}
-		_, err := s.db.Transition(r.Context(), r.PathValue("run"), input(in.Comment), postgres.Cause{Actor: username(r.token)})
+		_, err := s.db.Transition(r.Context(), r.PathValue("run"), input(in.Comment), postgres.Cause{Actor: r.token.Actor()})
 		return reply{}, err
+	}
+}
+
+// endRun is for actions that end a run: with the role plan one ends one's own, as long as it does not apply.
+func (s *Server) endRun(input func(comment string) run.Input) handler {
+	return func(r *request) (reply, error) {
+		if !r.role.Covers(postgres.RoleWrite) {
+			found, err := s.db.Run(r.Context(), r.PathValue("run"))
+			if err != nil {
+				return reply{}, err
+			}
+			if found.CreatedBy != r.token.Actor() || found.Apply != nil {
+				return reply{}, r.need(postgres.RoleWrite)
+			}
+		}
+		return s.act(input)(r)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"gantry.example/services/run"
 )
 
-// tfeRun is a run. Values of its variables are not shown: they may be secret. Code and Failure are Gantry's own: why the run
+// tfeRun is a run. Values of its variables are not shown: they may be secret. Code, Failure and CreatedBy are Gantry's own: why the run
 // errored or was canceled, for programs and for people.
 type tfeRun struct {
 	ID                     string            `jsonapi:"primary,runs"`
@@ -36,6 +36,7 @@ type tfeRun struct {
 	PositionInQueue        int               `jsonapi:"attr,position-in-queue"`
 	Code                   messages.Code     `jsonapi:"attr,code"`
 	Failure                string            `jsonapi:"attr,failure"`
+	CreatedBy              string            `jsonapi:"attr,created-by"`
 	Actions                map[string]bool   `jsonapi:"attr,actions"`
 	Permissions            map[string]bool   `jsonapi:"attr,permissions"`
 	Workspace              *workspaceRef     `jsonapi:"relation,workspace"`
@@ -136,8 +137,8 @@ func forceAvailableAt(r run.Run) *time.Time {
 	return &at
 }
 
-// runDocument shows a run at a time, behind ahead other runs of its workspace.
-func runDocument(r run.Run, ahead int, now time.Time) *tfeRun {
+// runDocument shows a run to the caller at a time, behind ahead other runs of its workspace.
+func runDocument(by *request, r run.Run, ahead int, now time.Time) *tfeRun {
 	o, force := r.Options, forceAvailableAt(r)
 	doc := &tfeRun{
 		ID: r.ID, Status: r.Status, StatusTimestamps: runStamps(r), CreatedAt: r.CreatedAt, ForceCancelAvailableAt: force,
@@ -150,8 +151,8 @@ func runDocument(r run.Run, ahead int, now time.Time) *tfeRun {
 			"is-discardable":      r.Status == run.Planned || r.Status == run.Pending,
 			"is-force-cancelable": force != nil && !now.Before(*force),
 		},
-		Permissions: grants("can-apply", "can-cancel", "can-discard", "can-force-cancel", "can-force-execute", "can-comment"),
-		Workspace:   &workspaceRef{r.WorkspaceID}, Configuration: &configurationRef{r.ConfigurationVersionID},
+		Permissions: runPermissions(by.role, r.CreatedBy == by.token.Actor() && r.Apply == nil), CreatedBy: r.CreatedBy,
+		Workspace: &workspaceRef{r.WorkspaceID}, Configuration: &configurationRef{r.ConfigurationVersionID},
 		Plan: &planRef{planID(r.ID)}, Apply: &applyRef{applyID(r.ID)},
 	}
 	for _, s := range []run.Status{run.Canceled, run.ForceCanceled} {

@@ -68,7 +68,7 @@ func (s *Server) listRuns(r *request, f postgres.RunFilter) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		out[i] = runDocument(one, ahead, now)
+		out[i] = runDocument(r, one, ahead, now)
 	}
 	return list(out, f.Page, total)
 }

@@ -96,7 +96,7 @@ func (s *Server) pushState(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	sv, err := s.db.PushState(r.Context(), postgres.StatePush{WorkspaceID: w.ID, Body: body, Force: in.Force, By: username(r.token)})
+	sv, err := s.db.PushState(r.Context(), postgres.StatePush{WorkspaceID: w.ID, Body: body, Force: in.Force, By: r.token.Actor()})
 	if err != nil {
 		return reply{}, err
 	}
@@ -145,7 +145,7 @@ func (s *Server) rollbackState(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	sv, err := s.db.RollbackState(r.Context(), w.ID, in.To.ID, username(r.token))
+	sv, err := s.db.RollbackState(r.Context(), w.ID, in.To.ID, r.token.Actor())
 	if err != nil {
 		return reply{}, err
 	}

@@ -52,7 +52,7 @@ type tfeWorkspaceInput struct {
 // versionLatest is TFE's word for "any version": Terraform's CLI then does not compare it with its own.
 const versionLatest = "latest"
 
-func workspaceDocument(w postgres.Workspace) (*tfeWorkspace, error) {
+func workspaceDocument(w postgres.Workspace, role postgres.Role) (*tfeWorkspace, error) {
 	target, err := w.Target()
 	if err != nil {
 		return nil, err
@@ -62,9 +62,8 @@ func workspaceDocument(w postgres.Workspace) (*tfeWorkspace, error) {
 		Operations: true, ExecutionMode: shownMode(target.Mode), TerraformVersion: target.TerraformVersion,
 		WorkingDirectory: target.Folder(), SpeculativeEnabled: true, AllowDestroyPlan: true, TagNames: []string{},
 		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, Organization: &organizationRef{w.OrganizationName},
-		Permissions: grants("can-queue-run", "can-queue-apply", "can-queue-destroy", "can-update", "can-lock", "can-unlock", "can-force-unlock",
-			"can-destroy", "can-read-settings", "can-update-variable", "can-manage-run-tasks"),
-		Actions: map[string]bool{"is-destroyable": w.GateRunID == nil},
+		Permissions: workspacePermissions(role),
+		Actions:     map[string]bool{"is-destroyable": w.GateRunID == nil},
 	}
 	if doc.TerraformVersion == "" {
 		doc.TerraformVersion = versionLatest
@@ -91,8 +90,8 @@ func lockedReason(w postgres.Workspace) string {
 	}
 }
 
-func answerWorkspace(w postgres.Workspace) (reply, error) {
-	doc, err := workspaceDocument(w)
+func answerWorkspace(r *request, w postgres.Workspace) (reply, error) {
+	doc, err := workspaceDocument(w, r.role)
 	if err != nil {
 		return reply{}, err
 	}
@@ -118,7 +117,7 @@ func (s *Server) listWorkspaces(r *request) (reply, error) {
 	}
 	out := make([]*tfeWorkspace, len(all))
 	for i, w := range all {
-		if out[i], err = workspaceDocument(w); err != nil {
+		if out[i], err = workspaceDocument(w, r.role); err != nil {
 			return reply{}, err
 		}
 	}
@@ -130,7 +129,7 @@ func (s *Server) showWorkspace(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return answerWorkspace(w)
+	return answerWorkspace(r, w)
 }
 
 func (s *Server) createWorkspace(r *request) (reply, error) {
@@ -152,6 +151,9 @@ func (s *Server) createWorkspace(r *request) (reply, error) {
 	if in.AutoApply != nil {
 		create.AutoApply = *in.AutoApply
 	}
+	if err := in.mayPlace(r, o.Execution, nil); err != nil {
+		return reply{}, err
+	}
 	own, err := in.execution([]byte("{}"), o.Execution)
 	if err != nil {
 		return reply{}, err
@@ -165,7 +167,7 @@ func (s *Server) createWorkspace(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return answerWorkspace(w)
+	return answerWorkspace(r, w)
 }
 
 func (s *Server) updateWorkspace(r *request) (reply, error) {
@@ -177,6 +179,9 @@ func (s *Server) updateWorkspace(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := in.mayPlace(r, w.Defaults, w.Execution); err != nil {
+		return reply{}, err
+	}
 	change := postgres.WorkspaceChange{Name: in.Name, Description: in.Description, AutoApply: in.AutoApply}
 	if in.ExecutionMode != nil || in.AgentPoolID != nil || in.TerraformVersion != nil || in.WorkingDirectory != nil {
 		change.Revise = func(w postgres.Workspace) (messages.Execution, error) { return in.execution(w.Execution, w.Defaults) }
@@ -184,7 +189,23 @@ func (s *Server) updateWorkspace(r *request) (reply, error) {
 	if w, err = s.db.UpdateWorkspace(r.Context(), w.ID, change); err != nil {
 		return reply{}, err
 	}
-	return answerWorkspace(w)
+	return answerWorkspace(r, w)
+}
+
+// mayPlace refuses callers who are no admins to move a workspace to where something else may be at stake. The mode that is
+// shown already moves nothing.
+func (in tfeWorkspaceInput) mayPlace(r *request, defaults, own []byte) error {
+	if own == nil {
+		own = []byte("{}")
+	}
+	target, err := postgres.Workspace{Execution: own, Defaults: defaults}.Target()
+	if err != nil {
+		return err
+	}
+	if in.AgentPoolID != nil || in.ExecutionMode != nil && *in.ExecutionMode != shownMode(target.Mode) {
+		return r.need(postgres.RoleAdmin)
+	}
+	return nil
 }
 
 // execution writes TFE's attributes into the workspace's own execution document. defaults is the organization's.

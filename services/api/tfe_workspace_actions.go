@@ -45,20 +45,20 @@ func (s *Server) lockWorkspace(r *request) (reply, error) {
 	if reason == "" {
 		reason = in.Data.Attributes.Reason
 	}
-	w, err := s.db.LockWorkspace(r.Context(), r.PathValue("workspace"), username(r.token), reason)
+	w, err := s.db.LockWorkspace(r.Context(), r.PathValue("workspace"), r.token.Actor(), reason)
 	if err != nil {
 		return reply{}, err
 	}
-	return answerWorkspace(w)
+	return answerWorkspace(r, w)
 }
 
 func (s *Server) unlockWorkspace(force bool) handler {
 	return func(r *request) (reply, error) {
-		w, err := s.db.UnlockWorkspace(r.Context(), r.PathValue("workspace"), username(r.token), force)
+		w, err := s.db.UnlockWorkspace(r.Context(), r.PathValue("workspace"), r.token.Actor(), force)
 		if err != nil {
 			return reply{}, err
 		}
-		return answerWorkspace(w)
+		return answerWorkspace(r, w)
 	}
 }
 
@@ -68,6 +68,6 @@ func (s *Server) deleteWorkspace(safely bool) handler {
 		if err != nil {
 			return reply{}, err
 		}
-		return reply{}, s.db.DeleteWorkspace(r.Context(), w.ID, username(r.token), safely)
+		return reply{}, s.db.DeleteWorkspace(r.Context(), w.ID, r.token.Actor(), safely)
 	}
 }

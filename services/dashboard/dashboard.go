@@ -137,16 +137,16 @@ func (s *Server) page(handle func(http.ResponseWriter, *http.Request, postgres.S
 }
 
 // stream serves a script, which has no use for a login page.
-func (s *Server) stream(handle func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (s *Server) stream(handle func(http.ResponseWriter, *http.Request, postgres.Session) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secureHeaders(w.Header())
-		_, err := s.session(r)
+		session, err := s.session(r)
 		if unauthorized(err) {
 			http.Error(w, "the session is over: log in again", http.StatusUnauthorized)
 			return
 		}
 		if err == nil {
-			err = handle(w, r)
+			err = handle(w, r, session)
 		}
 		if err != nil {
 			s.fail(w, r, nil, err)

@@ -1,9 +1,11 @@
 package dashboard
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 
+	"gantry.example/messages"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
 )
@@ -25,7 +27,7 @@ type organizationView struct {
 // home lists the workspaces.
 func (s *Server) home(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
 	v := homeView{frame: s.frame(&session, "Workspaces")}
-	organizations, _, err := s.cfg.DB.Organizations(r.Context(), postgres.Page{Size: listed})
+	organizations, _, err := s.cfg.DB.Organizations(r.Context(), session.Holder, postgres.Page{Size: listed})
 	if err != nil {
 		return err
 	}
@@ -44,8 +46,8 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, session postgres.S
 }
 
 // workspace leads to the runs, until workspaces have a page.
-func (s *Server) workspace(w http.ResponseWriter, r *http.Request, _ postgres.Session) error {
-	ws, err := s.workspaceOf(r)
+func (s *Server) workspace(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
+	ws, err := s.workspaceOf(r, session)
 	if err != nil {
 		return err
 	}
@@ -69,7 +71,7 @@ type runRow struct {
 
 // runList lists the newest runs of a workspace.
 func (s *Server) runList(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	ws, err := s.workspaceOf(r)
+	ws, err := s.workspaceOf(r, session)
 	if err != nil {
 		return err
 	}
@@ -86,18 +88,40 @@ func (s *Server) runList(w http.ResponseWriter, r *http.Request, session postgre
 	return s.pages.write(w, http.StatusOK, "runs.html", v)
 }
 
-// workspaceOf finds the workspace of the path.
-func (s *Server) workspaceOf(r *http.Request) (postgres.Workspace, error) {
-	ws, err := s.cfg.DB.WorkspaceByName(r.Context(), r.PathValue("organization"), r.PathValue("workspace"))
+// workspaceOf finds the workspace of the path. In an organization that the holder of the session is no member of there is none.
+func (s *Server) workspaceOf(r *http.Request, session postgres.Session) (postgres.Workspace, error) {
+	organization := r.PathValue("organization")
+	ws, err := s.cfg.DB.WorkspaceByName(r.Context(), organization, r.PathValue("workspace"))
+	if err == nil || notFound(err) {
+		role, failed := s.roleIn(r, session, organization)
+		switch {
+		case failed != nil:
+			return postgres.Workspace{}, failed
+		case role == postgres.RoleNone:
+			ws, err = postgres.Workspace{}, &postgres.Error{Code: messages.CodeNotFound, Message: fmt.Sprintf("organization %q does not exist", organization)}
+		}
+	}
 	if notFound(err) {
 		return ws, missing("%s Check the spelling; the workspaces there are, are on the first page.", sentence(err.Error()))
 	}
 	return ws, err
 }
 
+// roleIn is the role of the session's holder in an organization (id or name): none where it does not exist.
+func (s *Server) roleIn(r *http.Request, session postgres.Session, organization string) (postgres.Role, error) {
+	id, err := s.cfg.DB.OrganizationOf(r.Context(), "organization", organization)
+	if notFound(err) {
+		return postgres.RoleNone, nil
+	}
+	if err != nil {
+		return postgres.RoleNone, err
+	}
+	return s.cfg.DB.RoleIn(r.Context(), session.Holder, id)
+}
+
 // runOf finds the run of the path. A run of another workspace is as good as none: the address would say something untrue.
-func (s *Server) runOf(r *http.Request) (run.Run, postgres.Workspace, error) {
-	ws, err := s.workspaceOf(r)
+func (s *Server) runOf(r *http.Request, session postgres.Session) (run.Run, postgres.Workspace, error) {
+	ws, err := s.workspaceOf(r, session)
 	if err != nil {
 		return run.Run{}, ws, err
 	}

@@ -157,7 +157,7 @@ type eventView struct {
 const maxTimeline = 1000
 
 func (s *Server) runPage(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	of, ws, err := s.runOf(r)
+	of, ws, err := s.runOf(r, session)
 	if err != nil {
 		return err
 	}
@@ -217,8 +217,8 @@ func (s *Server) logs(runID string) (map[messages.Phase]string, error) {
 const rawPart = 256 << 10
 
 // rawLog is the log so far as plain text, for browsers without scripts and for keeping.
-func (s *Server) rawLog(w http.ResponseWriter, r *http.Request, _ postgres.Session) error {
-	of, _, err := s.runOf(r)
+func (s *Server) rawLog(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
+	of, _, err := s.runOf(r, session)
 	if err != nil {
 		return err
 	}

@@ -49,8 +49,8 @@ type changeMessage struct {
 }
 
 // runStream keeps one open page up to date: first how the run is, then every change after the one the page has.
-func (s *Server) runStream(w http.ResponseWriter, r *http.Request) error {
-	of, ws, err := s.runOf(r)
+func (s *Server) runStream(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
+	of, ws, err := s.runOf(r, session)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,8 @@ func (s *Server) runStream(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // nginx would collect messages before it passes them on
 	p := &pageStream{s: s, r: r, w: w, control: http.NewResponseController(w), runID: of.ID, workspaceID: ws.ID, seq: after}
-	if err := p.follow(ctx, wake); err != nil && ctx.Err() == nil && !errors.Is(err, errGone) && !unauthorized(err) {
+	var gone *problem // the run, or the reader's membership
+	if err := p.follow(ctx, wake); err != nil && ctx.Err() == nil && !errors.Is(err, errGone) && !unauthorized(err) && !errors.As(err, &gone) {
 		s.cfg.Log.Error("run page's stream ended", "run", of.ID, "error", err)
 	}
 	return nil
@@ -134,11 +135,12 @@ func (p *pageStream) follow(ctx context.Context, wake <-chan struct{}) error {
 
 // update sends what is new, and reports whether it was the last.
 func (p *pageStream) update(ctx context.Context) (over bool, err error) {
-	if _, err := p.s.session(p.r); err != nil {
+	session, err := p.s.session(p.r)
+	if err != nil {
 		return false, err // logged out, perhaps in another tab
 	}
-	// The run is read before its events: then a final run has sent all of them.
-	of, err := p.s.cfg.DB.Run(ctx, p.runID)
+	// The run is read before its events: then a final run has sent all of them. Whoever is no member any more finds none.
+	of, _, err := p.s.runOf(p.r, session)
 	if err != nil {
 		return false, err
 	}

@@ -73,7 +73,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 		return s.showLogin(w, http.StatusUnauthorized, next, "This token is unknown, expired or revoked. Check that it was copied whole.")
 	case err != nil:
 		return err
-	case holder.Kind != postgres.TokenAdmin:
+	case holder.Kind == postgres.TokenOrganization:
+		return s.showLogin(w, http.StatusForbidden, next, "This is the token of an organization: it is for programs, and cannot log in. Use your own.")
+	case holder.Kind == postgres.TokenPool:
 		return s.showLogin(w, http.StatusForbidden, next, "This is the token of a worker ("+string(holder.Kind)+
 			" token): it takes tasks, and cannot log in. Use the token of a person.")
 	}

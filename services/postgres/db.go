@@ -69,6 +69,8 @@ type DB struct {
 
 	workdirs []string
 	modes    []messages.Mode
+	// hashing holds a place for every password that is hashed right now.
+	hashing chan struct{}
 }
 
 // Open connects and brings the schema up to date. Several servers may open the same database at once: migrations run
@@ -90,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if len(cfg.Modes) == 0 {
 		cfg.Modes = []messages.Mode{messages.ModeLocal}
 	}
-	d := &DB{sql: db, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes}
+	d := &DB{sql: db, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce)}
 	if err := d.migrate(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("database: bring the schema up to date: %w", err)

@@ -30,7 +30,7 @@ func TestOpenMigratesOnceHoweverManyServersStart(t *testing.T) {
 	}
 	wg.Wait()
 	db := open(t, dsn, sealer, postgres.Timing{}) // and again
-	list, total, err := db.Organizations(t.Context(), postgres.Page{})
+	list, total, err := db.Organizations(t.Context(), postgres.Token{Kind: postgres.TokenAdmin}, postgres.Page{})
 	if err != nil || total != 1 || len(list) != 1 || list[0].Name != "default" {
 		t.Errorf("organizations: got %d of %d: %+v, %v; want default", len(list), total, list, err)
 	}

@@ -31,22 +31,23 @@ func (d *DB) CreateOrganization(ctx context.Context, name string) (Organization,
 // Organization finds an organization by id or name.
 func (d *DB) Organization(ctx context.Context, ref string) (Organization, error) {
 	var o Organization
-	err := d.q(ctx).GetContext(ctx, &o, `SELECT id, name, execution, created_at FROM organizations WHERE id = $1 OR lower(name) = lower($1)`, ref)
+	err := d.q(ctx).GetContext(ctx, &o, `SELECT id, name, execution, created_at FROM organizations WHERE id = $1 OR lower(name) = lower($1) ORDER BY id = $1 DESC LIMIT 1`, ref)
 	if noRows(err) {
 		return o, notFound("organization", ref)
 	}
 	return o, err
 }
 
-// Organizations lists organizations by name and the number of all.
-func (d *DB) Organizations(ctx context.Context, p Page) ([]Organization, int, error) {
+// Organizations lists the organizations that the holder of a token may see, by name, and the number of them.
+func (d *DB) Organizations(ctx context.Context, t Token, p Page) ([]Organization, int, error) {
+	const visible = ` WHERE $1 OR o.id = $2 OR o.id IN (SELECT organization_id FROM memberships WHERE user_id = $3)`
 	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM organizations`); err != nil {
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM organizations o`+visible, t.Site(), t.OrganizationID, t.UserID); err != nil {
 		return nil, 0, err
 	}
 	var out []Organization
-	err := d.q(ctx).SelectContext(ctx, &out, `SELECT id, name, execution, created_at FROM organizations ORDER BY lower(name) LIMIT $1 OFFSET $2`,
-		p.limit(), p.offset())
+	err := d.q(ctx).SelectContext(ctx, &out, `SELECT o.id, o.name, o.execution, o.created_at FROM organizations o`+visible+`
+		ORDER BY lower(o.name) LIMIT $4 OFFSET $5`, t.Site(), t.OrganizationID, t.UserID, p.limit(), p.offset())
 	return out, total, err
 }
 

@@ -13,7 +13,8 @@ const (
 	keepResults = 7 * 24 * time.Hour // after they were folded; run_events has what they said
 )
 
-// Sweep deletes answers kept for their Idempotency-Key, sessions that are over, expired attempt tokens and folded results.
+// Sweep deletes answers kept for their Idempotency-Key, sessions that are over, OAuth codes, logins that were
+// tried, expired attempt tokens and folded results.
 func (d *DB) Sweep(ctx context.Context) error {
 	at := now()
 	var failed error
@@ -23,6 +24,8 @@ func (d *DB) Sweep(ctx context.Context) error {
 	}{
 		{`DELETE FROM idempotency WHERE created_at < $1`, at.Add(-keepAnswers)},
 		{`DELETE FROM sessions WHERE expires_at < $1`, at},
+		{`DELETE FROM oauth_codes WHERE expires_at < $1`, at},
+		{`DELETE FROM login_attempts WHERE at < $1`, at.Add(-loginWindow)},
 		{`DELETE FROM attempt_tokens WHERE expires_at < $1`, at.Add(-keepTokens)},
 		{`DELETE FROM results WHERE projected AND received_at < $1`, at.Add(-keepResults)},
 	} {

@@ -13,38 +13,96 @@ import (
 // MaxDescription bounds the description of a token in bytes: people read it in lists.
 const MaxDescription = 200
 
-// CreateToken makes a token of a person. It is returned here and never again: only its hash is kept. life 0 means that it
-// does not expire. Errors: invalid.
-func (d *DB) CreateToken(ctx context.Context, description string, life time.Duration) (Token, string, error) {
-	if description == "" || len(description) > MaxDescription {
-		return Token{}, "", fail(messages.CodeInvalid, "field description: want 1 to %d characters that say what the token is for", MaxDescription)
+// NewToken is what a token is created from: one of the user, or of the organization with a role there, or else an admin
+// token.
+type NewToken struct {
+	Description    string
+	Life           time.Duration // 0: it does not expire
+	UserID         string
+	OrganizationID string
+	Role           Role // of an organization's token
+	CreatedBy      string
+}
+
+func (in NewToken) check() error {
+	switch {
+	case in.Description == "" || len(in.Description) > MaxDescription:
+		return fail(messages.CodeInvalid, "field description: want 1 to %d characters that say what the token is for", MaxDescription)
+	case in.Life < 0:
+		return fail(messages.CodeInvalid, "the token would be expired already: its life must be positive")
+	case in.OrganizationID != "":
+		return checkRole(in.Role)
+	default:
+		return nil
 	}
-	if life < 0 {
-		return Token{}, "", fail(messages.CodeInvalid, "the token would be expired already: its life must be positive")
+}
+
+// CreateToken makes a token. It is returned here and never again: only its hash is kept. Errors: invalid.
+func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error) {
+	if err := in.check(); err != nil {
+		return Token{}, "", err
 	}
-	t := Token{ID: messages.NewID("at-"), Kind: TokenAdmin, Description: description, CreatedAt: now()}
-	if life > 0 {
-		until := t.CreatedAt.Add(life)
-		t.ExpiresAt = &until
+	kind := TokenAdmin
+	switch {
+	case in.OrganizationID != "":
+		kind = TokenOrganization
+	case in.UserID != "":
+		kind = TokenUser
 	}
-	secret := secrets.NewToken(PrefixAdmin)
-	_, err := d.q(ctx).ExecContext(ctx, `
-		INSERT INTO tokens (id, hash, kind, description, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
-		t.ID, secrets.HashToken(secret), t.Kind, t.Description, t.CreatedAt, t.ExpiresAt)
+	created := now()
+	var expires *time.Time
+	if in.Life > 0 {
+		until := created.Add(in.Life)
+		expires = &until
+	}
+	id, secret := messages.NewID("at-"), secrets.NewToken(PrefixAdmin)
+	if _, err := d.q(ctx).ExecContext(ctx, `
+		INSERT INTO tokens (id, hash, kind, description, created_at, expires_at, user_id, organization_id, role, created_by)
+		VALUES ($1, $2, $3, $4, $5, $6, NULLIF($7, ''), NULLIF($8, ''), $9, $10)`,
+		id, secrets.HashToken(secret), kind, in.Description, created, expires, in.UserID, in.OrganizationID, in.Role, in.CreatedBy); err != nil {
+		return Token{}, "", err
+	}
+	var t Token
+	err := d.q(ctx).GetContext(ctx, &t, selectToken+` WHERE t.id = $1`, id)
 	return t, secret, err
 }
 
-// Tokens lists the tokens of people that are not revoked, oldest first. Expired ones are among them.
-func (d *DB) Tokens(ctx context.Context) ([]Token, error) {
+// manageable is the condition that the holder $1 (site), $2 (user), $3 (organization, of a token with its admin's role) looks
+// after a token: a person after their own, an organization's admin after those of the organization, a site admin after all.
+const manageable = `
+	t.kind <> 'pool' AND t.revoked_at IS NULL AND ($1 OR t.user_id = NULLIF($2, '') OR t.organization_id = NULLIF($3, '')
+	OR t.organization_id IN (SELECT organization_id FROM memberships WHERE user_id = NULLIF($2, '') AND role = 'admin'))`
+
+func manager(t Token) []any {
+	organization := ""
+	if t.Kind == TokenOrganization && t.Role == RoleAdmin {
+		organization = t.OrganizationID
+	}
+	return []any{t.Site(), t.UserID, organization}
+}
+
+// Tokens lists the tokens the holder looks after, oldest first: none of workers, none that is revoked. Expired ones are
+// among them.
+func (d *DB) Tokens(ctx context.Context, by Token) ([]Token, error) {
 	var out []Token
-	err := d.q(ctx).SelectContext(ctx, &out, selectToken+` WHERE kind = $1 AND revoked_at IS NULL ORDER BY created_at, id`, TokenAdmin)
+	err := d.q(ctx).SelectContext(ctx, &out, selectToken+` WHERE `+manageable+` ORDER BY t.created_at, t.id`, manager(by)...)
 	return out, err
 }
 
-// RevokeToken ends a token of a person, and the sessions that were begun with it, at once. Errors: not_found.
-func (d *DB) RevokeToken(ctx context.Context, id string) error {
+// ManagedToken returns a token the holder looks after. Errors: not_found.
+func (d *DB) ManagedToken(ctx context.Context, by Token, id string) (Token, error) {
+	var t Token
+	err := d.q(ctx).GetContext(ctx, &t, selectToken+` WHERE `+manageable+` AND t.id = $4`, append(manager(by), id)...)
+	if noRows(err) {
+		return t, notFound("token", id)
+	}
+	return t, err
+}
+
+// RevokeToken ends a token the holder looks after, and the sessions that were begun with it, at once. Errors: not_found.
+func (d *DB) RevokeToken(ctx context.Context, by Token, id string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = $2 WHERE id = $1 AND kind = $3 AND revoked_at IS NULL`, id, now(), TokenAdmin)
+		res, err := tx.ExecContext(ctx, `UPDATE tokens t SET revoked_at = $5 WHERE `+manageable+` AND t.id = $4`, append(manager(by), id, now())...)
 		if err != nil {
 			return err
 		}

@@ -14,10 +14,12 @@ import (
 // TokenKind says what a token may do.
 type TokenKind string
 
-// The kinds. More come with users and agent pools.
+// The kinds.
 const (
-	TokenAdmin TokenKind = "admin" // everything a person can do
-	TokenPool  TokenKind = "pool"  // take the tasks of one pool
+	TokenAdmin        TokenKind = "admin"        // everything a person can do, everywhere
+	TokenUser         TokenKind = "user"         // what its user may do
+	TokenOrganization TokenKind = "organization" // what its role allows in one organization
+	TokenPool         TokenKind = "pool"         // take the tasks of one pool
 )
 
 // Prefixes by which people and secret scanners recognize a token.
@@ -25,6 +27,7 @@ const (
 	prefixAttempt = "gantry-att-"
 	prefixSession = "gantry-se-"
 	prefixCSRF    = "gantry-cs-"
+	prefixCode    = "gantry-oc-"
 	// PrefixAdmin and PrefixPool are those of the tokens written to files at first start.
 	PrefixAdmin = "gantry-"
 	PrefixPool  = "gantry-pool-"
@@ -33,17 +36,28 @@ const (
 // IsAttemptToken tells by its form whether a token can only be one of an attempt.
 func IsAttemptToken(token string) bool { return strings.HasPrefix(token, prefixAttempt) }
 
-// Token is the holder of a token, without the token.
+// Token is the holder of a token, without the token. The holder of a session that a password began has no ID.
 type Token struct {
-	ID          string     `db:"id"`
-	Kind        TokenKind  `db:"kind"`
-	PoolID      *string    `db:"pool_id"`
-	Description string     `db:"description"`
-	CreatedAt   time.Time  `db:"created_at"`
-	ExpiresAt   *time.Time `db:"expires_at"`
+	ID             string     `db:"id"`
+	Kind           TokenKind  `db:"kind"`
+	PoolID         *string    `db:"pool_id"`
+	Description    string     `db:"description"`
+	CreatedAt      time.Time  `db:"created_at"`
+	CreatedBy      string     `db:"created_by"`
+	ExpiresAt      *time.Time `db:"expires_at"`
+	OrganizationID string     `db:"organization_id"` // of an organization's token, with the Role it has there
+	Organization   string     `db:"organization"`    // its name
+	Role           Role       `db:"role"`
+	UserID         string     `db:"user_id"` // of a user's token
+	Username       string     `db:"username"`
+	SiteAdmin      bool       `db:"site_admin"`
 }
 
-const selectToken = `SELECT id, kind, pool_id, description, created_at, expires_at FROM tokens`
+const selectToken = `
+	SELECT t.id, t.kind, t.pool_id, t.description, t.created_at, t.created_by, t.expires_at, t.role,
+	       COALESCE(t.organization_id, '') AS organization_id, COALESCE(o.name, '') AS organization, COALESCE(t.user_id, '') AS user_id,
+	       COALESCE(u.username, '') AS username, COALESCE(u.site_admin, false) AS site_admin
+	FROM tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN organizations o ON o.id = t.organization_id`
 
 // Pool returns the pool of a pool token, or "".
 func (t Token) Pool() string {
@@ -65,44 +79,11 @@ func (d *DB) EnsureToken(ctx context.Context, token string, kind TokenKind, pool
 // Token authenticates. Errors: unauthorized for an unknown or expired token.
 func (d *DB) Token(ctx context.Context, token string) (Token, error) {
 	var t Token
-	err := d.q(ctx).GetContext(ctx, &t, selectToken+` WHERE hash = $1 AND revoked_at IS NULL`, secrets.HashToken(token))
+	err := d.q(ctx).GetContext(ctx, &t, selectToken+` WHERE t.hash = $1 AND t.revoked_at IS NULL`, secrets.HashToken(token))
 	if noRows(err) || (err == nil && t.ExpiresAt != nil && t.ExpiresAt.Before(now())) {
 		return Token{}, fail(messages.CodeUnauthorized, "the token is unknown, expired or revoked")
 	}
 	return t, err
-}
-
-// Session is a browser's login.
-type Session struct {
-	TokenID string `db:"token_id"`
-	CSRF    string `db:"csrf"`
-}
-
-// CreateSession starts a session for the token's holder. The returned secret is the cookie's value; only its hash is kept.
-func (d *DB) CreateSession(ctx context.Context, t Token, life time.Duration) (secret string, s Session, err error) {
-	secret = secrets.NewToken(prefixSession)
-	s = Session{TokenID: t.ID, CSRF: secrets.NewToken(prefixCSRF)}
-	_, err = d.q(ctx).ExecContext(ctx, `INSERT INTO sessions (hash, token_id, csrf, expires_at) VALUES ($1, $2, $3, $4)`,
-		secrets.HashToken(secret), s.TokenID, s.CSRF, now().Add(life))
-	return secret, s, err
-}
-
-// Session returns the live session of a cookie, while its token is good. Errors: unauthorized.
-func (d *DB) Session(ctx context.Context, secret string) (Session, error) {
-	var s Session
-	err := d.q(ctx).GetContext(ctx, &s, `
-		SELECT s.token_id, s.csrf FROM sessions s JOIN tokens t ON t.id = s.token_id
-		WHERE s.hash = $1 AND s.expires_at > $2 AND t.revoked_at IS NULL AND (t.expires_at IS NULL OR t.expires_at > $2)`, secrets.HashToken(secret), now())
-	if noRows(err) {
-		return s, fail(messages.CodeUnauthorized, "the session is over: log in again")
-	}
-	return s, err
-}
-
-// EndSession logs out. Expired sessions of everybody go with it.
-func (d *DB) EndSession(ctx context.Context, secret string) error {
-	_, err := d.q(ctx).ExecContext(ctx, `DELETE FROM sessions WHERE hash = $1 OR expires_at < $2`, secrets.HashToken(secret), now())
-	return err
 }
 
 // EnsureBasics creates what every installation has: the local pool and the organization "default".

@@ -1,0 +1,194 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+)
+
+// right is what a call of a person needs.
+type right struct {
+	role  postgres.Role // in the organization of the call's object
+	where scope
+}
+
+// scope says where a call names its object.
+type scope int
+
+const (
+	inPath  scope = iota // the first parameter of the path that pathThing knows
+	inBody               // the workspace in the body: its handler calls admitWorkspace
+	inQuery              // the organization in the query
+	ofCall               // nowhere: the handler shows and changes only what is the caller's
+	ofSite               // nowhere: the call is for site admins
+)
+
+// rights is the whole of who may do what: one row per call of a person, by method and pattern. A call without a row is
+// refused to everybody. What a row cannot say, because it depends on more than the call, is beside the handler that asks for
+// it by request.need.
+func rights() table {
+	read, plan, write, admin := right{role: postgres.RoleRead}, right{role: postgres.RolePlan}, right{role: postgres.RoleWrite}, right{role: postgres.RoleAdmin}
+	own, site, body := right{where: ofCall}, right{where: ofSite}, right{postgres.RolePlan, inBody}
+	const v2, gantry = " /api/v2", " /api/gantry/v1"
+	const org, ws, named = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}"
+	return table{
+		"GET" + v2 + "/account/details": own, "PATCH" + v2 + "/account/update": own, "PATCH" + v2 + "/account/password": own,
+		"GET" + v2 + "/users/{user}":                        own,
+		"GET" + v2 + "/users/{user}/authentication-tokens":  own,
+		"POST" + v2 + "/users/{user}/authentication-tokens": own,
+		"GET" + v2 + "/authentication-tokens/{token}":       own, "DELETE" + v2 + "/authentication-tokens/{token}": own,
+		"GET" + gantry + "/tokens": own, "POST" + gantry + "/tokens": own, "DELETE" + gantry + "/tokens/{token}": own,
+
+		"GET" + gantry + "/users": site, "POST" + gantry + "/users": site, "GET" + gantry + "/users/{user}": own,
+		"PATCH" + gantry + "/users/{user}": site, "DELETE" + gantry + "/users/{user}": site,
+		"PUT" + gantry + "/users/{user}/password": own,
+
+		"GET" + gantry + "/organizations/{organization}/members":           read,
+		"PUT" + gantry + "/organizations/{organization}/members/{user}":    admin,
+		"DELETE" + gantry + "/organizations/{organization}/members/{user}": admin,
+		"GET" + org + "/organization-memberships":                          read, "POST" + org + "/organization-memberships": admin,
+		"GET" + v2 + "/organization-memberships":              own,
+		"GET" + v2 + "/organization-memberships/{membership}": read, "PATCH" + v2 + "/organization-memberships/{membership}": admin,
+		"DELETE" + v2 + "/organization-memberships/{membership}": admin,
+		"GET" + org + "/authentication-token":                    admin, "POST" + org + "/authentication-token": admin, "DELETE" + org + "/authentication-token": admin,
+
+		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
+		"GET" + org: read, "GET" + org + "/entitlement-set": read, "GET" + org + "/capacity": read,
+		"GET" + org + "/runs": read, "GET" + org + "/runs/queue": read, "GET" + gantry + "/organizations/{organization}/events": read,
+
+		"GET" + org + "/workspaces": read, "POST" + org + "/workspaces": write,
+		"GET" + named: read, "PATCH" + named: write, "DELETE" + named: admin, "POST" + named + "/actions/safe-delete": admin,
+		"GET" + ws: read, "PATCH" + ws: write, "DELETE" + ws: admin, "POST" + ws + "/actions/safe-delete": admin,
+		"POST" + ws + "/actions/lock": write, "POST" + ws + "/actions/unlock": write, "POST" + ws + "/actions/force-unlock": admin,
+		"GET" + gantry + "/workspaces/{workspace}/execution": read, "PUT" + gantry + "/workspaces/{workspace}/execution": admin,
+		"GET" + gantry + "/organizations/{organization}/execution": read, "PUT" + gantry + "/organizations/{organization}/execution": admin,
+
+		"POST" + ws + "/configuration-versions": plan, "GET" + v2 + "/configuration-versions/{configuration}": read,
+		"POST" + v2 + "/runs": body, "POST" + gantry + "/runs": body,
+		"GET" + ws + "/runs": read, "GET" + v2 + "/runs/{run}": read, "GET" + v2 + "/runs/{run}/run-events": read,
+		"GET" + gantry + "/runs/{run}": read, "GET" + gantry + "/runs/{run}/events": read,
+		"POST" + v2 + "/runs/{run}/actions/apply": write, "POST" + v2 + "/runs/{run}/actions/discard": plan,
+		"POST" + v2 + "/runs/{run}/actions/cancel": plan, "POST" + v2 + "/runs/{run}/actions/force-cancel": admin,
+		"GET" + v2 + "/plans/{plan}": read, "GET" + v2 + "/plans/{plan}/json-output": write, "GET" + v2 + "/applies/{apply}": read,
+
+		"GET" + ws + "/current-state-version": read, "GET" + ws + "/current-state-version-outputs": read,
+		"GET" + v2 + "/state-versions": {postgres.RoleRead, inQuery}, "GET" + v2 + "/state-versions/{state}": read,
+		"GET" + v2 + "/state-versions/{state}/download": read, "GET" + v2 + "/state-versions/{state}/outputs": read,
+		"GET" + v2 + "/state-version-outputs/{output}": read,
+		"GET" + ws + "/state-versions":                 read, "POST" + ws + "/state-versions": write, "PATCH" + ws + "/state-versions": write,
+	}
+}
+
+// table is the rights by method and pattern.
+type table map[string]right
+
+// needs describes the row of a route, empty where there is none.
+func (t table) needs(rt route) string {
+	need, known := t[rt.method+" "+rt.pattern]
+	switch {
+	case !known || rt.access != person:
+		return ""
+	case need.where == ofSite:
+		return "site"
+	case need.where == ofCall:
+		return "own"
+	default:
+		return string(need.role)
+	}
+}
+
+// thing is what belongs to an organization, as package postgres names it.
+type thing struct{ what, id string }
+
+// pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
+// state version's.
+func pathThing(param func(string) string) (shown, found thing, ok bool) {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output"} {
+		id := param(what)
+		if id == "" {
+			continue
+		}
+		shown, found = thing{what, id}, thing{what, id}
+		switch what {
+		case "plan":
+			found = thing{"run", prefixRun + strings.TrimPrefix(id, prefixPlan)}
+		case "apply":
+			found = thing{"run", prefixRun + strings.TrimPrefix(id, prefixApply)}
+		case "output":
+			state, _, _ := splitOutputID(id)
+			found = thing{"state", state}
+		}
+		return shown, found, true
+	}
+	return shown, found, false
+}
+
+// authorize finds the caller's role where the call's object is, and refuses what it does not cover. What is in an organization
+// that the caller is no member of does not exist for them, in the same words as what does not exist at all.
+func (s *Server) authorize(rt route, req *request) error {
+	need, known := s.rights[rt.method+" "+rt.pattern]
+	if !known {
+		return fmt.Errorf("%s %s has no row in the table of rights", rt.method, rt.pattern)
+	}
+	switch need.where {
+	case ofSite:
+		if !req.token.Site() {
+			return forbidden("this takes a site admin")
+		}
+		req.role = postgres.RoleAdmin
+		return nil
+	case inQuery:
+		name := req.URL.Query().Get(filterOrganization)
+		if name == "" {
+			return nil // the handler refuses it
+		}
+		return s.admit(req, thing{"organization", name}, thing{"organization", name}, need.role)
+	case inPath:
+		shown, found, named := pathThing(req.PathValue)
+		if !named {
+			return fmt.Errorf("%s %s: nobody knows where its object is", rt.method, rt.pattern)
+		}
+		return s.admit(req, shown, found, need.role)
+	default:
+		return nil
+	}
+}
+
+// admit lets the caller come to the thing found, which they know as shown, or refuses.
+func (s *Server) admit(req *request, shown, found thing, need postgres.Role) error {
+	if req.token.Site() {
+		req.role = postgres.RoleAdmin
+		return nil // what does not exist is for the handler to say
+	}
+	organization, err := s.db.OrganizationOf(req.Context(), found.what, found.id)
+	if err == nil {
+		req.role, err = s.db.RoleIn(req.Context(), req.token, organization)
+	}
+	switch {
+	case isNotFound(err), err == nil && req.role == postgres.RoleNone:
+		return notFound(shown.what, shown.id)
+	case err != nil:
+		return err
+	default:
+		return req.need(need)
+	}
+}
+
+// admitWorkspace is for calls that name their workspace in the body, where the handler reads it.
+func (s *Server) admitWorkspace(req *request, id string, need postgres.Role) error {
+	return s.admit(req, thing{"workspace", id}, thing{"workspace", id}, need)
+}
+
+// need refuses a caller whose role in the call's organization is not enough.
+func (r *request) need(role postgres.Role) error {
+	if r.role.Covers(role) {
+		return nil
+	}
+	return forbidden("this takes the role %s in the organization, and you have %s there: ask one of its admins", role, r.role)
+}
+
+func forbidden(format string, args ...any) error {
+	return &postgres.Error{Code: messages.CodeForbidden, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"gantry.example/services/postgres"
+)
+
+// tfeToken is a token of a person or an organization. Token is in the answer to its creation only.
+type tfeToken struct {
+	ID          string     `jsonapi:"primary,authentication-tokens"`
+	CreatedAt   time.Time  `jsonapi:"attr,created-at,iso8601"`
+	LastUsedAt  *time.Time `jsonapi:"attr,last-used-at,iso8601"`
+	Description string     `jsonapi:"attr,description"`
+	Token       *string    `jsonapi:"attr,token"`
+	ExpiredAt   *time.Time `jsonapi:"attr,expired-at,iso8601"`
+}
+
+type tfeTokenInput struct {
+	ID          string     `jsonapi:"primary,authentication-tokens"`
+	Description string     `jsonapi:"attr,description"`
+	ExpiredAt   *time.Time `jsonapi:"attr,expired-at,iso8601"`
+}
+
+// tfeTokenRoutes are TFE's calls about tokens.
+func (s *Server) tfeTokenRoutes() []route {
+	const ofUser, one = "/api/v2/users/{user}/authentication-tokens", "/api/v2/authentication-tokens/{token}"
+	const ofOrganization = "/api/v2/organizations/{organization}/authentication-token"
+	return []route{
+		{method: "GET", pattern: ofUser, access: person, summary: "List one's own tokens", out: []tfeToken{}, handle: s.listUserTokens},
+		{method: "POST", pattern: ofUser, access: person, summary: "Create a token of one's own; its secret is in this answer and nowhere else",
+			in: tfeTokenInput{}, out: tfeToken{}, status: http.StatusCreated, handle: s.createUserToken},
+		{method: "GET", pattern: one, access: person, summary: "Show a token one looks after", out: tfeToken{}, handle: s.showToken},
+		{method: "DELETE", pattern: one, access: person, summary: "Revoke a token one looks after", handle: s.deleteToken},
+		{method: "GET", pattern: ofOrganization, access: person, summary: "Show the organization's token made by this call", out: tfeToken{}, handle: s.showOrganizationToken},
+		{method: "POST", pattern: ofOrganization, access: person, summary: "Create the organization's token, with the role admin, in place of the one there is",
+			in: tfeTokenInput{}, out: tfeToken{}, status: http.StatusCreated, handle: s.createOrganizationToken},
+		{method: "DELETE", pattern: ofOrganization, access: person, summary: "Revoke the organization's token made by this call", handle: s.deleteOrganizationToken},
+	}
+}
+
+func tfeTokenDocument(t postgres.Token, secret string) *tfeToken {
+	doc := &tfeToken{ID: t.ID, CreatedAt: t.CreatedAt, Description: t.Description, ExpiredAt: t.ExpiresAt}
+	if secret != "" {
+		doc.Token = &secret
+	}
+	return doc
+}
+
+// tokenInput reads what is said about a new token, and when the token expires. A body may be missing: Terraform's provider sends none.
+func (r *request) tokenInput() (tfeTokenInput, time.Duration, error) {
+	var in tfeTokenInput
+	if len(r.body) == 0 {
+		return in, 0, nil
+	}
+	if err := r.decodeObject(&in); err != nil || in.ExpiredAt == nil {
+		return in, 0, err
+	}
+	life := time.Until(*in.ExpiredAt)
+	if life < time.Second {
+		return in, 0, invalid("field expired-at: %s is not in the future", in.ExpiredAt.Format(time.RFC3339))
+	}
+	return in, life, nil
+}
+
+// ownUser is the user of the path, who must be the caller.
+func (s *Server) ownUser(r *request) (postgres.User, error) {
+	u, err := s.visibleUser(r)
+	if err == nil && u.ID != r.token.UserID {
+		err = forbidden("these are the tokens of another user")
+	}
+	return u, err
+}
+
+func (s *Server) listUserTokens(r *request) (reply, error) {
+	u, err := s.ownUser(r)
+	if err != nil {
+		return reply{}, err
+	}
+	all, err := s.db.Tokens(r.Context(), postgres.Token{Kind: postgres.TokenUser, UserID: u.ID})
+	if err != nil {
+		return reply{}, err
+	}
+	out := []*tfeToken{}
+	for _, t := range all {
+		if t.UserID == u.ID {
+			out = append(out, tfeTokenDocument(t, ""))
+		}
+	}
+	return list(out, postgres.Page{Size: max(len(out), 1)}, len(out))
+}
+
+func (s *Server) createUserToken(r *request) (reply, error) {
+	u, err := s.ownUser(r)
+	if err != nil {
+		return reply{}, err
+	}
+	in, life, err := r.tokenInput()
+	if err != nil {
+		return reply{}, err
+	}
+	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{Description: in.Description, Life: life, UserID: u.ID, CreatedBy: r.token.Actor()})
+	if err != nil {
+		return reply{}, err
+	}
+	return secretReply(object(tfeTokenDocument(t, secret)))
+}
+
+func (s *Server) showToken(r *request) (reply, error) {
+	t, err := s.db.ManagedToken(r.Context(), r.token, r.PathValue("token"))
+	if err != nil {
+		return reply{}, err
+	}
+	return object(tfeTokenDocument(t, ""))
+}
+
+func (s *Server) deleteToken(r *request) (reply, error) {
+	return reply{}, s.db.RevokeToken(r.Context(), r.token, r.PathValue("token"))
+}
+
+// theToken is the description of the one token that TFE knows of an organization. Gantry's own call makes any number.
+const theToken = "token of the organization"
+
+// organizationToken finds that token.
+func (s *Server) organizationToken(r *request) (postgres.Organization, postgres.Token, error) {
+	o, err := s.db.Organization(r.Context(), r.PathValue("organization"))
+	if err != nil {
+		return o, postgres.Token{}, err
+	}
+	all, err := s.db.Tokens(r.Context(), r.token)
+	if err != nil {
+		return o, postgres.Token{}, err
+	}
+	for _, t := range all {
+		if t.OrganizationID == o.ID && t.Description == theToken {
+			return o, t, nil
+		}
+	}
+	return o, postgres.Token{}, notFound("token of organization", o.Name)
+}
+
+func (s *Server) showOrganizationToken(r *request) (reply, error) {
+	_, t, err := s.organizationToken(r)
+	if err != nil {
+		return reply{}, err
+	}
+	return object(tfeTokenDocument(t, ""))
+}
+
+func (s *Server) createOrganizationToken(r *request) (reply, error) {
+	_, life, err := r.tokenInput()
+	if err != nil {
+		return reply{}, err
+	}
+	o, before, err := s.organizationToken(r)
+	if err != nil && (!isNotFound(err) || o.ID == "") {
+		return reply{}, err
+	}
+	if before.ID != "" {
+		if err := s.db.RevokeToken(r.Context(), r.token, before.ID); err != nil && !isNotFound(err) {
+			return reply{}, err
+		}
+	}
+	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{
+		Description: theToken, Life: life, OrganizationID: o.ID, Role: postgres.RoleAdmin, CreatedBy: r.token.Actor(),
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	return secretReply(object(tfeTokenDocument(t, secret)))
+}
+
+func (s *Server) deleteOrganizationToken(r *request) (reply, error) {
+	_, t, err := s.organizationToken(r)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{}, s.db.RevokeToken(r.Context(), r.token, t.ID)
+}
