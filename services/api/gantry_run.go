@@ -59,8 +59,7 @@ func neededFor(in postgres.NewRun) postgres.Role {
 
 // placed reports whether the document says where to execute, and not only what.
 func placed(e messages.Execution) bool {
-	common := messages.Execution{TerraformVersion: e.TerraformVersion, Engine: e.Engine, Workdir: e.Workdir, Timeouts: e.Timeouts}
-	return path.IsAbs(e.Workdir) || !reflect.DeepEqual(e, common)
+	return path.IsAbs(e.Workdir) || !reflect.DeepEqual(e, e.Common())
 }
 
 func (r *request) ownRun() (postgres.NewRun, error) {
