@@ -54,7 +54,7 @@ func rules() []rule {
 			deny:   []string{"github.com/nats-io/nats.go/...", "github.com/nats-io/nats-server/..."},
 			reason: "NATS and JetStream live in internal/bus only: everybody else takes the small interfaces it gives"},
 		{who: []string{"./..."}, except: []string{"./workers/terraform/..."},
-			deny:   []string{"github.com/hashicorp/terraform-exec/...", "github.com/hashicorp/hc-install/...", "github.com/hashicorp/terraform-json/..."},
+			deny:   []string{"github.com/hashicorp/terraform-exec/...", "github.com/hashicorp/hc-install/...", "github.com/hashicorp/terraform-json/...", "github.com/opentofu/tofudl/..."},
 			reason: "terraform lives in workers/terraform only"},
 		{who: []string{"./cmd/gantry-agent"}, links: true, deny: []string{"github.com/lib/pq/...", "k8s.io/client-go/..."},
 			reason: "an agent is small and has no business with a database or a cluster"},

@@ -45,6 +45,7 @@ type config struct {
 	Limits         run.Patience
 
 	Retention postgres.Retention
+	Engines   engineConfig
 }
 
 // The records of runs are small and say who changed what, so they stay; logs, plans and configurations are what fills disks.
@@ -84,6 +85,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Limits.Silence, "silence-timeout", 0, "a plan or apply that prints nothing for this long is asked to stop, and its run errors; 0 for no limit")
 	f.DurationVar(&c.Limits.Queue, "queue-timeout", 0, "a run that no worker takes for this long errors; 0 for no limit")
 	f.DurationVar(&c.Limits.Approval, "approval-timeout", 0, "a planned run that nobody applies for this long is discarded; 0 for no limit")
+	c.Engines.flags(f)
 	f.DurationVar(&c.RepublishAfter, "republish-after", patience.Republish, "a queued task's message is looked for after this")
 }
 
@@ -139,7 +141,7 @@ func (c *config) validate() error {
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	return nil
+	return c.Engines.validate()
 }
 
 func (c *config) timing() postgres.Timing {

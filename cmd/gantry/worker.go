@@ -68,12 +68,16 @@ func (s *server) executor(ca []byte) (*process.Executor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
+	releases, err := s.cfg.Engines.releases()
+	if err != nil {
+		return nil, err
+	}
 	return process.New(process.Config{
 		Command: append([]string{self, "runner"}, s.cfg.Log.Args()...),
 		Dir:     filepath.Join(s.cfg.DataDir, "work"),
 		Assignment: runner.Assignment{
 			Address: s.localURL(), CACert: string(ca), NATSURL: s.nats.ClientURL(), CacheDir: filepath.Join(s.cfg.DataDir, "cache"),
-			SetupLimit: s.cfg.StartWithin,
+			SetupLimit: s.cfg.StartWithin, Releases: releases, Providers: s.cfg.Engines.providers(),
 		},
 		Log: s.log,
 	})

@@ -74,7 +74,7 @@ func runnerMain(scratch string) int {
 	}
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM)
-	if a.Mirror == "tree" {
+	if a.Releases.TerraformMirror == "tree" {
 		if err := startTree(scratch, a.Dir); err != nil {
 			return 75
 		}

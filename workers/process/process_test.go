@@ -233,7 +233,7 @@ func TestForceKillsTheWholeTree(t *testing.T) {
 	dir := t.TempDir()
 	t.Cleanup(func() { endRunners(t, dir) })
 	cfg := config(dir)
-	cfg.Assignment.Mirror = "tree"
+	cfg.Assignment.Releases.TerraformMirror = "tree"
 	e := open(t, cfg)
 	exits := watch(t, e)
 	a := startApply(t, e, dir)
@@ -258,7 +258,7 @@ func TestForceEndsWhatOutlivedItsRunner(t *testing.T) {
 	dir := t.TempDir()
 	t.Cleanup(func() { endRunners(t, dir) })
 	cfg := config(dir)
-	cfg.Assignment.Mirror = "tree"
+	cfg.Assignment.Releases.TerraformMirror = "tree"
 	e := open(t, cfg)
 	defer e.Close()
 	exits := watch(t, e)

@@ -27,11 +27,13 @@ type Assignment struct {
 	CACert  string `json:"ca_cert,omitempty"` // PEM; empty means the system's authorities
 	NATSURL string `json:"nats_url"`
 
-	Dir      string           `json:"dir"`              // the attempt's folder, absolute; made if missing
-	Work     string           `json:"work,omitempty"`   // where plans leave what their applies can use on this host, absolute; empty means nowhere
-	CacheDir string           `json:"cache_dir"`        // engines and their versions; shared by the attempts of a host
-	Engine   terraform.Engine `json:"engine,omitzero"`  // what the worker found already; used if it is what the task wants
-	Mirror   string           `json:"mirror,omitempty"` // of releases.hashicorp.com
+	Dir      string           `json:"dir"`             // the attempt's folder, absolute; made if missing
+	Work     string           `json:"work,omitempty"`  // where plans leave what their applies can use on this host, absolute; empty means nowhere
+	CacheDir string           `json:"cache_dir"`       // engines, their versions and provider plugins; shared by the attempts of a host
+	Engine   terraform.Engine `json:"engine,omitzero"` // what the worker found already; used if it is what the task wants
+
+	Releases  terraform.Releases  `json:"releases,omitzero"`  // where engines are installed from
+	Providers terraform.Providers `json:"providers,omitzero"` // where provider plugins come from
 
 	// OfflineLimit bounds how long a finished attempt tries to deliver its state, log and result; default 10 minutes.
 	// What is not delivered by then stays in the folder.

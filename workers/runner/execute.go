@@ -57,7 +57,7 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 	}
 	if r.workFolder.ready == nil {
 		leave := r.enter(messages.StageInit)
-		err = r.session.Init(ctx)
+		err = r.initialize(ctx)
 		leave()
 	}
 	if err == nil && r.in.Phase == messages.PhasePlan {
@@ -82,22 +82,33 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 	return result
 }
 
+// initialize runs init and keeps what it downloaded for other runs.
+func (r *attempt) initialize(ctx context.Context) error {
+	if err := r.session.Init(ctx); err != nil {
+		return err
+	}
+	if err := r.session.KeepPlugins(); err != nil {
+		r.log.Warn("other runs have to download provider plugins again", "error", err)
+	}
+	return nil
+}
+
 // explain turns the failure of a call into what people read.
 func (r *attempt) explain(err error, summary terraform.Summary) (wire.Outcome, messages.Code, string) {
 	phase := r.in.Phase
 	switch {
 	case errors.Is(err, terraform.ErrCanceled) && errors.Is(err, terraform.ErrKilled):
 		return wire.OutcomeFailed, messages.CodeRunCanceled,
-			fmt.Sprintf("The %s was canceled and terraform was killed before it stopped by itself: its last changes may be missing from the state.", phase)
+			fmt.Sprintf("The %s was canceled and %s was killed before it stopped by itself: its last changes may be missing from the state.", phase, r.engine.Name())
 	case errors.Is(err, terraform.ErrCanceled):
 		return wire.OutcomeCanceled, messages.CodeRunCanceled, fmt.Sprintf("The %s was canceled on request.", phase)
 	case errors.Is(err, terraform.ErrKilled):
 		return wire.OutcomeFailed, messages.CodeRunTerraformFailed,
-			"Terraform was killed from outside (out of memory?): its last changes may be missing from the state."
+			r.engine.Name() + " was killed from outside (out of memory?): its last changes may be missing from the state."
 	case terraform.Failed(err) && summary.Error != "":
 		return wire.OutcomeFailed, messages.CodeRunTerraformFailed, summary.Error
 	case terraform.Failed(err):
-		return wire.OutcomeFailed, messages.CodeRunTerraformFailed, "Terraform ended with an error; its log says why."
+		return wire.OutcomeFailed, messages.CodeRunTerraformFailed, r.engine.Name() + " ended with an error; its log says why."
 	}
 	return wire.OutcomeFailed, messages.CodeRunSetupFailed, err.Error()
 }
@@ -118,6 +129,7 @@ func (r *attempt) openSession(ctx context.Context) error {
 		Engine: r.engine, Shim: program, Dir: r.Dir, Root: r.root, Output: r.folder.log(),
 		Env: runEnvironment(r.in), Variables: r.in.Options.Variables, State: r.state, Initialized: r.workFolder.ready != nil,
 		Grace: time.Duration(r.in.GraceSeconds) * time.Second, OwnChildren: r.cfg.Dedicated,
+		Providers: r.Providers, Plugins: r.workFolder.path("plugins"), SharedPlugins: filepath.Join(r.CacheDir, "providers"),
 	}
 	if err := r.chooseState(ctx, &cfg); err != nil {
 		return err
@@ -147,7 +159,7 @@ func (r *attempt) locateEngine(ctx context.Context) (err error) {
 	}
 	if !r.engine.Satisfies(want.Engine, want.TerraformVersion) {
 		r.engine, err = terraform.Locate(ctx, terraform.LocateConfig{
-			Version: want.TerraformVersion, Engine: want.Engine, CacheDir: r.CacheDir, Mirror: r.Mirror,
+			Version: want.TerraformVersion, Engine: want.Engine, CacheDir: r.CacheDir, Releases: r.Releases, Tell: r.out.printf,
 		})
 	}
 	return err

@@ -170,14 +170,14 @@ func TestFailuresBecomeResults(t *testing.T) {
 		started               bool
 	}{
 		{name: "broken", config: `resource "x" {`, code: messages.CodeRunTerraformFailed, message: "Unclosed configuration block", started: true},
-		{name: "engine", config: oneResource, version: "0.0.1", code: messages.CodeRunEngineMissing, message: "terraform 0.0.1 is wanted: found 1.", started: true},
+		{name: "engine", config: oneResource, version: "0.0.1", code: messages.CodeRunEngineMissing, message: "terraform 0.0.1 could not be had: installing version 0.0.1 from http://127.0.0.1:", started: true},
 		{name: "archive", raw: []byte("no archive"), code: messages.CodeConfigurationInvalid, message: "not a gzip"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, messages.PhasePlan, map[string]string{"main.tf": tt.config})
 			b.assign.Claim.Inputs.Execution.TerraformVersion = tt.version
-			b.assign.Mirror = b.URL // answers 401
+			b.assign.Releases.TerraformMirror = b.URL // answers 401
 			if tt.raw != nil {
 				b.configuration = tt.raw
 			}

@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/go-version"
-
 	"gantry.example/messages"
 )
 
@@ -28,11 +26,18 @@ type Engine struct {
 
 // LocateConfig says which engine is wanted and where to look for it.
 type LocateConfig struct {
-	Version  string          // exact version or constraint; empty, "latest" and "-dev" versions mean any
-	Engine   messages.Engine // empty means terraform
-	CacheDir string          // remembered versions and installed engines; required
-	Path     string          // folders to search, as in $PATH; empty means $PATH
-	Mirror   string          // base URL of a mirror of releases.hashicorp.com; empty means the original
+	Version  string                           // exact version or constraint; empty and "latest" mean any
+	Engine   messages.Engine                  // empty means terraform
+	CacheDir string                           // remembered versions and installed engines; required
+	Path     string                           // folders to search, as in $PATH; empty means $PATH
+	Releases Releases                         // where an engine is installed from that is not on this machine
+	Tell     func(format string, args ...any) // for people, before something that takes its time; nil means nobody
+}
+
+func (c LocateConfig) tell(format string, args ...any) {
+	if c.Tell != nil {
+		c.Tell(format, args...)
+	}
 }
 
 // MissingError tells that no engine of the wanted version could be had.
@@ -41,82 +46,82 @@ type MissingError struct {
 	Wanted string   // empty means any
 	Found  []string // "1.11.4 (/usr/bin/terraform)"
 	Reason string   // why it could not be installed
+	Advice string   // what to do; empty means the usual
 }
 
 func (e *MissingError) Error() string {
-	found := "none was found on this machine"
+	found := "There is none on this machine"
 	if len(e.Found) > 0 {
-		found = "found " + strings.Join(e.Found, ", ")
+		found = "Found on this machine: " + strings.Join(e.Found, ", ")
 	}
 	wanted := string(e.Engine)
 	if e.Wanted != "" {
 		wanted += " " + e.Wanted
 	}
-	return fmt.Sprintf("%s is wanted: %s; %s", wanted, found, e.Reason)
+	advice := e.Advice
+	if advice == "" {
+		advice = fmt.Sprintf("Choose another terraform_version for the workspace, install %s on the machine that runs it, "+
+			"or start the server with a --%s-mirror that has it.", e.Engine, e.Engine)
+	}
+	return fmt.Sprintf("%s could not be had: %s. %s. %s", wanted, e.Reason, found, advice)
 }
 
 // Locate finds an engine of the wanted version in the search path or among those installed earlier, else installs it into
-// the cache folder. The error is a *MissingError when there is none. It starts no process for a program it has seen before.
+// the cache folder, once however many ask for it at the same time. The error is a *MissingError when there is none. It starts
+// no process for a program it has seen before.
 func Locate(ctx context.Context, cfg LocateConfig) (Engine, error) {
-	if cfg.Engine == "" {
-		cfg.Engine = messages.EngineTerraform
-	}
-	match, err := matcher(cfg.Version)
+	cfg.Engine = kindOf(cfg.Engine)
+	want, err := parseWish(cfg.Version)
 	if err != nil {
-		return Engine{}, &MissingError{Engine: cfg.Engine, Wanted: cfg.Version, Reason: err.Error()}
+		return Engine{}, &MissingError{
+			Engine: cfg.Engine, Wanted: cfg.Version, Reason: err.Error(),
+			Advice: "Correct the workspace's terraform_version: an exact version, such as 1.11.4, or a constraint, such as ~> 1.11.0.",
+		}
 	}
 	if err := os.MkdirAll(cfg.CacheDir, 0o700); err != nil {
 		return Engine{}, fmt.Errorf("engine cache folder: %w", err)
 	}
 	versions := openVersionCache(filepath.Join(cfg.CacheDir, "engine-versions.json"))
 	missing := &MissingError{Engine: cfg.Engine, Wanted: cfg.Version}
+	var found []Engine
 	for _, path := range candidates(cfg) {
 		v, err := versions.of(ctx, path)
 		if err != nil {
-			missing.Found = append(missing.Found, fmt.Sprintf("%s, which does not tell its version (%v)", path, err))
+			missing.Found = append(missing.Found, fmt.Sprintf("%s, which does not tell its version (%s)", path, oneLine(err)))
 			continue
 		}
-		if match(v) {
-			return Engine{Path: path, Version: v, Engine: cfg.Engine}, nil
-		}
 		missing.Found = append(missing.Found, fmt.Sprintf("%s (%s)", v, path))
+		found = append(found, Engine{Path: path, Version: v, Engine: cfg.Engine})
 	}
-	return install(ctx, cfg, missing)
+	if e, ok := want.choose(found); ok {
+		return e, nil
+	}
+	return install(ctx, cfg, want, missing)
 }
 
 // Satisfies reports whether e may be used where kind and version are wanted, in the words of LocateConfig.
 func (e Engine) Satisfies(kind messages.Engine, wanted string) bool {
-	if kind == "" {
-		kind = messages.EngineTerraform
-	}
-	have := e.Engine
-	if have == "" {
-		have = messages.EngineTerraform
-	}
-	match, err := matcher(wanted)
-	return err == nil && e.Path != "" && have == kind && match(e.Version)
+	want, err := parseWish(wanted)
+	return err == nil && e.Path != "" && kindOf(e.Engine) == kindOf(kind) && want.accepts(e.Version)
 }
 
-// matcher turns a wanted version into a test. A -dev version matches anything: only its builder has it.
-func matcher(wanted string) (func(string) bool, error) {
-	if wanted == "" || wanted == "latest" || strings.HasSuffix(wanted, "-dev") {
-		return func(string) bool { return true }, nil
+// Name is what the engine's makers call it.
+func (e Engine) Name() string {
+	if kindOf(e.Engine) == messages.EngineOpenTofu {
+		return "OpenTofu"
 	}
-	if _, err := version.NewVersion(wanted); err == nil {
-		exact := strings.TrimPrefix(wanted, "v")
-		return func(v string) bool { return v == exact }, nil
-	}
-	constraint, err := version.NewConstraint(wanted)
-	if err != nil {
-		return nil, fmt.Errorf("%q is neither a version nor a version constraint", wanted)
-	}
-	return func(s string) bool {
-		v, err := version.NewVersion(s)
-		return err == nil && constraint.Check(v)
-	}, nil
+	return "Terraform"
 }
 
-// candidates lists the programs of the engine's name, those installed by us last.
+func kindOf(e messages.Engine) messages.Engine {
+	if e == "" {
+		return messages.EngineTerraform
+	}
+	return e
+}
+
+// candidates lists the programs of the engine's name: those of the search path first, then those installed by us, newest
+// first.
 func candidates(cfg LocateConfig) []string {
 	search := cfg.Path
 	if search == "" {
@@ -133,9 +138,7 @@ func candidates(cfg LocateConfig) []string {
 			add(filepath.Join(dir, string(cfg.Engine)))
 		}
 	}
-	installed, _ := filepath.Glob(filepath.Join(cfg.CacheDir, "engines", string(cfg.Engine)+"-*", string(cfg.Engine)))
-	slices.Reverse(installed) // newer first, roughly; an exact match does not care
-	for _, path := range installed {
+	for _, path := range installed(cfg) {
 		add(path)
 	}
 	return out

@@ -31,29 +31,43 @@ func TestLocate(t *testing.T) {
 	t.Parallel()
 	old, _ := fakeEngine(t, "terraform", "1.5.7")
 	current, asked := fakeEngine(t, "terraform", "1.11.4")
+	newer, _ := fakeEngine(t, "terraform", "1.12.0-dev")
 	tofu, _ := fakeEngine(t, "tofu", "1.8.0")
-	cache, path := t.TempDir(), strings.Join([]string{old, current, tofu}, string(os.PathListSeparator))
+	silent := t.TempDir()
+	if err := os.WriteFile(filepath.Join(silent, "tofu"), []byte("#!/bin/sh\nexit 3\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cache, path := t.TempDir(), strings.Join([]string{old, current, newer, silent, tofu}, string(os.PathListSeparator))
 	releases := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(releases.Close)
+	const terraformKind, tofuKind = messages.EngineTerraform, messages.EngineOpenTofu
 	for _, tt := range []struct {
 		version string
 		engine  messages.Engine
 		want    string // version, or text of the error
 	}{
 		{"", "", "1.5.7"},
+		{"latest", "", "1.5.7"},
 		{"1.11.4", "", "1.11.4"},
-		{"~> 1.11.0", messages.EngineTerraform, "1.11.4"},
+		{"v1.11.4", "", "1.11.4"},
+		{">= 1.5, < 1.12", "", "1.11.4"},
+		{"~> 1.11.0", terraformKind, "1.11.4"},
+		{">= 1.5", terraformKind, "1.12.0-dev"},
 		{"1.15.0-dev", "", "1.5.7"},
-		{"", messages.EngineOpenTofu, "1.8.0"},
-		{"1.9.0", messages.EngineOpenTofu, "tofu 1.9.0 is wanted: found 1.8.0"},
-		{"0.0.1", "", "terraform 0.0.1 is wanted: found 1.5.7"},
-		{"what?", "", "neither a version nor a version constraint"},
+		{"1.12.0-dev", "", "1.12.0-dev"},
+		{"", tofuKind, "1.8.0"},
+		{"1.9.0", tofuKind, "tofu 1.9.0 could not be had: installing version 1.9.0 from http://127.0.0.1"},
+		{"~> 1.9", tofuKind, "looking for a release at http://127.0.0.1"},
+		{"0.0.1", "", "404 Not Found. Found on this machine: 1.5.7 ("},
+		{"0.0.1", "", "start the server with a --terraform-mirror that has it."},
+		{"what?", "", `"what?" is neither a version nor a version constraint`},
 	} {
 		got, err := terraform.Locate(t.Context(), terraform.LocateConfig{
-			Version: tt.version, Engine: tt.engine, CacheDir: cache, Path: path, Mirror: releases.URL,
+			Version: tt.version, Engine: tt.engine, CacheDir: cache, Path: path,
+			Releases: terraform.Releases{TerraformMirror: releases.URL, TofuMirror: releases.URL},
 		})
 		var missing *terraform.MissingError
-		if errors.As(err, &missing) && strings.Contains(err.Error(), tt.want) {
+		if errors.As(err, &missing) && strings.Contains(err.Error(), tt.want) && !strings.Contains(err.Error(), "\n") {
 			continue
 		}
 		if err != nil || got.Version != tt.want || !got.Satisfies(tt.engine, tt.version) {
@@ -77,6 +91,11 @@ func TestReadSummary(t *testing.T) {
 		{"Apply complete! Resources: 5 imported, 1 added, 2 changed, 3 destroyed.\n", terraform.Summary{Changes: &wire.Changes{Import: 5, Add: 1, Change: 2, Destroy: 3}}},
 		{"No changes. Your infrastructure matches the configuration.\n", terraform.Summary{Changes: &wire.Changes{}}},
 		{strings.Repeat("long", 1<<16) + "\n╷\n│ Error: Invalid reference\n│ \n│ Error: second\n", terraform.Summary{Error: "Invalid reference"}},
+		{"╷\n│ Error: Failed to query available provider packages\n│ \n│ Could not retrieve the list for provider\n│ hashicorp/nothere: no such\n│ host.\n│ \n│ To see more, do this\n╵\n",
+			terraform.Summary{Error: "Failed to query available provider packages: Could not retrieve the list for provider hashicorp/nothere: no such host"}},
+		{"Error: Unsupported argument\n\n  on main.tf line 7, in resource:\n   7: x = 1\n\nNo x here.\n", terraform.Summary{Error: "Unsupported argument"}},
+		{"Error: OpenTofu encountered problems during initialization, including problems\nwith the configuration\n\nError: Duplicate\n\n  on x\n", terraform.Summary{Error: "Duplicate"}},
+		{"Error: A\n\nsays a\n\n\nError: B\n\nsays b\n", terraform.Summary{Error: "A: says a"}},
 		{"nothing", terraform.Summary{}},
 	} {
 		got, err := terraform.ReadSummary(strings.NewReader(tt.log))

@@ -87,25 +87,58 @@ func (s *Session) writeSpec() error {
 			return fmt.Errorf("prepare the attempt's folder: %w", err)
 		}
 	}
-	env := inherited()
-	for _, kv := range s.cfg.Env {
-		if s.cfg.StateURL == "" || !strings.HasPrefix(kv, backendVariables) {
-			env = append(env, kv)
-		}
+	settings, err := s.cfg.Providers.cliConfiguration()
+	if err != nil {
+		return err
 	}
-	env = append(env,
-		"HOME="+home, "TMPDIR="+tmp, "TF_CLI_CONFIG_FILE="+cliConfig,
+	own := []string{
+		"HOME=" + home, "TMPDIR=" + tmp, "TF_CLI_CONFIG_FILE=" + cliConfig,
 		"TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1", "LANG=C.UTF-8",
-	)
-	env = append(env, backendEnvironment(s.cfg.StateURL, s.cfg.SaveEvery)...)
-	if !s.hasProviders() {
-		env = append(env, "GOGC=400", "GOMEMLIMIT=1GiB")
 	}
+	if s.cfg.Plugins != "" {
+		own = append(own, pluginCacheVariable+"="+s.cfg.Plugins)
+	}
+	own = append(own, backendEnvironment(s.cfg.StateURL, s.cfg.SaveEvery)...)
+	if !s.hasProviders() {
+		own = append(own, "GOGC=400", "GOMEMLIMIT=1GiB")
+	}
+	env := environment(inherited(), slices.DeleteFunc(slices.Clone(s.cfg.Env), s.forbidden), own)
 	spec, err := json.Marshal(shim.Spec{Engine: s.cfg.Engine.Path, Version: s.cfg.Engine.Version, Env: env, Output: s.cfg.Output})
 	if err != nil {
 		return err
 	}
-	return errors.Join(replaceFile(cliConfig, []byte("disable_checkpoint = true\n")), replaceFile(s.specPath(), spec))
+	return errors.Join(replaceFile(cliConfig, settings), replaceFile(s.specPath(), spec))
+}
+
+// pluginCacheVariable names the folder in which the engine keeps plugins. It has no expansion of "$", unlike the setting.
+const pluginCacheVariable = "TF_PLUGIN_CACHE_DIR"
+
+// forbidden reports whether a variable of the run would lead the engine away from what was prepared for it: to another state,
+// another workspace of it, other settings.
+func (s *Session) forbidden(kv string) bool {
+	name, _, _ := strings.Cut(kv, "=")
+	switch name {
+	case "TF_DATA_DIR", "TF_WORKSPACE", "TERRAFORM_CONFIG", pluginCacheVariable:
+		return true
+	}
+	return s.cfg.StateURL != "" && strings.HasPrefix(name, backendVariables)
+}
+
+// environment joins lists of KEY=VALUE. The last value of a key counts and is the only one there: programs do not agree on
+// which of two they take.
+func environment(lists ...[]string) []string {
+	var out []string
+	at := map[string]int{}
+	for _, kv := range slices.Concat(lists...) {
+		name, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[name]; ok {
+			out[i] = kv
+			continue
+		}
+		at[name] = len(out)
+		out = append(out, kv)
+	}
+	return out
 }
 
 // hasProviders reports whether Init installed provider plugins. As long as there are none, the engine is a short process with a

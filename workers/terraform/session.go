@@ -30,6 +30,10 @@ type SessionConfig struct {
 	State     []byte             // the state to start from; nil means none; not needed with StateURL
 	Grace     time.Duration      // from SIGINT to SIGKILL after the context of a call ends
 
+	Providers     Providers // where provider plugins come from
+	Plugins       string    // folder for the plugins that Init downloads, kept as long as Root; empty means below Root
+	SharedPlugins string    // what all runs of this host have downloaded, see plugins.go; empty means none; needs Plugins
+
 	// Initialized tells that an earlier session prepared Root for the same run, with the same engine, and Init succeeded.
 	Initialized bool
 	// StateURL is where the engine reads and writes the state, by the protocol of its "http" backend. Empty means a file in
@@ -66,7 +70,7 @@ var (
 // an environment made from nothing, and an override of whatever backend the configuration names.
 func NewSession(cfg SessionConfig) (*Session, error) {
 	s := &Session{cfg: cfg}
-	for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.writeOverride, s.writeVariables, s.writeSpec} {
+	for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.writeOverride, s.writeVariables, s.takePlugins, s.writeSpec} {
 		if err := prepare(); err != nil {
 			return nil, err
 		}

@@ -15,7 +15,7 @@ import (
 // Summary is what a person would read off the end of a log.
 type Summary struct {
 	Changes *wire.Changes // nil when the log has no such line
-	Error   string        // first line of the first error, or empty
+	Error   string        // the first error, on one line; empty if there is none
 }
 
 // ReadSummary reads Terraform's own counts and its first error out of a log, which saves a process that would tell them.
@@ -29,6 +29,7 @@ func ReadSummary(log io.Reader) (Summary, error) {
 		none   = regexp.MustCompile(`^No changes\. `)
 		number = func(t string) int { n, _ := strconv.Atoi(t); return n }
 	)
+	var problem firstError
 	r := bufio.NewReaderSize(log, 64<<10)
 	for {
 		raw, err := r.ReadSlice('\n')
@@ -39,10 +40,11 @@ func ReadSummary(log io.Reader) (Summary, error) {
 			s.Changes = applied(m[1])
 		} else if none.MatchString(line) {
 			s.Changes = &wire.Changes{}
-		} else if s.Error == "" {
-			s.Error = errorLine(line)
+		} else {
+			problem.read(line)
 		}
 		if err == io.EOF {
+			s.Error = problem.text()
 			return s, nil
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) { // the rest of an overlong line is a line of its own
@@ -74,11 +76,56 @@ func applied(list string) *wire.Changes {
 	return &c
 }
 
-// errorLine returns the message of a line like "│ Error: Invalid reference". What init says above every error in a
+// firstError collects the first error of a log line by line: its title, and what is said about it if that needs no look at
+// the source, as for a provider that cannot be found.
+type firstError struct {
+	title  string
+	detail []string
+	ended  bool
+}
+
+// detailLimit is how much of an error's explanation people read outside the log, in characters.
+const detailLimit = 400
+
+func (e *firstError) read(line string) {
+	title := errorTitle(line)
+	switch {
+	case e.ended:
+	case e.title == "":
+		e.title = title
+	case title != "":
+		e.ended = true
+	default:
+		text := line
+		if boxed, ok := strings.CutPrefix(line, "│"); ok {
+			text = strings.TrimPrefix(boxed, " ")
+		}
+		blank := strings.Trim(text, "╵ ") == ""
+		source := len(e.detail) == 0 && strings.HasPrefix(text, "  ") // "  on main.tf line 1:"
+		if source || blank && len(e.detail) > 0 {
+			e.ended = true
+		} else if !blank {
+			e.detail = append(e.detail, strings.TrimSpace(text))
+		}
+	}
+}
+
+func (e *firstError) text() string {
+	if len(e.detail) == 0 {
+		return e.title
+	}
+	detail := []rune(strings.TrimSuffix(strings.Join(e.detail, " "), "."))
+	if len(detail) > detailLimit {
+		detail = append(detail[:detailLimit], '…')
+	}
+	return e.title + ": " + string(detail)
+}
+
+// errorTitle returns the title of a line like "│ Error: Invalid reference". What init says above every error in a
 // configuration tells nothing, so it is left out.
-func errorLine(line string) string {
+func errorTitle(line string) string {
 	rest, ok := strings.CutPrefix(strings.TrimLeft(line, "│╷ "), "Error: ")
-	if !ok || strings.HasPrefix(rest, "Terraform encountered problems during initiali") {
+	if !ok || strings.Contains(rest, " encountered problems during initiali") {
 		return ""
 	}
 	return rest
