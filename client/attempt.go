@@ -125,6 +125,8 @@ func (a *Attempt) Start(ctx context.Context, req wire.StartRequest) (wire.StartA
 }
 
 // Result reports the end of the attempt.
-func (a *Attempt) Result(ctx context.Context, result wire.Result) error {
-	return a.transport.JSON(ctx, a.request(http.MethodPost, "result"), result, nil)
+func (a *Attempt) Result(ctx context.Context, result wire.Result) (wire.ResultAnswer, error) {
+	var answer wire.ResultAnswer
+	err := a.transport.JSON(ctx, a.request(http.MethodPost, "result"), result, &answer)
+	return answer, err
 }

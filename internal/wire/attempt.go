@@ -127,6 +127,15 @@ type Result struct {
 
 	// Phases says where the time went: milliseconds per stage of the attempt.
 	Phases map[messages.Stage]int64 `json:"phases,omitempty"`
+
+	// CarryOn is the nonce of a plan's runner that is ready to carry out the apply too, if it follows at once.
+	CarryOn string `json:"carry_on,omitempty"`
+}
+
+// ResultAnswer is the answer to a result that was taken. With Next the runner goes on at once: that attempt is claimed and
+// started for it. It gets the same attempt, with a fresh token, whenever it sends its result again.
+type ResultAnswer struct {
+	Next *Claim `json:"next,omitempty"`
 }
 
 // What comes before the start is no stage of an event; Result.Phases alone says how long it took.

@@ -37,7 +37,7 @@ func (s *Server) attemptRoutes() []route {
 		{method: "POST", pattern: one + "/start", access: attempt, handle: s.startAttempt, point: "api.started",
 			summary: "Ask to execute terraform: only after a good answer it may be", in: wire.StartRequest{}, out: wire.StartAnswer{}},
 		{method: "POST", pattern: one + "/result", access: attempt, handle: s.putResult, point: "api.result_stored",
-			summary: "Hand in the result of the attempt; the first one stands", in: wire.Result{}},
+			summary: "Hand in the result of the attempt; the first one stands", in: wire.Result{}, out: wire.ResultAnswer{}},
 		{method: "POST", pattern: one + "/token", access: attempt, handle: s.renewToken,
 			summary: "Give the attempt token its full life again", out: tokenAnswer{}},
 	}
@@ -155,7 +155,11 @@ func (s *Server) putResult(r *request) (reply, error) {
 	if !slices.Contains([]wire.Outcome{wire.OutcomeSucceeded, wire.OutcomeFailed, wire.OutcomeCanceled}, in.Outcome) {
 		return reply{}, invalid("field outcome: %q is not one of succeeded, failed, canceled", in.Outcome)
 	}
-	return reply{}, s.db.PutResult(r.Context(), r.attempt, in)
+	out, err := s.db.PutResult(r.Context(), r.attempt, in)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(out)
 }
 
 func (s *Server) renewToken(r *request) (reply, error) {

@@ -40,7 +40,8 @@ func (f *fixture) finish(c wire.Claim, res wire.Result) {
 	f.t.Helper()
 	a, err := f.db.AttemptByToken(f.t.Context(), c.Token)
 	must(f.t, err)
-	must(f.t, f.db.PutResult(f.t.Context(), a, res))
+	_, err = f.db.PutResult(f.t.Context(), a, res)
+	must(f.t, err)
 	must(f.t, f.db.Project(f.t.Context(), []messages.Event{{
 		V: 1, Type: messages.EventFinished, AttemptID: c.AttemptID, RunID: c.Inputs.RunID, WorkspaceID: c.Inputs.WorkspaceID, Source: "server", Seq: 1,
 	}}))

@@ -197,36 +197,6 @@ func (d *DB) Start(ctx context.Context, a Attempt, req wire.StartRequest) (wire.
 	return out, firstError(err, refusal)
 }
 
-// PutResult stores the result of an attempt and, in the same transaction, the event that makes the projector look at it.
-// The first result stands; sending it again is no error. A result of a superseded attempt is refused with attempt.closed.
-func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) error {
-	doc, err := document(res)
-	if err != nil {
-		return err
-	}
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		l, err := lock(ctx, tx, a.RunID)
-		if err != nil {
-			return err
-		}
-		var stored bool
-		if err := tx.GetContext(ctx, &stored, `SELECT EXISTS (SELECT 1 FROM results WHERE attempt_id = $1)`, a.ID); err != nil || stored {
-			return err
-		}
-		if !l.run.TakesResult(a.ID) {
-			return fail(messages.CodeAttemptClosed, "attempt %s is closed: its result is not taken", a.ID)
-		}
-		if _, err := tx.ExecContext(ctx, `INSERT INTO results (attempt_id, run_id, doc, received_at) VALUES ($1, $2, $3, $4)`,
-			a.ID, a.RunID, doc, now()); err != nil {
-			return err
-		}
-		return enqueue(ctx, tx, OutboxEvent, a.RunID, EventRow{Pool: l.run.Pool, Event: messages.Event{
-			V: messages.Version, Type: messages.EventFinished, AttemptID: a.ID, RunID: a.RunID, WorkspaceID: l.run.WorkspaceID,
-			Source: "server", Seq: 1, At: now(),
-		}})
-	})
-}
-
 // requestHash identifies a request for its Idempotency-Key.
 func requestHash(parts ...[]byte) []byte {
 	h := sha256.New()

@@ -44,10 +44,8 @@ func TestCancelAtEveryPoint(t *testing.T) {
 			w.refused(err, messages.CodeAttemptCanceled)
 		}, run.Canceled},
 		{"planning", func(id string) { _, last = w.started(id) }, run.Planning, "command", func() { w.result(last, canceled) }, run.Canceled},
-		{"planning, done at the same time", func(id string) {
-			_, last = w.started(id)
-			w.ok(w.PutResult(ctx, last, planResult())) // stored, not folded yet
-		}, run.Planning, "command", func() { w.ok(w.Project(ctx, []messages.Event{finishedEvent(last)})) }, run.Canceled},
+		{"planning, done at the same time", func(id string) { _, last = w.started(id) }, run.Planning, "command",
+			func() { w.result(last, planResult()) }, run.Canceled},
 		{"apply queued", confirmed, run.Canceled, "delete apply", nil, run.Canceled},
 		{"apply claimed", func(id string) { confirmed(id); claim, last = w.claimed(id) }, run.Canceled, "", func() {
 			_, err := w.Start(ctx, last, startOf(claim, "n"))
@@ -106,7 +104,7 @@ func TestCancelRacesWithTheEnd(t *testing.T) {
 		_, a := w.started(r.ID)
 		var wg sync.WaitGroup
 		wg.Go(func() {
-			err := errors.Join(w.PutResult(ctx, a, planResult()), w.Project(ctx, []messages.Event{finishedEvent(a)}))
+			err := errors.Join(w.put(a, planResult()), w.Project(ctx, []messages.Event{finishedEvent(a)}))
 			if err != nil {
 				t.Error(err)
 			}
@@ -162,7 +160,7 @@ func TestStopsAreRepeatedUntilTheAttemptIsClosed(t *testing.T) {
 		t.Errorf("before: got %+v, want none to stop", got)
 	}
 	w.cancel(canceled.ID)
-	w.ok(w.Judge(ctx, overrun.ID, oa.ID, run.Timeout{AttemptID: oa.ID, Limit: time.Hour}))
+	w.ok(w.judge(overrun.ID, run.Timeout{AttemptID: oa.ID, Limit: time.Hour}))
 	w.ok(w.RepeatStop(ctx, stopping())) // the first commands are not sent yet
 	if got := len(w.commands()); got != 2 {
 		t.Errorf("commands: got %d, want the 2 first ones alone", got)

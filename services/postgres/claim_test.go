@@ -121,7 +121,7 @@ func TestPlanOnlyRunsHaveTheirOwnEpochs(t *testing.T) {
 	ws := w.workspace("net")
 	r := w.newRun(ws, run.Options{PlanOnly: true})
 	c, a := w.claimed(r.ID)
-	w.ok(w.Judge(t.Context(), r.ID, a.ID, run.ExpireClaim{AttemptID: a.ID}))
+	w.ok(w.judge(r.ID, run.ExpireClaim{AttemptID: a.ID}))
 	again, _ := w.claimed(r.ID)
 	if got, want := []int64{c.Epoch, again.Epoch, int64(again.Number), int64(w.epoch(ws))}, []int64{1, 2, 2, 0}; !cmp.Equal(got, want) {
 		t.Errorf("epochs of the attempts, number of the second, epoch of the workspace: got %v, want %v", got, want)
@@ -153,7 +153,7 @@ func TestTheStartFence(t *testing.T) {
 	// An attempt whose claim expired is closed for good.
 	r = w.newRun(ws, run.Options{})
 	c, a = w.claimed(r.ID)
-	w.ok(w.Judge(ctx, r.ID, a.ID, run.ExpireClaim{AttemptID: a.ID}))
+	w.ok(w.judge(r.ID, run.ExpireClaim{AttemptID: a.ID}))
 	_, err = w.Start(ctx, a, startOf(c, "n1"))
 	w.refused(err, messages.CodeAttemptClosed)
 	w.status(r.ID, run.PlanQueued)

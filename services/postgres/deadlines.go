@@ -108,20 +108,6 @@ func (d *DB) QueuedTasks(ctx context.Context, age time.Duration) ([]messages.Tas
 	return out, nil
 }
 
-// PendingResult is a stored result that no projector has folded yet.
-type PendingResult struct {
-	RunID     string `db:"run_id"`
-	AttemptID string `db:"attempt_id"`
-}
-
-// PendingResults lists results that have waited for longer than age.
-func (d *DB) PendingResults(ctx context.Context, age time.Duration) ([]PendingResult, error) {
-	var out []PendingResult
-	err := d.q(ctx).SelectContext(ctx, &out, `
-		SELECT run_id, attempt_id FROM results WHERE NOT projected AND received_at < $1 ORDER BY received_at`, now().Add(-age))
-	return out, err
-}
-
 // FreeGates releases the next run of every workspace whose gate is free although a run waits: a net below releaseNext.
 func (d *DB) FreeGates(ctx context.Context) error {
 	var ids []string

@@ -14,7 +14,6 @@ import (
 const (
 	OutboxTask    = "task"    // payload messages.Task: publish it
 	OutboxDelete  = "delete"  // payload messages.Task: take its message off the queue
-	OutboxEvent   = "event"   // payload EventRow: publish the event
 	OutboxCommand = "command" // payload CommandRow: tell a running attempt
 )
 
@@ -22,12 +21,6 @@ const (
 type CommandRow struct {
 	Pool    string           `json:"pool"`
 	Command messages.Command `json:"command"`
-}
-
-// EventRow is an event and the pool whose subject carries it.
-type EventRow struct {
-	Pool  string         `json:"pool"`
-	Event messages.Event `json:"event"`
 }
 
 // OutboxRow is something to be sent. Rows are sent in order of ID.
@@ -79,7 +72,7 @@ func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []
 		var rows []OutboxRow
 		if err := tx.SelectContext(ctx, &rows, `
 			SELECT id, kind, run_id, payload, created_at FROM outbox WHERE kind = ANY ($2) ORDER BY id LIMIT $1`,
-			limit, textArray([]string{OutboxTask, OutboxDelete, OutboxEvent, OutboxCommand})); err != nil {
+			limit, textArray([]string{OutboxTask, OutboxDelete, OutboxCommand})); err != nil {
 			return err
 		}
 		if len(rows) == 0 {

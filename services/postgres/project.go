@@ -3,13 +3,11 @@ package postgres
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	"github.com/jmoiron/sqlx"
 
-	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -70,13 +68,9 @@ func (d *DB) project(ctx context.Context, tx *sqlx.Tx, e messages.Event) error {
 	switch e.Type {
 	case messages.EventProgress:
 		_, _, err = l.apply(ctx, run.Progress{AttemptID: e.AttemptID, Stage: e.Stage}, Cause{Actor: e.Source, SourceID: e.ID()})
-	case messages.EventFinished:
-		err = l.finish(ctx, e.AttemptID)
 	case messages.EventExited:
-		// A stored result says more than the end of a process.
-		if err = l.finish(ctx, e.AttemptID); err == nil {
-			_, _, err = l.apply(ctx, exitInput(e), Cause{Actor: e.Source, SourceID: e.ID()})
-		}
+		_, _, err = l.apply(ctx, exitInput(e), Cause{Actor: e.Source, SourceID: e.ID()})
+	case messages.EventFinished: // for others: the API folded the result when it took it
 	}
 	return err
 }
@@ -88,54 +82,4 @@ func exitInput(e messages.Event) run.Input {
 		return run.ExpireClaim{AttemptID: e.AttemptID}
 	}
 	return run.Exit{AttemptID: e.AttemptID, Detail: fmt.Sprintf("its process ended with code %d", e.ExitCode)}
-}
-
-// finish folds the stored result of the attempt, if there is one that was not folded before.
-func (l *locked) finish(ctx context.Context, attemptID string) error {
-	var doc []byte
-	err := l.tx.GetContext(ctx, &doc, `SELECT doc FROM results WHERE attempt_id = $1 AND run_id = $2 AND NOT projected FOR UPDATE`,
-		attemptID, l.run.ID)
-	if noRows(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var res wire.Result
-	if err := json.Unmarshal(doc, &res); err != nil {
-		return err
-	}
-	in := run.Finish{
-		AttemptID: attemptID, Outcome: string(res.Outcome), Code: res.Code, Message: res.Message, HasChanges: res.HasChanges,
-		TerraformVersion: res.TerraformVersion,
-	}
-	if res.Changes != nil {
-		c := run.Changes(*res.Changes)
-		in.Changes = &c
-	}
-	if res.State != nil {
-		s := run.StateRef(*res.State)
-		in.State = &s
-	}
-	if _, _, err := l.apply(ctx, in, Cause{Actor: "runner"}); err != nil {
-		return err
-	}
-	_, err = l.tx.ExecContext(ctx, `UPDATE results SET projected = true WHERE attempt_id = $1`, attemptID)
-	return err
-}
-
-// Judge folds the result of an attempt if one waits, and otherwise gives the reconciler's verdict, if there is one (nil
-// only folds): a result always says more.
-func (d *DB) Judge(ctx context.Context, runID, attemptID string, verdict run.Input) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		l, err := lock(ctx, tx, runID)
-		if err != nil {
-			return err
-		}
-		if err := l.finish(ctx, attemptID); err != nil || verdict == nil {
-			return err
-		}
-		_, _, err = l.apply(ctx, verdict, Cause{Actor: "reconciler"})
-		return err
-	})
 }

@@ -12,35 +12,16 @@ import (
 	"gantry.example/services/run"
 )
 
-func TestAResultIsStoredOnceAndAnnouncedInTheSameTransaction(t *testing.T) {
+func TestAResultIsFoldedOnceAsItIsStored(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	r := w.newRun(w.workspace("net"), run.Options{})
 	_, a := w.started(r.ID)
-	w.drain()
-	w.ok(w.PutResult(t.Context(), a, planResult()))
-	w.ok(w.PutResult(t.Context(), a, wireFailure("a repeated one that says something else")))
-	w.status(r.ID, run.Planning)
-	if diff := cmp.Diff([]string{"event " + r.ID}, w.drain()); diff != "" {
-		t.Errorf("outbox (-want +got):\n%s", diff)
-	}
-	waiting, err := w.PendingResults(t.Context(), 0)
-	w.ok(err)
-	if diff := cmp.Diff([]postgres.PendingResult{{RunID: r.ID, AttemptID: a.ID}}, waiting); diff != "" {
-		t.Errorf("pending results (-want +got):\n%s", diff)
-	}
-	young, err := w.PendingResults(t.Context(), time.Hour)
-	w.ok(err)
-	if len(young) != 0 {
-		t.Errorf("results that waited for an hour: got %v, want none", young)
-	}
+	w.ok(w.put(a, planResult()))
+	w.status(r.ID, run.Planned)
+	w.ok(w.put(a, wireFailure("a repeated one that says something else")))
 	w.ok(w.Project(t.Context(), []messages.Event{finishedEvent(a)}))
 	w.status(r.ID, run.Planned)
-	waiting, err = w.PendingResults(t.Context(), 0)
-	w.ok(err)
-	if len(waiting) != 0 {
-		t.Errorf("pending results: got %v, want none", waiting)
-	}
 }
 
 func TestAutoApplyQueuesTheApplyWithThePlan(t *testing.T) {
@@ -51,7 +32,7 @@ func TestAutoApplyQueuesTheApplyWithThePlan(t *testing.T) {
 	w.drain()
 	w.result(a, planResult())
 	w.status(r.ID, run.ApplyQueued)
-	if diff := cmp.Diff([]string{"event " + r.ID, "task apply " + r.ID}, w.drain()); diff != "" {
+	if diff := cmp.Diff([]string{"task apply " + r.ID}, w.drain()); diff != "" {
 		t.Errorf("outbox (-want +got):\n%s", diff)
 	}
 	if got, want := w.get(r.ID).ConfirmedBy, "auto-apply"; got != want {
@@ -66,15 +47,15 @@ func TestEventsInAnyOrderAndNumber(t *testing.T) {
 	ws := w.workspace("net")
 	r := w.newRun(ws, run.Options{})
 	_, a := w.started(r.ID)
-	w.ok(w.PutResult(t.Context(), a, planResult()))
 	stranger := messages.Event{V: 1, Type: messages.EventExited, AttemptID: "att-none", RunID: "run-none", Source: "worker", Seq: 1}
 	lost := messages.Event{V: 1, Type: messages.EventExited, AttemptID: "att-none", RunID: r.ID, Source: "worker", Seq: 1}
 	later := messages.Event{V: 2, Type: "of_a_later_version", AttemptID: a.ID, RunID: r.ID, Source: "runner", Seq: 9}
 	w.ok(w.Project(t.Context(), nil))
 	w.ok(w.Project(t.Context(), []messages.Event{
 		stranger, progressEvent(a, 2, messages.StagePlan), progressEvent(a, 1, messages.StageInit), progressEvent(a, 2, messages.StagePlan),
-		lost, later, finishedEvent(a), exitedEvent(a), finishedEvent(a),
+		lost, later, finishedEvent(a), finishedEvent(a),
 	}))
+	w.ok(w.put(a, planResult()))
 	want := w.get(r.ID)
 	if want.Status != run.Planned || want.Plan.Last().Stage != messages.StagePlan {
 		t.Errorf("got %s at stage %s, want planned at stage plan", want.Status, want.Plan.Last().Stage)
@@ -85,33 +66,17 @@ func TestEventsInAnyOrderAndNumber(t *testing.T) {
 	}
 }
 
-func TestAResultIsFoldedIntoItsOwnRunOnly(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	r := w.newRun(w.workspace("net"), run.Options{})
-	other := w.newRun(w.workspace("dns"), run.Options{})
-	_, a := w.started(r.ID)
-	w.ok(w.PutResult(t.Context(), a, planResult()))
-	wrong := finishedEvent(a)
-	wrong.RunID = other.ID
-	w.ok(w.Project(t.Context(), []messages.Event{wrong}))
-	w.ok(w.Project(t.Context(), []messages.Event{finishedEvent(a)}))
-	w.status(r.ID, run.Planned)
-}
-
 func TestExitedBeforeAndAfterTheResult(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ctx := t.Context()
 	ws := w.workspace("net")
 
-	// The process is known to be gone and a result waits: the result counts.
+	// The process is known to be gone and a result came: the result counts.
 	r := w.newRun(ws, run.Options{})
 	_, a := w.applying(r.ID)
-	w.ok(w.PutResult(ctx, a, applyResult()))
+	w.ok(w.put(a, applyResult()))
 	w.ok(w.Project(ctx, []messages.Event{exitedEvent(a)}))
-	w.status(r.ID, run.Applied)
-	w.ok(w.Project(ctx, []messages.Event{finishedEvent(a)}))
 	w.status(r.ID, run.Applied)
 
 	// No result: a plan is tried again, and what its old attempt says does not count any more.
@@ -119,30 +84,26 @@ func TestExitedBeforeAndAfterTheResult(t *testing.T) {
 	_, a = w.started(r.ID)
 	w.ok(w.Project(ctx, []messages.Event{exitedEvent(a)}))
 	w.status(r.ID, run.PlanQueued)
-	w.refused(w.PutResult(ctx, a, planResult()), messages.CodeAttemptClosed)
+	w.refused(w.put(a, planResult()), messages.CodeAttemptClosed)
 	w.status(r.ID, run.PlanQueued)
 	if got, want := w.get(r.ID).Plan.Retries, 1; got != want {
 		t.Errorf("retries: got %d, want %d", got, want)
 	}
 }
 
-func TestAVerdictGivesWayToAResult(t *testing.T) {
+func TestALateResultAndAVerdictAfterIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	ctx := t.Context()
 	r := w.newRun(w.workspace("net"), run.Options{})
 	_, a := w.applying(r.ID)
-	w.ok(w.Judge(ctx, r.ID, a.ID, run.LoseContact{AttemptID: a.ID}))
+	w.ok(w.judge(r.ID, run.LoseContact{AttemptID: a.ID}))
 	if got, want := w.get(r.ID).Apply.Last().State, run.AttemptLost; got != want {
 		t.Errorf("attempt: got %s, want %s", got, want)
 	}
-	w.ok(w.PutResult(ctx, a, applyResult()))
-	w.ok(w.Judge(ctx, r.ID, a.ID, run.GiveUp{AttemptID: a.ID}))
+	w.ok(w.put(a, applyResult()))
+	w.ok(w.judge(r.ID, run.GiveUp{AttemptID: a.ID}))
 	w.status(r.ID, run.Applied)
-	if n := w.count(`SELECT count(*) FROM results WHERE NOT projected`); n != 0 {
-		t.Errorf("pending results: got %d, want 0", n)
-	}
-	w.refused(w.Judge(ctx, "run-none", a.ID, run.GiveUp{AttemptID: a.ID}), messages.CodeNotFound)
+	w.refused(w.judge("run-none", run.GiveUp{AttemptID: a.ID}), messages.CodeNotFound)
 }
 
 func TestDeadlinesSeeWhatIsOpen(t *testing.T) {

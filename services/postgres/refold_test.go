@@ -60,9 +60,9 @@ func TestRefoldGivesTheSameRows(t *testing.T) {
 	_, a = w.started(unknown.ID)
 	w.result(a, planResult())
 	_, a = w.started(unknown.ID)
-	w.ok(w.Judge(ctx, unknown.ID, a.ID, run.LoseContact{AttemptID: a.ID}))
+	w.ok(w.judge(unknown.ID, run.LoseContact{AttemptID: a.ID}))
 	w.cancel(unknown.ID)
-	w.ok(w.Judge(ctx, unknown.ID, a.ID, run.GiveUp{AttemptID: a.ID}))
+	w.ok(w.judge(unknown.ID, run.GiveUp{AttemptID: a.ID}))
 
 	fresh := newWorld(t)
 	fresh.raw.MustExec(`DELETE FROM organizations`)

@@ -21,7 +21,7 @@ func TestForceUnlockFreesAnUnknownOutcome(t *testing.T) {
 	next := w.newRun(ws, run.Options{})
 	_, err := w.UnlockWorkspace(t.Context(), ws.ID, "ada", true)
 	w.refused(err, messages.CodeWorkspaceLocked) // an apply under way is never pushed aside
-	w.ok(w.Judge(t.Context(), lost.ID, apply.ID, run.Exit{AttemptID: apply.ID, Detail: "killed"}))
+	w.ok(w.judge(lost.ID, run.Exit{AttemptID: apply.ID, Detail: "killed"}))
 	_, err = w.UnlockWorkspace(t.Context(), ws.ID, "ada", false)
 	w.refused(err, messages.CodeWorkspaceLocked)
 	epoch := w.epoch(ws)
@@ -32,7 +32,7 @@ func TestForceUnlockFreesAnUnknownOutcome(t *testing.T) {
 	if got := w.epoch(ws); got != epoch+1 {
 		t.Errorf("got epoch %d, want it moved from %d", got, epoch)
 	}
-	w.refused(w.PutResult(t.Context(), apply, wire.Result{Outcome: wire.OutcomeSucceeded}), messages.CodeAttemptClosed)
+	w.refused(w.put(apply, wire.Result{Outcome: wire.OutcomeSucceeded}), messages.CodeAttemptClosed)
 	_, err = w.PutState(t.Context(), apply, []byte(`{"version":4,"terraform_version":"1.11.4","serial":9,"lineage":"l"}`))
 	w.refused(err, messages.CodeStateStaleEpoch)
 	if _, err := w.CurrentStateVersion(t.Context(), ws.ID); codeOf(err) != messages.CodeNotFound {

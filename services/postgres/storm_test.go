@@ -122,6 +122,18 @@ func (s *storm) anyAttempt(rnd *rand.Rand) (postgres.Attempt, wire.Claim) {
 	return a, s.claims[a.ID]
 }
 
+// know remembers a granted attempt for those who act on attempts.
+func (s *storm) know(ctx context.Context, db *postgres.DB, c wire.Claim) (postgres.Attempt, error) {
+	a, err := db.AttemptByToken(ctx, c.Token)
+	if err != nil {
+		return a, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts, s.claims[a.ID] = append(s.attempts, a), c
+	return a, nil
+}
+
 func (s *storm) claimAny(ctx context.Context, db *postgres.DB, rnd *rand.Rand) error {
 	tasks, err := db.QueuedTasks(ctx, 0)
 	if err != nil || len(tasks) == 0 {
@@ -131,13 +143,10 @@ func (s *storm) claimAny(ctx context.Context, db *postgres.DB, rnd *rand.Rand) e
 	if err != nil {
 		return err
 	}
-	a, err := db.AttemptByToken(ctx, c.Token)
+	a, err := s.know(ctx, db, c)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.attempts, s.claims[a.ID] = append(s.attempts, a), c
 	if rnd.IntN(4) == 0 {
 		return nil // and dies
 	}
@@ -158,16 +167,23 @@ func (s *storm) actOnAttempts(ctx context.Context, db *postgres.DB, rnd *rand.Ra
 		return err
 	case 2:
 		verdicts := []run.Input{run.ExpireClaim{AttemptID: a.ID}, run.LoseContact{AttemptID: a.ID}, run.GiveUp{AttemptID: a.ID}}
-		return db.Judge(ctx, a.RunID, a.ID, verdicts[rnd.IntN(len(verdicts))])
+		_, err := db.Transition(ctx, a.RunID, verdicts[rnd.IntN(len(verdicts))], postgres.Cause{Actor: "reconciler"})
+		return err
 	case 3:
 		_, err := db.Start(ctx, a, startOf(c, "runner"))
 		return err
 	case 4:
 		outcomes := []wire.Outcome{wire.OutcomeSucceeded, wire.OutcomeSucceeded, wire.OutcomeFailed, wire.OutcomeCanceled}
-		if err := db.PutResult(ctx, a, wire.Result{V: 1, Outcome: outcomes[rnd.IntN(4)], HasChanges: rnd.IntN(3) > 0}); err != nil {
+		res := wire.Result{V: 1, Outcome: outcomes[rnd.IntN(4)], HasChanges: rnd.IntN(3) > 0}
+		if rnd.IntN(2) == 0 {
+			res.CarryOn = "runner of " + a.ID
+		}
+		answer, err := db.PutResult(ctx, a, res)
+		if err != nil || answer.Next == nil {
 			return err
 		}
-		return db.Project(ctx, []messages.Event{finishedEvent(a)})
+		_, err = s.know(ctx, db, *answer.Next)
+		return err
 	default:
 		var batch []messages.Event
 		for range 6 { // of many runs, in any order
@@ -211,7 +227,7 @@ func (s *storm) step(ctx context.Context) bool {
 	s.ok(err)
 	for _, o := range list {
 		did = true
-		s.ok(s.Judge(ctx, o.RunID, o.ID, run.Exit{AttemptID: o.ID, Detail: "the storm is over"}))
+		s.ok(s.judge(o.RunID, run.Exit{AttemptID: o.ID, Detail: "the storm is over"}))
 	}
 	tasks, err := s.QueuedTasks(ctx, 0)
 	s.ok(err)

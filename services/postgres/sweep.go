@@ -27,7 +27,7 @@ func (d *DB) Sweep(ctx context.Context) error {
 		{`DELETE FROM oauth_codes WHERE expires_at < $1`, at},
 		{`DELETE FROM login_attempts WHERE at < $1`, at.Add(-loginWindow)},
 		{`DELETE FROM attempt_tokens WHERE expires_at < $1`, at.Add(-keepTokens)},
-		{`DELETE FROM results WHERE projected AND received_at < $1`, at.Add(-keepResults)},
+		{`DELETE FROM results WHERE received_at < $1`, at.Add(-keepResults)},
 	} {
 		_, err := d.q(ctx).ExecContext(ctx, q.statement, q.before)
 		failed = errors.Join(failed, err)

@@ -83,7 +83,7 @@ func TestDeletingStopsPlanOnlyRuns(t *testing.T) {
 	w.refused(err, messages.CodeUnauthorized)
 	_, err = w.Claim(ctx, messages.LocalPool, claimRequest(queued.Plan.ID, "n"))
 	w.refused(err, messages.CodeTaskGone)
-	w.refused(w.PutResult(ctx, a, planResult()), messages.CodeNotFound)
+	w.refused(w.put(a, planResult()), messages.CodeNotFound)
 	w.ok(w.Project(ctx, []messages.Event{finishedEvent(a)})) // reports of runs that are gone are over
 }
 
@@ -129,7 +129,7 @@ func TestDeletingWhileOthersWrite(t *testing.T) {
 		for _, do := range []func() error{
 			func() error { return w.DeleteWorkspace(ctx, ws.ID, "ada", false) },
 			func() error { return w.PutPlan(ctx, a, postgres.BlobPlan, []byte("plan")) },
-			func() error { return w.PutResult(ctx, a, planResult()) },
+			func() error { return w.put(a, planResult()) },
 			func() error { return w.Project(ctx, []messages.Event{finishedEvent(a)}) },
 			func() error { _, err := w.UploadConfiguration(ctx, cv.ID, []byte("late")); return err },
 			func() error {

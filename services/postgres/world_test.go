@@ -182,11 +182,22 @@ func progressEvent(a postgres.Attempt, seq int, stage messages.Stage) messages.E
 	return messages.Event{V: 1, Type: messages.EventProgress, AttemptID: a.ID, RunID: a.RunID, Source: "runner", Seq: seq, Stage: stage}
 }
 
-// result stores and projects the result of an attempt.
+// put hands in a result and drops what the answer says beside the error.
+func (w *world) put(a postgres.Attempt, res wire.Result) error {
+	_, err := w.PutResult(w.t.Context(), a, res)
+	return err
+}
+
+// result hands in the result of an attempt.
 func (w *world) result(a postgres.Attempt, res wire.Result) {
 	w.t.Helper()
-	w.ok(w.PutResult(w.t.Context(), a, res))
-	w.ok(w.Project(w.t.Context(), []messages.Event{finishedEvent(a)}))
+	w.ok(w.put(a, res))
+}
+
+// judge gives a verdict as the reconciler does.
+func (w *world) judge(runID string, verdict run.Input) error {
+	_, err := w.Transition(w.t.Context(), runID, verdict, postgres.Cause{Actor: "reconciler"})
+	return err
 }
 
 func planResult() wire.Result {

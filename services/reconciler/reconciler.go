@@ -9,7 +9,6 @@
 //	started, silent past its limit       asked to stop; the run ends run.silent
 //	queued or planned past its limit     the run ends run.queue_timed_out, or is discarded (waits.go)
 //	asked to stop, still open            told again every 5 s
-//	result stored, not folded            folded
 //	gate free, run waiting               released
 //	task over, log never ended           the log is sealed
 //	phase past its limit, cancel unheard the attempt is asked to stop (stops.go)
@@ -30,21 +29,20 @@ import (
 
 // Timing are the reconciler's patience.
 type Timing struct {
-	Every       time.Duration // between two rounds
-	Republish   time.Duration // a queued task's message is looked for after this
-	ResultAfter time.Duration // a stored result is folded here after this
-	SealLogs    time.Duration // a log without an end is sealed this long after its task ended
-	LostAfter   time.Duration // an apply without contact is given up after this
-	Settle      time.Duration // nobody is judged for lost contact until this long after a start or an outage
-	Limits      run.Patience  // of a run whose execution document says nothing else
-	Waits       time.Duration // between two looks at the runs that wait
-	RepeatStop  time.Duration // an attempt that was asked to stop and is still open is told again after this
+	Every      time.Duration // between two rounds
+	Republish  time.Duration // a queued task's message is looked for after this
+	SealLogs   time.Duration // a log without an end is sealed this long after its task ended
+	LostAfter  time.Duration // an apply without contact is given up after this
+	Settle     time.Duration // nobody is judged for lost contact until this long after a start or an outage
+	Limits     run.Patience  // of a run whose execution document says nothing else
+	Waits      time.Duration // between two looks at the runs that wait
+	RepeatStop time.Duration // an attempt that was asked to stop and is still open is told again after this
 }
 
 // DefaultTiming is what DESIGN says; leaseTTL is that of the leases.
 func DefaultTiming(leaseTTL time.Duration) Timing {
 	return Timing{
-		Every: time.Second, Republish: 30 * time.Second, ResultAfter: 5 * time.Second, SealLogs: time.Minute,
+		Every: time.Second, Republish: 30 * time.Second, SealLogs: time.Minute,
 		LostAfter: 15 * time.Minute, Settle: leaseTTL + 30*time.Second, Limits: run.Patience{Plan: 2 * time.Hour, Apply: 24 * time.Hour},
 		Waits: 5 * time.Second, RepeatStop: 5 * time.Second,
 	}
@@ -93,7 +91,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	return errors.Join(r.results(ctx), r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
+	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
 }
 
 // results folds stored results whose event was lost.
@@ -111,7 +109,7 @@ func (r *Reconciler) results(ctx context.Context) error {
 // judge gives a verdict. One that cannot be stored is about one run and must not keep the others from being judged; when
 // it is Postgres that is down, the next round's first question says so.
 func (r *Reconciler) judge(ctx context.Context, runID, attemptID string, verdict run.Input) {
-	err := r.db.Judge(ctx, runID, attemptID, verdict)
+	_, err := r.db.Transition(ctx, runID, verdict, postgres.Cause{Actor: "reconciler"})
 	if err == nil {
 		r.metrics.acted(verdict)
 	} else if ctx.Err() == nil {

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // hasty is impatient with everything but what a test is about.
 func hasty() reconciler.Timing {
 	t := reconciler.DefaultTiming(time.Second)
-	t.Every, t.Settle, t.Republish, t.ResultAfter = 20*time.Millisecond, 0, 0, 0
+	t.Every, t.Settle, t.Republish = 20*time.Millisecond, 0, 0
 	return t
 }
 
@@ -134,18 +134,6 @@ func TestSettle(t *testing.T) {
 	}
 }
 
-// TestForgottenResult: a result whose event was lost is folded, and says more than a verdict.
-func TestForgottenResult(t *testing.T) {
-	t.Parallel()
-	w := servicestest.New(t)
-	ensureTasks(t, w)
-	r := w.NewRun(run.Options{})
-	_, a := w.Begin(r.ID)
-	w.Result(a)
-	start(w, hasty())
-	w.WaitFor(r.ID, run.Planned)
-}
-
 // TestLogWithoutEnd: the log of a task whose runner is gone ends all the same.
 func TestLogWithoutEnd(t *testing.T) {
 	t.Parallel()
@@ -156,7 +144,7 @@ func TestLogWithoutEnd(t *testing.T) {
 	if err := w.DB.AppendLog(t.Context(), postgres.LogChunk{AttemptID: a.ID, Data: []byte("half a l")}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.DB.PutResult(t.Context(), a, wire.Result{Outcome: wire.OutcomeFailed, Code: messages.CodeRunTerraformFailed}); err != nil {
+	if _, err := w.DB.PutResult(t.Context(), a, wire.Result{Outcome: wire.OutcomeFailed, Code: messages.CodeRunTerraformFailed}); err != nil {
 		t.Fatal(err)
 	}
 	timing := hasty()

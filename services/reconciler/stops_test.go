@@ -50,7 +50,7 @@ func next(t *testing.T, c *bus.Commands) messages.Command {
 
 func canceled(t *testing.T, w *servicestest.World, a postgres.Attempt) {
 	t.Helper()
-	if err := w.DB.PutResult(t.Context(), a, wire.Result{V: 1, Outcome: wire.OutcomeCanceled}); err != nil {
+	if _, err := w.DB.PutResult(t.Context(), a, wire.Result{V: 1, Outcome: wire.OutcomeCanceled}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -95,12 +95,6 @@ func (r *Relay) sendRow(ctx context.Context, row postgres.OutboxRow) error {
 			return err
 		}
 		return r.bus.DeleteTask(ctx, t.Subject())
-	case postgres.OutboxEvent:
-		var e postgres.EventRow
-		if err := json.Unmarshal(row.Payload, &e); err != nil {
-			return err
-		}
-		return r.event(ctx, e)
 	case postgres.OutboxCommand:
 		var c postgres.CommandRow
 		if err := json.Unmarshal(row.Payload, &c); err != nil {
@@ -150,14 +144,4 @@ func (r *Relay) ensure(ctx context.Context, t messages.Task) error {
 	}
 	r.ensured[key] = true
 	return nil
-}
-
-func (r *Relay) event(ctx context.Context, e postgres.EventRow) error {
-	err := r.bus.PublishEvent(ctx, e.Pool, e.Event)
-	if errors.Is(err, bus.ErrNoStream) {
-		if err = r.bus.EnsureStatus(ctx, r.replicas); err == nil {
-			err = r.bus.PublishEvent(ctx, e.Pool, e.Event)
-		}
-	}
-	return err
 }

@@ -78,29 +78,6 @@ func TestCanceledTaskIsTakenBack(t *testing.T) {
 	waitMessage(t, w, subject, false)
 }
 
-// TestFinishedEventLeaves: a stored result is announced even if its runner never says a word.
-func TestFinishedEventLeaves(t *testing.T) {
-	t.Parallel()
-	w := start(t)
-	_, a := w.Begin(w.NewRun(run.Options{}).ID)
-	w.Result(a)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	reader := w.Bus.EventReader()
-	for {
-		got, err := reader.FetchBatch(ctx, 1, time.Second)
-		if len(got) == 1 {
-			if e := got[0].Event; e.Type != messages.EventFinished || e.AttemptID != a.ID {
-				t.Errorf("got event %+v, want finished of %s", e, a.ID)
-			}
-			return
-		}
-		if ctx.Err() != nil {
-			t.Fatalf("no event came: %v", err)
-		}
-	}
-}
-
 // TestCommandReachesTheRunner: a cancel of a started attempt is told to it.
 func TestCommandReachesTheRunner(t *testing.T) {
 	t.Parallel()

@@ -19,6 +19,10 @@ func (m *machine) attemptInput(in Input) {
 		m.finish(t, a, f)
 		return
 	}
+	if exit, gone := in.(Exit); gone && !a.Open() {
+		m.exitOfNext(a, exit)
+		return
+	}
 	if !a.Open() {
 		return
 	}
@@ -110,6 +114,7 @@ func (m *machine) finish(t *Task, a *Attempt, in Finish) {
 	case in.Outcome == Succeeded:
 		m.end(EventPlanned, t, a.ID, d) // a plan that ended well in spite of its limit is as good as any
 		m.autoApply()
+		m.carryOn(a, in.CarryOn)
 	case m.run.overran(t):
 		m.timedOut(t, a, d)
 	case in.Outcome == Stopped && t.Phase == messages.PhasePlan:
@@ -120,6 +125,29 @@ func (m *machine) finish(t *Task, a *Attempt, in Finish) {
 		}
 		m.end(EventErrored, t, a.ID, d)
 	}
+}
+
+// exitOfNext handles the end of a runner whose attempt was over: it had gone on with the next one, which ends with it.
+func (m *machine) exitOfNext(a *Attempt, in Exit) {
+	if t, next := m.run.OpenAttempt(); next != nil && next.Continues == a.ID {
+		m.vanished(t, next, in.Detail)
+	}
+}
+
+// carryOn gives the apply that was just queued to the runner that made its plan: it is claimed and started at once.
+func (m *machine) carryOn(plan *Attempt, in *CarryOn) {
+	t := m.run.Apply
+	if in == nil || m.run.Status != ApplyQueued || in.Current != plan.Base {
+		return
+	}
+	base, id := plan.Base, m.env.NewID("att-")
+	m.env.Actor = "worker " + plan.Worker
+	m.emit(EventClaimed, Data{
+		TaskID: t.ID, Phase: t.Phase, AttemptID: id, Number: 1, Epoch: in.Epoch, Worker: plan.Worker, Nonce: in.Nonce,
+		Base: &base, Deadline: &in.Deadline, Continues: plan.ID,
+	})
+	m.env.Actor = "runner"
+	m.emit(EventStarted, Data{TaskID: t.ID, Phase: t.Phase, AttemptID: id, Nonce: in.Nonce})
 }
 
 func (m *machine) autoApply() {

@@ -56,6 +56,7 @@ type Data struct {
 	Epoch            int64          `json:"epoch,omitempty"`
 	Worker           string         `json:"worker,omitempty"`
 	Nonce            string         `json:"nonce,omitempty" jsonschema:"-"` // never shown, see Public
+	Continues        string         `json:"continues,omitempty"`            // the attempt whose runner goes on with the claimed one
 	Base             *StateRef      `json:"base,omitempty"`
 	Deadline         *time.Time     `json:"deadline,omitempty"`
 	Stage            messages.Stage `json:"stage,omitempty"`
@@ -131,6 +132,7 @@ func (r *Run) foldTask(e Event, t *Task) {
 	case EventClaimed:
 		a := Attempt{
 			ID: d.AttemptID, Number: d.Number, Epoch: d.Epoch, Worker: d.Worker, Nonce: d.Nonce, State: AttemptClaimed, ClaimedAt: e.At,
+			Continues: d.Continues,
 		}
 		if d.Base != nil {
 			a.Base = *d.Base

@@ -48,6 +48,16 @@ type (
 		Changes          *Changes
 		State            *StateRef
 		TerraformVersion string
+		// CarryOn, set by a runner that just made a plan, asks to let it carry out the apply that follows at once.
+		CarryOn *CarryOn
+	}
+	// CarryOn is a Claim and a Start in one, for the apply that the plan of the same Finish leads to. What keeps it from being
+	// granted leaves the apply on the queue like any other.
+	CarryOn struct {
+		Nonce    string // of the runner
+		Epoch    int64
+		Current  StateRef // what the workspace's state is now
+		Deadline time.Time
 	}
 	// Exit tells that the runner of an attempt is known to be gone and left no result.
 	Exit struct {

@@ -170,6 +170,7 @@ type Attempt struct {
 	StartDeadline time.Time      `json:"start_deadline"`
 	StartedAt     *time.Time     `json:"started_at,omitempty"`
 	RunnerNonce   string         `json:"runner_nonce,omitempty" jsonschema:"-"` // never shown either
+	Continues     string         `json:"continues,omitempty"`                   // the plan's attempt whose runner carries out this apply too
 	Stage         messages.Stage `json:"stage,omitempty"`
 	LostAt        *time.Time     `json:"lost_at,omitempty"`
 	ClosedAt      *time.Time     `json:"closed_at,omitempty"`

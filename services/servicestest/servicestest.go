@@ -118,10 +118,11 @@ func (w *World) Begin(id string) (wire.Claim, postgres.Attempt) {
 	return claim, a
 }
 
-// Result stores a good result of the attempt: a plan with changes, or an apply. Nobody is told but the outbox.
+// Result hands in a good result of the attempt: a plan with changes, or an apply.
 func (w *World) Result(a postgres.Attempt) {
 	w.t.Helper()
-	ok(w.t, w.DB.PutResult(w.t.Context(), a, wire.Result{V: messages.Version, Outcome: wire.OutcomeSucceeded, HasChanges: true}))
+	_, err := w.DB.PutResult(w.t.Context(), a, wire.Result{V: messages.Version, Outcome: wire.OutcomeSucceeded, HasChanges: true})
+	ok(w.t, err)
 }
 
 // Finished is the event that announces the attempt's result.
@@ -142,7 +143,6 @@ func (w *World) Apply() (string, wire.Claim, postgres.Attempt) {
 	r := w.NewRun(run.Options{AutoApply: true})
 	_, plan := w.Begin(r.ID)
 	w.Result(plan)
-	ok(w.t, w.DB.Project(w.t.Context(), []messages.Event{w.Finished(plan)}))
 	claim, apply := w.Begin(r.ID)
 	return r.ID, claim, apply
 }

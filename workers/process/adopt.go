@@ -34,6 +34,9 @@ func (e *Executor) adoptAll() error {
 
 // adopt takes over one attempt: it lives, or its exit is to be reported, or it was and the folder is kept for a while.
 func (e *Executor) adopt(f folder) {
+	if _, known := e.find(filepath.Base(f.dir)); known || !f.exists() {
+		return
+	}
 	ref, err := f.ref()
 	if err != nil {
 		// Written before the runner started, so the host went down in that instant and there is nothing to report.
@@ -64,6 +67,7 @@ func (e *Executor) adopt(f folder) {
 			return
 		}
 	}
+	code = e.handedOn(a, code)
 	if f.undelivered() {
 		a.runner = ended(code)
 		e.follow(a)

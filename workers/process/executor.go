@@ -199,6 +199,7 @@ func (e *Executor) follow(a *attempt) {
 		if !exited {
 			return
 		}
+		code = e.handedOn(a, code)
 		// Noted on disk, so that it is reported even if this worker does not come to it.
 		if err := a.folder.saveExit(code); err != nil {
 			e.log.Warn("exit not noted in the attempt's folder", append(a.ref.LogAttrs(), "error", err)...)
@@ -207,6 +208,22 @@ func (e *Executor) follow(a *attempt) {
 			e.exited(a, code)
 		}
 	})
+}
+
+// handedOn gives the exit code of a runner that went on with another attempt to that one, and returns what it means for a.
+func (e *Executor) handedOn(a *attempt, code int) int {
+	id, went := runner.Next(a.folder.dir)
+	if !went {
+		return code
+	}
+	f := e.folder.attempt(id)
+	if _, ours := a.runner.(*child); ours && f.exists() {
+		if err := f.saveExit(code); err != nil {
+			e.log.Warn("exit not noted in the attempt's folder", "attempt", id, "error", err)
+		}
+	}
+	e.adopt(f)
+	return executor.CodeDelivered
 }
 
 // exited makes an exit known to whoever watches.
@@ -301,7 +318,7 @@ func (e *Executor) Watch(ctx context.Context, handle func(context.Context, execu
 // settle puts away the folder of an attempt whose exit was reported. What was not delivered is kept.
 func (e *Executor) settle(x executor.Exit) error {
 	f := e.folder.attempt(x.AttemptID)
-	if x.Code == executor.CodeDelivered {
+	if x.Code == executor.CodeDelivered && !f.undelivered() {
 		return f.remove()
 	}
 	return f.markReported()

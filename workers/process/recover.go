@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gantry.example/messages"
 	"gantry.example/workers/executor"
 	"gantry.example/workers/runner"
 )
@@ -53,8 +54,8 @@ func (e *Executor) deliver(a *attempt, code int) (int, bool) {
 		}
 		e.log.Info("the recovery ended", append(a.ref.LogAttrs(), "exit_code", end)...)
 	}
-	if a.folder.has("delivered") && a.folder.has("result.json") {
-		return executor.CodeDelivered, true
+	if a.folder.has("delivered") && a.folder.has("result.json") && (a.ref.Phase != messages.PhasePlan || code != executor.CodeUnknown) {
+		return executor.CodeDelivered, true // of a plan the server must know: it may have granted the killed runner the apply
 	}
 	return code, true
 }

@@ -22,7 +22,10 @@ const logAfterResult = 30 * time.Second
 
 // deliver stores state or plan, ends the log, reports the result, releases the lease and says "finished", in this order:
 // each implies the ones before. It does not stop for a cancel.
-func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) error {
+//
+// A plan's result offers to go on with the apply. If the server takes that up, the lease is left to the apply, which replaces
+// it by its higher epoch.
+func (r *attempt) deliver(ctx context.Context, result wire.Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
 	r.keepResult(result) // even if nothing can be delivered; completed below
@@ -48,18 +51,24 @@ func (r *attempt) deliver(ctx context.Context, lease Lease, result wire.Result) 
 	if err != nil {
 		return fmt.Errorf("the log cannot be read: %w", err)
 	}
-	result.LogSize, result.LogSHA256, result.Phases = end.size, end.sha256, r.setup.into(r.phases)
+	result.LogSize, result.LogSHA256, result.Phases = end.size, end.sha256, r.times()
+	if r.usable {
+		result.CarryOn = r.nonce
+	}
 	r.keepResult(result)
 	select {
 	case <-r.out.done:
 	case <-time.After(logPatience):
 		r.log.Warn("the log is not stored yet, the result goes first")
 	}
-	if err := r.api.Result(ctx, result); err != nil {
+	answer, err := r.api.Result(ctx, result)
+	if err != nil {
 		return remote(err, "the result was not accepted")
 	}
-	if lease != nil {
-		r.release(ctx, lease)
+	if answer.Next != nil {
+		r.carryOn(*answer.Next)
+	} else {
+		r.letGo()
 	}
 	r.events.add(messages.EventFinished, "")
 	select {

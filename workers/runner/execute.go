@@ -15,7 +15,7 @@ import (
 )
 
 // execute runs terraform under the lease and delivers what came of it.
-func (r *attempt) execute(ctx context.Context, lease Lease) error {
+func (r *attempt) execute(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if r.in.Phase == messages.PhasePlan { // an apply goes on without its lease: stopping it would not undo anything
@@ -23,7 +23,7 @@ func (r *attempt) execute(ctx context.Context, lease Lease) error {
 		defer close(ended)
 		go func() {
 			select {
-			case <-lease.Lost():
+			case <-r.link.lease.Lost():
 				cancel(errLeaseLost)
 			case <-ended:
 			}
@@ -34,7 +34,7 @@ func (r *attempt) execute(ctx context.Context, lease Lease) error {
 		// No result: the server takes the silence for a lost plan and queues it again, which is what is wanted.
 		return &unavailableError{errors.New("the plan was stopped because its lease was lost")}
 	}
-	if err := r.deliver(ctx, lease, result); err != nil {
+	if err := r.deliver(ctx, result); err != nil {
 		return err
 	}
 	if r.in.Phase == messages.PhasePlan && result.HasChanges {
@@ -263,7 +263,14 @@ func (r *attempt) endSession() {
 	if r.session == nil {
 		return
 	}
-	if err := r.session.Close(); err != nil {
+	end := r.session.Close
+	if r.next != nil { // whose terraform is a child of this process too
+		end = r.session.CloseTree
+	}
+	if r.plan != nil {
+		<-r.plan.over // it may still be making its JSON form, also by a child of this process
+	}
+	if err := end(); err != nil {
 		r.log.Error("processes left by terraform", "error", err)
 	}
 }

@@ -25,6 +25,7 @@ import (
 //	result.json      written before the result is sent
 //	interrupted      a recovery has sent terraform its one SIGINT
 //	delivered        the server has all there is
+//	next             the attempt that this process went on with (see carryOn)
 //	home/ tmp/       terraform's own
 //	config/ plan.bin what terraform works in, unless that is in a work folder
 type folder struct{ dir string }

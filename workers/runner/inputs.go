@@ -41,40 +41,6 @@ func setupFailure(err error) *failure {
 	return &failure{messages.CodeRunSetupFailed, err}
 }
 
-// fetching is a fetch in the background.
-type fetching struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	err    error // set when done is closed
-}
-
-// startFetch begins to fetch. It needs the API only, so it need not wait for NATS.
-func (r *attempt) startFetch(ctx context.Context) *fetching {
-	ctx, cancel := context.WithTimeout(ctx, r.SetupLimit)
-	f := &fetching{cancel: cancel, done: make(chan struct{})}
-	go func() {
-		defer close(f.done)
-		f.err = r.fetch(ctx)
-	}()
-	return f
-}
-
-// wait waits for the end of the fetch, which it hastens when ctx ends.
-func (f *fetching) wait(ctx context.Context) error {
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		f.stop()
-	}
-	return f.err
-}
-
-// stop ends the fetch.
-func (f *fetching) stop() {
-	f.cancel()
-	<-f.done
-}
-
 // fetch brings the inputs into the folder. Its error is a *failure if the server should know it as the result.
 func (r *attempt) fetch(ctx context.Context) error {
 	defer r.enter(messages.StageFetch)()

@@ -45,6 +45,9 @@ func (r *attempt) recover(ctx context.Context) error {
 	} else if result != nil && result.LogSHA256 == "" {
 		result = nil // its plan may not be stored; the server plans again
 	}
+	if result != nil {
+		result.CarryOn = "" // a recovery executes nothing
+	}
 	if err := r.endTerraform(ctx); err != nil {
 		r.log.Error("terraform could not be ended", "error", err)
 	}
@@ -143,11 +146,12 @@ func (r *attempt) recoverState(ctx context.Context, result *wire.Result) error {
 
 // recoverRest stores the rest of the log, and the result if there is one.
 func (r *attempt) recoverRest(ctx context.Context, result *wire.Result) (err error) {
-	if r.bus, err = r.cfg.Connect(ctx, r.Assignment); err != nil {
+	bus, err := r.cfg.Connect(ctx, r.Assignment)
+	if err != nil {
 		return &unavailableError{err}
 	}
-	defer r.bus.Close()
-	r.out.start(r.bus.Logs)
+	defer bus.Close()
+	r.out.start(bus.Logs)
 	defer r.out.stop()
 	end, err := r.out.finish()
 	if err != nil {
@@ -161,7 +165,7 @@ func (r *attempt) recoverRest(ctx context.Context, result *wire.Result) (err err
 	}
 	if result != nil {
 		result.LogSize, result.LogSHA256 = end.size, end.sha256
-		if err := r.api.Result(ctx, *result); client.HasCode(err, messages.CodeAttemptClosed) {
+		if _, err := r.api.Result(ctx, *result); client.HasCode(err, messages.CodeAttemptClosed) {
 			result = nil
 		} else if err != nil {
 			return remote(err, "the result was not accepted")

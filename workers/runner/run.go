@@ -33,15 +33,15 @@ type attempt struct {
 	in     wire.Inputs
 	log    *slog.Logger
 	folder folder
-	nonce  string // of this runner
+	nonce  string          // of this runner
+	ctx    context.Context // of the process: its end means cancel
 
 	api    *client.Attempt
-	bus    Bus
 	out    *logStream
 	events *eventLine
 	stop   *stopper
+	link   *link
 
-	fetching   *fetching
 	workFolder workFolder
 	root       string // folder of the root module
 	state      []byte // what the attempt starts from
@@ -50,46 +50,67 @@ type attempt struct {
 	store      *stateStore // nil if terraform's state is a file in root
 	states     *stateSync  // of an apply
 	phases     map[messages.Stage]int64
-	setup      setupTimes
-	usable     bool // an apply may use the work folder
-	recovered  bool // all is delivered, without a result
+	starting   time.Duration // how long the start took to be answered
+	usable     bool          // an apply may use the work folder
+	recovered  bool          // all is delivered, without a result
+
+	plan *attempt      // the plan that this apply goes on from, in the same process; nil otherwise
+	next *successor    // the apply that goes on from this plan
+	over chan struct{} // closed when the attempt has nothing left to do
 }
 
-// Run carries out one attempt and returns the exit code of the process. The end of ctx means cancel: one SIGINT to
-// terraform, then an orderly end with state and result delivered.
+// Run carries out one attempt, and the apply that follows at once if it was a plan, and returns the exit code of the process.
+// The end of ctx means cancel: one SIGINT to terraform, then an orderly end with state and result delivered.
 func Run(ctx context.Context, a Assignment, cfg Config) int {
-	log := cfg.Log
 	if err := a.Validate(); err != nil {
-		log.Error("assignment refused", "error", err)
+		cfg.Log.Error("assignment refused", "error", err)
 		return ExitContract
 	}
+	if cfg.Connect == nil {
+		cfg.Connect = ConnectNATS(cfg.Log)
+	}
+	return newAttempt(ctx, a, cfg).run()
+}
+
+func newAttempt(ctx context.Context, a Assignment, cfg Config) *attempt {
 	a = a.withDefaults()
 	in := a.Claim.Inputs
-	log = log.With("run", in.RunID, "task", in.TaskID, "attempt", in.AttemptID).With(telemetry.LogAttrs(in.Traceparent)...)
-	if cfg.Connect == nil {
-		cfg.Connect = ConnectNATS(log)
+	log := cfg.Log.With("run", in.RunID, "task", in.TaskID, "attempt", in.AttemptID).With(telemetry.LogAttrs(in.Traceparent)...)
+	return &attempt{
+		Assignment: a, cfg: cfg, in: in, log: log,
+		folder: folder{a.Dir}, nonce: messages.NewID("n-"), ctx: ctx, phases: map[messages.Stage]int64{}, over: make(chan struct{}),
 	}
-	f := folder{a.Dir}
-	unlock, err := f.lock(a.Recover)
+}
+
+// run takes the attempt's folder and does the work.
+func (r *attempt) run() int {
+	code := r.alone()
+	close(r.over)
+	if r.next != nil {
+		return r.next.wait()
+	}
+	return code
+}
+
+// alone is run without what follows.
+func (r *attempt) alone() int {
+	unlock, err := r.folder.lock(r.Recover)
 	if errors.Is(err, errOccupied) || errors.Is(err, errStarted) {
-		log.Warn("attempt not started", "error", err)
+		r.log.Warn("attempt not started", "error", err)
 		return ExitRefused
 	}
 	if err != nil {
-		log.Error("attempt not started", "error", err)
+		r.log.Error("attempt not started", "error", err)
 		return ExitInternal
 	}
 	defer unlock()
-	r := &attempt{
-		Assignment: a, cfg: cfg, in: in, log: log, folder: f, nonce: messages.NewID("n-"), phases: map[messages.Stage]int64{},
-	}
 	work := r.work
-	if a.Recover {
+	if r.Recover {
 		work = r.recover
 	}
-	if err := work(ctx); err != nil {
+	if err := work(r.ctx); err != nil {
 		code := exitCode(err)
-		log.Error("attempt ended without a delivered result", "error", err, "exit_code", code)
+		r.log.Error("attempt ended without a delivered result", "error", err, "exit_code", code)
 		return code
 	}
 	if r.recovered {
@@ -98,15 +119,16 @@ func Run(ctx context.Context, a Assignment, cfg Config) int {
 	return ExitDelivered
 }
 
-// setupTimes say where the time before terraform went.
-type setupTimes struct{ connect, lease, start time.Duration }
-
-// into adds them to the times of the stages. Nothing else writes there any more when it is called.
-func (t setupTimes) into(phases map[messages.Stage]int64) map[messages.Stage]int64 {
-	phases[wire.StageConnect] = t.connect.Milliseconds()
-	phases[wire.StageLease] = t.lease.Milliseconds()
-	phases[wire.StageStart] = t.start.Milliseconds()
-	return phases
+// times say where the time went, that before terraform included. Nothing else writes there any more when it is called.
+func (r *attempt) times() map[messages.Stage]int64 {
+	select {
+	case <-r.link.done:
+		r.phases[wire.StageConnect] = r.link.connecting.Milliseconds()
+		r.phases[wire.StageLease] = r.link.leasing.Milliseconds()
+	default: // an apply that goes on from its plan does not wait for them
+	}
+	r.phases[wire.StageStart] = r.starting.Milliseconds()
+	return r.phases
 }
 
 // refusedError: the server's word is that this attempt must not go on.
@@ -151,42 +173,18 @@ func (r *attempt) work(ctx context.Context) (err error) {
 	}
 	r.events = newEvents(r.in)
 	defer func() { r.leave(err) }()
-	r.fetching = r.startFetch(ctx)
-	defer r.fetching.stop()
-	began := time.Now()
-	if r.bus, err = r.cfg.Connect(ctx, r.Assignment); err != nil {
-		return &unavailableError{err}
-	}
-	r.setup.connect = time.Since(began)
-	defer r.bus.Close()
-	r.out.start(r.bus.Logs)
-	defer r.out.stop()
-	r.events.start(context.WithoutCancel(ctx), r.bus.Events, r.log)
-	defer r.events.close()
-	unsubscribe, err := r.bus.Control.Commands(func(c messages.Command) {
-		if c.AttemptID == r.in.AttemptID && (c.Cancel || c.Force) {
-			r.stop.ask(c.Force)
-		}
-	})
-	if err != nil {
-		return &unavailableError{err}
-	}
-	defer unsubscribe()
+	r.link = r.openLink(ctx)
+	defer r.link.close()
 	r.out.printf("Gantry %s of %s, workspace %s/%s", r.in.Phase, r.in.RunID, r.in.OrganizationName, r.in.WorkspaceName)
-
-	lease, err := r.begin(ctx)
-	if lease != nil {
-		defer func() { r.release(ctx, lease) }()
-	}
-	var verdict *failure
-	if errors.As(err, &verdict) {
-		return r.deliver(ctx, lease, verdict.result())
-	}
-	if err != nil {
+	if err := r.begin(ctx); err != nil {
+		var verdict *failure
+		if errors.As(err, &verdict) {
+			return r.deliver(ctx, verdict.result())
+		}
 		return err
 	}
 	defer r.endSession()
-	return r.execute(ctx, lease)
+	return r.execute(ctx)
 }
 
 func (r *attempt) openAPI() (*client.Transport, error) {
@@ -216,44 +214,42 @@ func (r *attempt) leave(err error) {
 	}
 }
 
-// begin does all that must be done before terraform may run: inputs, lease, start.
+// begin does all that must be done before terraform may run: inputs, lease, start. An apply that goes on from its plan was
+// started with the plan's result, under the plan's lease.
 // A request to stop ends it: what has not started need not end in an orderly way.
-func (r *attempt) begin(ctx context.Context) (Lease, error) {
-	lease, err := r.prepare(ctx)
+func (r *attempt) begin(ctx context.Context) error {
+	if r.plan != nil {
+		return r.inherit()
+	}
+	err := r.prepare(ctx)
 	var verdict *failure
 	if err != nil && ctx.Err() != nil && !errors.As(err, &verdict) {
 		err = &refusedError{fmt.Errorf("stopped before the start: %w", context.Cause(ctx))}
 	}
-	return lease, err
+	return err
 }
 
-func (r *attempt) prepare(ctx context.Context) (Lease, error) {
+func (r *attempt) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.SetupLimit)
 	defer cancel()
 	// The inputs and the lease do not depend on each other; the start needs both.
-	var lease Lease
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.fetching.wait(gctx) })
-	g.Go(func() (err error) {
-		began := time.Now()
-		defer func() { r.setup.lease = time.Since(began) }()
-		if lease, err = r.bus.Control.Acquire(gctx, r.in); err != nil {
-			lease = nil // an interface around a nil pointer would not look like one
-			return &unavailableError{err}
-		}
-		return nil
+	g.Go(func() error { return r.fetch(gctx) })
+	g.Go(func() error {
+		_, err := r.link.wait(gctx)
+		return err
 	})
 	if err := g.Wait(); err != nil {
-		return lease, err
+		return err
 	}
 	base, err := r.base()
 	if err != nil {
-		return lease, err
+		return err
 	}
 	if err := ctx.Err(); err != nil {
-		return lease, &unavailableError{err}
+		return &unavailableError{err}
 	}
-	return lease, r.askStart(ctx, base)
+	return r.askStart(ctx, base)
 }
 
 // askStart passes the fence. Once it has asked it waits for the answer, whatever else happens: an attempt that is started
@@ -265,7 +261,7 @@ func (r *attempt) askStart(ctx context.Context, base wire.StateRef) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
 	began := time.Now()
-	defer func() { r.setup.start = time.Since(began) }()
+	defer func() { r.starting = time.Since(began) }()
 	if _, err := r.api.Start(ctx, wire.StartRequest{V: messages.Version, Nonce: r.nonce, Base: base}); err != nil {
 		return remote(err, "the start was not permitted")
 	}
@@ -286,13 +282,4 @@ func (r *attempt) enter(stage messages.Stage) (leave func()) {
 	r.events.add(messages.EventProgress, stage)
 	began := time.Now()
 	return func() { r.phases[stage] += time.Since(began).Milliseconds() }
-}
-
-// release frees the lease. It may be called again.
-func (r *attempt) release(ctx context.Context, lease Lease) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	if err := lease.Release(ctx); err != nil {
-		r.log.Warn("lease not released, it expires by itself", "error", err)
-	}
 }

@@ -38,13 +38,13 @@ func (s *stopper) ask(force bool) {
 	}
 }
 
-// killWith sets what a force does. If it was asked for before, it is done now.
+// killWith sets what a force does, nil for nothing. If it was asked for before, it is done now.
 func (s *stopper) killWith(kill func()) {
 	s.mu.Lock()
 	s.kill = kill
 	forced := s.forced
 	s.mu.Unlock()
-	if forced {
+	if forced && kill != nil {
 		kill()
 	}
 }

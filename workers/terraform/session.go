@@ -153,6 +153,10 @@ func (s *Session) Kill() error { return KillTree(s.cfg.Dir, s.cfg.OwnChildren) }
 // Close ends what the engine left running: provider plugins of a killed engine, background processes of provisioners.
 func (s *Session) Close() error { return s.Kill() }
 
+// CloseTree is Close for a session whose process has other children than the session's: those that left the engine's tree
+// are not ended.
+func (s *Session) CloseTree() error { return KillTree(s.cfg.Dir, false) }
+
 // call runs one command of the engine and gives its failure a form that says what happened.
 func (s *Session) call(ctx context.Context, name string, run func(context.Context) error) error {
 	if ctx.Err() != nil {

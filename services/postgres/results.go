@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/jmoiron/sqlx"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/services/run"
+)
+
+// PutResult takes the result of an attempt: it is stored and folded in one transaction. The first result stands; sending it
+// again is no error and gets the same answer. A result of a superseded attempt is refused with attempt.closed.
+//
+// With res.CarryOn, the apply that follows a plan at once is claimed and started for the runner in the same transaction, and
+// the answer has it. A run that waits for a person, was canceled meanwhile, or whose state moved goes its normal way.
+func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.ResultAnswer, error) {
+	doc, err := document(res)
+	if err != nil {
+		return wire.ResultAnswer{}, err
+	}
+	var out wire.ResultAnswer
+	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+		l, err := lock(ctx, tx, a.RunID)
+		if err != nil {
+			return err
+		}
+		var stored bool
+		if err := tx.GetContext(ctx, &stored, `SELECT EXISTS (SELECT 1 FROM results WHERE attempt_id = $1)`, a.ID); err != nil {
+			return err
+		}
+		if !stored {
+			if !l.run.TakesResult(a.ID) {
+				return fail(messages.CodeAttemptClosed, "attempt %s is closed: its result is not taken", a.ID)
+			}
+			if _, err := tx.ExecContext(ctx, `INSERT INTO results (attempt_id, run_id, doc, received_at) VALUES ($1, $2, $3, $4)`,
+				a.ID, a.RunID, doc, now()); err != nil {
+				return err
+			}
+			if err := d.finish(ctx, l, a.ID, res); err != nil {
+				return err
+			}
+		}
+		out.Next, err = d.next(ctx, l, a.ID, res.CarryOn)
+		return err
+	})
+	return out, err
+}
+
+// finish folds a result.
+func (d *DB) finish(ctx context.Context, l *locked, attemptID string, res wire.Result) error {
+	in := run.Finish{
+		AttemptID: attemptID, Outcome: string(res.Outcome), Code: res.Code, Message: res.Message, HasChanges: res.HasChanges,
+		TerraformVersion: res.TerraformVersion,
+	}
+	if res.Changes != nil {
+		c := run.Changes(*res.Changes)
+		in.Changes = &c
+	}
+	if res.State != nil {
+		s := run.StateRef(*res.State)
+		in.State = &s
+	}
+	if res.CarryOn != "" && l.ws != nil {
+		current, err := currentState(ctx, l.tx, l.run.WorkspaceID)
+		if err != nil {
+			return err
+		}
+		in.CarryOn = &run.CarryOn{Nonce: res.CarryOn, Epoch: l.ws.Epoch + 1, Current: current, Deadline: now().Add(d.timing.StartWithin)}
+	}
+	after, _, err := l.apply(ctx, in, Cause{Actor: "runner"})
+	if err != nil {
+		return err
+	}
+	t, next := after.OpenAttempt()
+	if next == nil || next.Continues != attemptID {
+		return nil
+	}
+	if _, err := l.tx.ExecContext(ctx, `UPDATE workspaces SET epoch = $2 WHERE id = $1`, l.ws.ID, next.Epoch); err != nil {
+		return err
+	}
+	return beginLog(ctx, l.tx, t.ID, l.run.ID, next.ID)
+}
+
+// next grants the attempt that the runner of this one goes on with, if there is one.
+func (d *DB) next(ctx context.Context, l *locked, attemptID, nonce string) (*wire.Claim, error) {
+	_, next := l.run.OpenAttempt()
+	if nonce == "" || next == nil || next.Continues != attemptID || next.RunnerNonce != nonce {
+		return nil, nil
+	}
+	claim, err := d.grant(ctx, l, next)
+	return &claim, err
+}
