@@ -94,18 +94,6 @@ func (r *Reconciler) Round(ctx context.Context) error {
 	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
 }
 
-// results folds stored results whose event was lost.
-func (r *Reconciler) results(ctx context.Context) error {
-	pending, err := r.db.PendingResults(ctx, r.timing.ResultAfter)
-	if err != nil {
-		return fmt.Errorf("pending results: %w", err)
-	}
-	for _, p := range pending {
-		r.judge(ctx, p.RunID, p.AttemptID, nil)
-	}
-	return nil
-}
-
 // judge gives a verdict. One that cannot be stored is about one run and must not keep the others from being judged; when
 // it is Postgres that is down, the next round's first question says so.
 func (r *Reconciler) judge(ctx context.Context, runID, attemptID string, verdict run.Input) {
