@@ -65,8 +65,7 @@ func finalStatuses() any {
 // overRun is the condition of a run r that ended before $1 and that nothing waits for; $2 are the final statuses.
 const overRun = `r.created_at < $1 AND r.status = ANY ($2) AND NOT r.holds
 	AND (SELECT e.at FROM run_events e WHERE e.run_id = r.id ORDER BY e.seq DESC LIMIT 1) < $1
-	AND NOT EXISTS (SELECT 1 FROM tasks t JOIN attempts a ON a.task_id = t.id LEFT JOIN results s ON s.attempt_id = a.id
-	                WHERE t.run_id = r.id AND (a.state <> 'closed' OR NOT s.projected))`
+	AND NOT EXISTS (SELECT 1 FROM tasks t JOIN attempts a ON a.task_id = t.id WHERE t.run_id = r.id AND a.state <> 'closed')`
 
 // removeRuns deletes runs with their tasks, attempts, logs, plans and events.
 func (d *DB) removeRuns(ctx context.Context, before time.Time) (int, error) {
