@@ -27,10 +27,10 @@ type userRef struct {
 
 // tfeMembershipInput names a user by email address, as TFE does, or by name. A role that is not said is read.
 type tfeMembershipInput struct {
-	ID       string         `jsonapi:"primary,organization-memberships"`
-	Email    string         `jsonapi:"attr,email"`
-	Username string         `jsonapi:"attr,username"`
-	Role     *postgres.Role `jsonapi:"attr,role"`
+	ID       string  `jsonapi:"primary,organization-memberships"`
+	Email    string  `jsonapi:"attr,email"`
+	Username string  `jsonapi:"attr,username"`
+	Role     *string `jsonapi:"attr,role"`
 }
 
 // tfeMembershipRoutes are TFE's calls about who belongs to an organization.
@@ -120,7 +120,7 @@ func (s *Server) createMembership(r *request) (reply, error) {
 	}
 	role := postgres.RoleRead
 	if in.Role != nil {
-		role = *in.Role
+		role = postgres.Role(*in.Role)
 	}
 	m, err := s.db.SetMember(r.Context(), o.ID, u.ID, role)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *Server) updateMembership(r *request) (reply, error) {
 	}
 	m, err := s.db.Membership(r.Context(), r.PathValue("membership"))
 	if err == nil && in.Role != nil {
-		m, err = s.db.SetMember(r.Context(), m.OrganizationID, m.UserID, *in.Role)
+		m, err = s.db.SetMember(r.Context(), m.OrganizationID, m.UserID, postgres.Role(*in.Role))
 	}
 	if err != nil {
 		return reply{}, err

@@ -73,6 +73,10 @@ const (
 	pathLogin  = "/app/login"
 	pathLogout = "/app/logout"
 	pathAssets = "/app/~assets/"
+
+	pathAuthorize = "/app/~login/terraform" // where service discovery sends "terraform login"
+	pathAccount   = "/app/settings/tokens"  // where terraform sends people for a token to paste
+	pathPassword  = "/app/settings/password"
 )
 
 // Register adds every page to the mux: /, and all below /app.
@@ -84,6 +88,11 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("GET "+pathLogin, s.open(s.loginPage))
 	mux.Handle("POST "+pathLogin, s.open(s.login))
 	mux.Handle("POST "+pathLogout, s.open(s.logout))
+	mux.Handle("GET "+pathAuthorize, s.page(s.authorizePage))
+	mux.Handle("POST "+pathAuthorize, s.form(s.authorize))
+	mux.Handle("GET "+pathAccount, s.page(s.account))
+	mux.Handle("POST "+pathAccount, s.form(s.changeTokens))
+	mux.Handle("POST "+pathPassword, s.form(s.changePassword))
 	mux.Handle("GET /app/{$}", s.page(s.home))
 	mux.Handle("GET "+workspace, s.page(s.workspace))
 	mux.Handle("GET "+workspace+"/runs", s.page(s.runList))
@@ -134,6 +143,20 @@ func (s *Server) page(handle func(http.ResponseWriter, *http.Request, postgres.S
 			s.fail(w, r, &session, err)
 		}
 	})
+}
+
+// form takes what a page of this very session posted.
+func (s *Server) form(handle func(http.ResponseWriter, *http.Request, postgres.Session) error) http.Handler {
+	return s.origin.Handler(s.page(func(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			return &problem{http.StatusBadRequest, "Not understood", "The form did not arrive whole. Go back and send it again."}
+		}
+		if err := checkCSRF(r, session); err != nil {
+			return err
+		}
+		return handle(w, r, session)
+	}))
 }
 
 // stream serves a script, which has no use for a login page.

@@ -86,6 +86,7 @@ type frame struct {
 	Title string
 	// CSRF is set where somebody is logged in: the token that logs out.
 	CSRF  string
+	User  string // who that is
 	Trail []link // from the home page down to this one
 }
 
@@ -94,7 +95,7 @@ type link struct{ Text, Address string }
 func (s *Server) frame(session *postgres.Session, title string, trail ...link) frame {
 	f := frame{Title: title, Trail: trail}
 	if session != nil {
-		f.CSRF = session.CSRF
+		f.CSRF, f.User = session.CSRF, session.Holder.Actor()
 	}
 	return f
 }

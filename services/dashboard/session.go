@@ -3,6 +3,7 @@ package dashboard
 import (
 	"crypto/subtle"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -55,29 +56,21 @@ func (s *Server) showLogin(w http.ResponseWriter, status int, next, problem stri
 	return s.pages.write(w, status, "login.html", loginView{frame: s.frame(nil, "Log in"), Next: next, Problem: problem})
 }
 
-// login starts a session for the posted token. What a wrong token is compared with is a hash in an index, so how long the
-// answer takes tells nothing about the tokens there are. Posts of other sites do not come here, see Server.origin.
+// login starts a session for the posted name and password, or the posted token. What a wrong token is compared with is a hash
+// in an index, so how long the answer takes tells nothing about the tokens there are. Posts of other sites do not come here,
+// see Server.origin.
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
 		return &problem{http.StatusBadRequest, "Not understood", "The login form did not arrive whole. Go back and send it again."}
 	}
 	next := localPage(r.PostForm.Get("next"))
-	token := strings.TrimSpace(r.PostForm.Get("token"))
-	if token == "" {
-		return s.showLogin(w, http.StatusUnauthorized, next, "Paste a token to log in.")
-	}
-	holder, err := s.cfg.DB.Token(r.Context(), token)
-	switch {
-	case unauthorized(err):
-		return s.showLogin(w, http.StatusUnauthorized, next, "This token is unknown, expired or revoked. Check that it was copied whole.")
-	case err != nil:
+	holder, refused, err := s.holder(r)
+	if err != nil {
 		return err
-	case holder.Kind == postgres.TokenOrganization:
-		return s.showLogin(w, http.StatusForbidden, next, "This is the token of an organization: it is for programs, and cannot log in. Use your own.")
-	case holder.Kind == postgres.TokenPool:
-		return s.showLogin(w, http.StatusForbidden, next, "This is the token of a worker ("+string(holder.Kind)+
-			" token): it takes tasks, and cannot log in. Use the token of a person.")
+	}
+	if refused != nil {
+		return s.showLogin(w, refused.status, next, refused.text)
 	}
 	if err := s.endSession(r); err != nil {
 		return err
@@ -91,6 +84,41 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// holder finds who logs in by the posted form, or why nobody does.
+func (s *Server) holder(r *http.Request) (postgres.Token, *problem, error) {
+	refuse := func(status int, text string) (postgres.Token, *problem, error) {
+		return postgres.Token{}, &problem{status: status, text: text}, nil
+	}
+	if name := strings.TrimSpace(r.PostForm.Get("username")); name != "" {
+		from, _, _ := net.SplitHostPort(r.RemoteAddr)
+		holder, err := s.cfg.DB.LogIn(r.Context(), name, r.PostForm.Get("password"), from)
+		var coded *postgres.Error
+		switch {
+		case unauthorized(err):
+			return refuse(http.StatusUnauthorized, "The name or the password is wrong.")
+		case errors.As(err, &coded) && coded.Code == messages.CodeTooManyRequests:
+			return refuse(http.StatusTooManyRequests, sentence(coded.Message))
+		}
+		return holder, nil, err
+	}
+	token := strings.TrimSpace(r.PostForm.Get("token"))
+	if token == "" {
+		return refuse(http.StatusUnauthorized, "Say your name and password, or paste a token to log in.")
+	}
+	holder, err := s.cfg.DB.Token(r.Context(), token)
+	switch {
+	case unauthorized(err):
+		return refuse(http.StatusUnauthorized, "This token is unknown, expired or revoked. Check that it was copied whole.")
+	case err != nil:
+		return holder, nil, err
+	case holder.Kind == postgres.TokenOrganization:
+		return refuse(http.StatusForbidden, "This is the token of an organization: it is for programs, and cannot log in. Use your own.")
+	case holder.Kind == postgres.TokenPool:
+		return refuse(http.StatusForbidden, "This is the token of a worker ("+string(holder.Kind)+" token): it takes tasks, and cannot log in. Use the token of a person.")
+	}
+	return holder, nil, nil
+}
+
 // logout ends the session whose own token was posted.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	session, err := s.session(r)
@@ -99,8 +127,8 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err == nil {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-		if subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(session.CSRF)) != 1 {
-			return &problem{http.StatusForbidden, "Refused", "This did not come from a page of this session, so you are still logged in. Go back, reload the page and try again."}
+		if err := checkCSRF(r, session); err != nil {
+			return err
 		}
 		if err := s.endSession(r); err != nil {
 			return err
@@ -109,6 +137,14 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request) error {
 	http.SetCookie(w, s.cookie("", -1))
 	http.Redirect(w, r, pathLogin, http.StatusSeeOther)
 	return nil
+}
+
+// checkCSRF refuses a form that no page of this session posted.
+func checkCSRF(r *http.Request, session postgres.Session) error {
+	if subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(session.CSRF)) == 1 {
+		return nil
+	}
+	return &problem{http.StatusForbidden, "Refused", "This did not come from a page of this session, so nothing was done and you are still logged in. Go back, reload the page and try again."}
 }
 
 func (s *Server) endSession(r *http.Request) error {

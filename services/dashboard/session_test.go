@@ -47,7 +47,7 @@ func TestTokensThatDoNotLogIn(t *testing.T) {
 		says   string
 	}{
 		{"gantry-wrong", http.StatusUnauthorized, "unknown, expired or revoked"},
-		{" ", http.StatusUnauthorized, "Paste a token"},
+		{" ", http.StatusUnauthorized, "paste a token"},
 		{poolToken, http.StatusForbidden, "This is the token of a worker (pool token)"},
 	} {
 		a := f.logIn(c.token, "/app/default/network").want(c.status, c.says, `name="token"`, `value="/app/default/network"`)
