@@ -122,7 +122,7 @@ func (a *app) root(extra []*cobra.Command) *cobra.Command {
 	}
 	in(groupWork, a.runCommand(), a.runsCommand())
 	in(groupObjects, a.workspacesCommand(), a.stateCommand(), a.organizationsCommand())
-	in(groupAccess, a.loginCommand(), a.logoutCommand(), a.tokensCommand())
+	in(groupAccess, a.loginCommand(), a.logoutCommand(), a.tokensCommand(), a.usersCommand())
 	in(groupServer, a.statusCommand(), a.versionCommand())
 	in(groupServer, extra...)
 	root.SetHelpCommandGroupID(groupServer)

@@ -119,21 +119,23 @@ func (a *app) store(found *connection, user client.User) error {
 
 // askToken reads a token without showing it.
 func (a *app) askToken(ctx context.Context, address string) (string, error) {
-	none := errors.New("no token was given: paste one, or name a file with it by --token-file")
+	secret, err := a.askSecret(ctx, "Token for "+address)
+	if err == nil && secret == "" {
+		err = errors.New("no token was given: paste one, or name a file with it by --token-file")
+	}
+	return secret, err
+}
+
+// askSecret reads a line without showing it, or the next line of stdin where that is no terminal. An empty one is no error.
+func (a *app) askSecret(ctx context.Context, what string) (string, error) {
 	if f, ok := a.env.Stdin.(*os.File); ok && a.env.StdinTerminal {
-		fmt.Fprintf(a.env.Stderr, "Token for %s (it is not shown): ", address)
+		fmt.Fprintf(a.env.Stderr, "%s (it is not shown): ", what)
 		secret, err := readHidden(ctx, int(f.Fd()))
 		fmt.Fprintln(a.env.Stderr)
-		if err == nil && len(secret) == 0 {
-			err = none
-		}
 		return string(secret), err
 	}
 	select {
 	case text := <-a.input.next():
-		if text == "" {
-			return "", none
-		}
 		return text, nil
 	case <-ctx.Done():
 		return "", ctx.Err()

@@ -9,12 +9,16 @@ import (
 
 // Token is a token of a person. Its secret is known only to whoever created it.
 type Token struct {
-	ID          string     `json:"id"`
-	Description string     `json:"description"`
-	Kind        string     `json:"kind,omitempty"`
-	CreatedAt   time.Time  `json:"created_at,omitzero"`
-	ExpiresAt   *time.Time `json:"expires_at,omitempty"` // nil means never
-	Secret      string     `json:"token,omitempty"`      // in the answer to its creation only
+	ID          string `json:"id"`
+	Description string `json:"description"`
+	Kind        string `json:"kind,omitempty"`     // admin, user or organization
+	Username    string `json:"username,omitempty"` // whose it is
+	// Organization that it belongs to instead, and its role there.
+	Organization string     `json:"organization,omitempty"`
+	Role         string     `json:"role,omitempty"`
+	CreatedAt    time.Time  `json:"created_at,omitzero"`
+	ExpiresAt    *time.Time `json:"expires_at,omitempty"` // nil means never
+	Secret       string     `json:"token,omitempty"`      // in the answer to its creation only
 }
 
 // Tokens lists the tokens of people, without their secrets.
@@ -24,11 +28,22 @@ func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
 	return out, err
 }
 
-// CreateToken creates a token that may do what the caller's may. A life of 0 means that it does not expire.
-func (c *Client) CreateToken(ctx context.Context, description string, life time.Duration) (Token, error) {
-	in := map[string]any{"description": description}
-	if life > 0 {
-		in["expires_in"] = life.String()
+// NewToken is what a token is created from. Without an organization it may do what the caller's may.
+type NewToken struct {
+	Description  string
+	Life         time.Duration // 0: it does not expire
+	Organization string
+	Role         string // in the organization; empty means write
+}
+
+// CreateToken creates a token.
+func (c *Client) CreateToken(ctx context.Context, create NewToken) (Token, error) {
+	in := map[string]any{"description": create.Description}
+	if create.Life > 0 {
+		in["expires_in"] = create.Life.String()
+	}
+	if create.Organization != "" {
+		in["organization"], in["role"] = create.Organization, create.Role
 	}
 	var out Token
 	err := c.json(ctx, http.MethodPost, "/tokens", in, &out)

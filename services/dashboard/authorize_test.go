@@ -177,7 +177,7 @@ func TestTokensOfOnesOwn(t *testing.T) {
 	f.member("bob", postgres.RoleAdmin)
 	f.logInAs("bob", "correct horse battery", "")
 	const path = "/app/settings/tokens"
-	csrf := f.get(path + "?source=terraform-login").want(http.StatusOK, "Tokens of bob").csrf()
+	csrf := f.get(path+"?source=terraform-login").want(http.StatusOK, "Tokens of bob").csrf()
 	f.do("POST", path, url.Values{"csrf": {csrf}, "description": {"bob's"}}).want(http.StatusOK, "shown this one time")
 	f.logInAs("ann", "correct horse battery", "")
 	page := f.get(path)

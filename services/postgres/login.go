@@ -25,11 +25,6 @@ const hashesAtOnce = 4
 // counted before the password is looked at, so that many at once are limited too, and taken back when it was right.
 // Errors: unauthorized, the same for an unknown name and a wrong password; too_many_requests.
 func (d *DB) LogIn(ctx context.Context, name, password, from string) (Token, error) {
-	subjects := []string{"name " + strings.ToLower(name), "address " + from}
-	at := now()
-	if err := d.countLogin(ctx, subjects, at); err != nil {
-		return Token{}, err
-	}
 	var row struct {
 		ID       string `db:"id"`
 		Password string `db:"password"`
@@ -37,6 +32,14 @@ func (d *DB) LogIn(ctx context.Context, name, password, from string) (Token, err
 	err := d.q(ctx).GetContext(ctx, &row, `
 		SELECT id, password FROM users WHERE (lower(username) = lower($1) OR lower(email) = lower($1)) AND deleted_at IS NULL`, name)
 	if err != nil && !noRows(err) {
+		return Token{}, err
+	}
+	who := row.ID // however it is spelled, and by email too
+	if who == "" {
+		who = strings.ToLower(name)
+	}
+	subjects, at := []string{"name " + who, "address " + from}, now()
+	if err := d.countLogin(ctx, subjects, at); err != nil {
 		return Token{}, err
 	}
 	if len(password) > 4*MaxPassword {

@@ -192,7 +192,7 @@ func TestLoginsAreLimited(t *testing.T) {
 	codes := make([]messages.Code, 15)
 	for i := range codes { // at once, from everywhere, in all spellings
 		guesses.Go(func() {
-			codes[i] = try([]string{"ann", "ANN", "Ann"}[i%3], fmt.Sprintf("guess %d", i), fmt.Sprintf("192.0.2.%d", i))
+			codes[i] = try([]string{"ann", "ANN", "ann@example.com"}[i%3], fmt.Sprintf("guess %d", i), fmt.Sprintf("192.0.2.%d", i))
 		})
 	}
 	guesses.Wait()
