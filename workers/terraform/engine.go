@@ -198,7 +198,8 @@ func (c *versionCache) save() error {
 // askVersion starts the program. It is not done through terraform-exec because there is no work folder yet.
 func askVersion(ctx context.Context, path string) (string, error) {
 	cmd := exec.CommandContext(ctx, path, "version", "-json")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "CHECKPOINT_DISABLE=1", "HOME=" + os.DevNull}
+	// Settings of this user's are not read; tofu would put its complaints about them before its answer.
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "CHECKPOINT_DISABLE=1", "HOME=" + os.DevNull, "TF_CLI_CONFIG_FILE=" + os.DevNull}
 	out, err := cmd.Output()
 	if err != nil {
 		return "", err
