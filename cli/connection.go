@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gantry.example/client"
+	"gantry.example/internal/telemetry"
 )
 
 // What a server leaves in its data directory for the commands of the same machine.
@@ -60,6 +61,15 @@ func (a *app) connect() (*client.Client, error) {
 	return c, nil
 }
 
+// traceparent is the trace that this program is part of, as CI systems pass it on. Anything else under that name is ignored.
+func (a *app) traceparent() string {
+	given := a.env.Getenv("TRACEPARENT")
+	if _, ok := telemetry.Parse(given); !ok {
+		return ""
+	}
+	return given
+}
+
 // open is connect for calls that may do without a token.
 func (a *app) open() (*client.Client, error) {
 	found, err := a.discover()
@@ -67,7 +77,7 @@ func (a *app) open() (*client.Client, error) {
 		return nil, err
 	}
 	a.connection = found
-	return client.New(client.Config{Address: found.address, Token: found.token, CACert: found.ca})
+	return client.New(client.Config{Address: found.address, Token: found.token, CACert: found.ca, Traceparent: a.traceparent()})
 }
 
 // discover looks at flags, then the environment, then at what the server of this machine left in its data directory, then at

@@ -79,7 +79,7 @@ func (s *server) executor(ca []byte) (*process.Executor, error) {
 			Address: s.localURL(), CACert: string(ca), NATSURL: s.nats.ClientURL(), CacheDir: filepath.Join(s.cfg.DataDir, "cache"),
 			SetupLimit: s.cfg.StartWithin, Releases: releases, Providers: s.cfg.Engines.providers(),
 		},
-		Log: s.log,
+		Log: s.log, Output: os.Stderr,
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -41,6 +42,9 @@ type Config struct {
 	// prepares its own.
 	KeepWork time.Duration
 	Log      *slog.Logger
+	// Output takes what runners logged, line by line, when they are gone: meanwhile it is in their folders, because a runner
+	// outlives this process. Written from several goroutines; nil means that nobody wants it.
+	Output io.Writer
 }
 
 const (
@@ -228,6 +232,7 @@ func (e *Executor) handedOn(a *attempt, code int) int {
 
 // exited makes an exit known to whoever watches.
 func (e *Executor) exited(a *attempt, code int) {
+	e.passOn(a)
 	e.mu.Lock()
 	a.status, a.since = executor.Status{State: executor.Exited, Code: code}, time.Now()
 	e.mu.Unlock()

@@ -51,6 +51,7 @@ func runnerMain(scratch string) int {
 		return 71
 	}
 	fmt.Println("runner is up")
+	fmt.Println("time=now level=INFO msg=\"the runner logs\"")
 	if os.Getenv(stubbornVariable) != "" {
 		signals := make(chan os.Signal, 1)
 		signal.Notify(signals, syscall.SIGTERM, syscall.SIGHUP)

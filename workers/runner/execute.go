@@ -228,6 +228,9 @@ func runEnvironment(in wire.Inputs) []string {
 	} {
 		env = append(env, kv[0]+"="+kv[1], "TF_VAR_"+kv[0]+"="+kv[1])
 	}
+	if in.Traceparent != "" { // what the run's providers and scripts do can join its trace
+		env = append(env, "TRACEPARENT="+in.Traceparent)
+	}
 	return env
 }
 

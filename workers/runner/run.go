@@ -67,7 +67,8 @@ func Run(ctx context.Context, a Assignment, cfg Config) int {
 		return ExitContract
 	}
 	if cfg.Connect == nil {
-		cfg.Connect = ConnectNATS(cfg.Log)
+		in := a.Claim.Inputs // the connection may serve several attempts of the run
+		cfg.Connect = ConnectNATS(cfg.Log.With("run", in.RunID).With(telemetry.LogAttrs(in.Traceparent)...))
 	}
 	return newAttempt(ctx, a, cfg).run()
 }
@@ -76,6 +77,7 @@ func newAttempt(ctx context.Context, a Assignment, cfg Config) *attempt {
 	a = a.withDefaults()
 	in := a.Claim.Inputs
 	log := cfg.Log.With("run", in.RunID, "task", in.TaskID, "attempt", in.AttemptID).With(telemetry.LogAttrs(in.Traceparent)...)
+	log.Debug("attempt begins", "phase", in.Phase, "epoch", in.Epoch, "recover", a.Recover)
 	return &attempt{
 		Assignment: a, cfg: cfg, in: in, log: log,
 		folder: folder{a.Dir}, nonce: messages.NewID("n-"), ctx: ctx, phases: map[messages.Stage]int64{}, over: make(chan struct{}),
