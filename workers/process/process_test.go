@@ -183,7 +183,7 @@ func TestFilesOfAnAttempt(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(filepath.Join(folder, "runner.log"))
-	if want := "runner is up\n"; err != nil || string(got) != want {
+	if want := "runner is up\ntime=now level=INFO msg=\"the runner logs\"\n"; err != nil || string(got) != want {
 		t.Errorf("runner.log: got %q, %v, want %q", got, err, want)
 	}
 	finish(t, dir, a.AttemptID, 0)
