@@ -42,6 +42,8 @@ type server struct {
 	bin  string
 	dir  string
 	args []string
+	// token is whose commands are: empty is the administrator's of the data folder.
+	token string
 
 	cmd    *exec.Cmd
 	log    *logBuffer
@@ -192,7 +194,7 @@ func (r result) String() string {
 // command prepares a CLI command on the server's own machine: it finds address and token in the data folder.
 func (s *server) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.bin, args...)
-	cmd.Env = append(os.Environ(), "GANTRY_DATA_DIR="+s.dir, "GANTRY_ADDRESS=", "GANTRY_TOKEN=")
+	cmd.Env = append(os.Environ(), "GANTRY_DATA_DIR="+s.dir, "GANTRY_ADDRESS=", "GANTRY_TOKEN="+s.token)
 	return cmd
 }
 
