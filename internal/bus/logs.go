@@ -24,10 +24,14 @@ func (b *Bus) PublishLogChunk(ctx context.Context, pool, runID, attemptID string
 	return b.publishLog(ctx, m, attemptID, fmt.Sprintf("%d+%d", offset, len(data)))
 }
 
-// PublishLogEnd says that the attempt's log is complete: size bytes with the given hex SHA-256.
-func (b *Bus) PublishLogEnd(ctx context.Context, pool, runID, attemptID string, size int64, sha256 string) error {
-	m := &nats.Msg{Subject: messages.LogSubject(pool, runID, attemptID), Header: nats.Header{}}
-	m.Header.Set(messages.HeaderOffset, strconv.FormatInt(size, 10))
+// PublishLogEnd sends the last bytes of the attempt's log, if any are left, and says that it is complete with them; sha256 is
+// the hex digest of the whole.
+func (b *Bus) PublishLogEnd(ctx context.Context, pool, runID, attemptID string, offset int64, rest []byte, sha256 string) error {
+	if len(rest) > messages.MaxLogChunk {
+		return fmt.Errorf("log of %s: last chunk of %d bytes, at most %d are allowed", attemptID, len(rest), messages.MaxLogChunk)
+	}
+	m := &nats.Msg{Subject: messages.LogSubject(pool, runID, attemptID), Data: rest, Header: nats.Header{}}
+	m.Header.Set(messages.HeaderOffset, strconv.FormatInt(offset, 10))
 	m.Header.Set(messages.HeaderEnd, "true")
 	m.Header.Set(messages.HeaderSHA256, sha256)
 	return b.publishLog(ctx, m, attemptID, "end")
@@ -53,9 +57,9 @@ type LogDelivery struct {
 	Pool      string
 	RunID     string
 	AttemptID string
-	Offset    int64  // of the first byte of Data; at the end: the log's size
-	Data      []byte // empty at the end
-	End       bool
+	Offset    int64 // of the first byte of Data
+	Data      []byte
+	End       bool   // nothing follows Data
 	SHA256    string // at the end: hex digest of the whole log
 	Sequence  uint64 // place in the stream; restarts when the stream is rebuilt
 	Err       error

@@ -22,7 +22,7 @@ func TestLogChunks(t *testing.T) {
 	for range 2 { // a runner repeats what was not acknowledged
 		must(t, f.bus.PublishLogChunk(ctx, f.pool, id.RunID, id.Name, 0, []byte("first\n")))
 		must(t, f.bus.PublishLogChunk(ctx, f.pool, id.RunID, id.Name, 6, []byte("second\n")))
-		must(t, f.bus.PublishLogEnd(ctx, f.pool, id.RunID, id.Name, 13, "digest"))
+		must(t, f.bus.PublishLogEnd(ctx, f.pool, id.RunID, id.Name, 13, []byte("third"), "digest"))
 	}
 	got, err := f.bus.LogReader().FetchBatch(ctx, 10, 5*time.Second)
 	must(t, err)
@@ -30,7 +30,7 @@ func TestLogChunks(t *testing.T) {
 	first, second, end := chunk, chunk, chunk
 	first.Data, first.Sequence = []byte("first\n"), 1
 	second.Data, second.Offset, second.Sequence = []byte("second\n"), 6, 2
-	end.Offset, end.End, end.SHA256, end.Sequence = 13, true, "digest", 3
+	end.Offset, end.Data, end.End, end.SHA256, end.Sequence = 13, []byte("third"), true, "digest", 3
 	want := []bus.LogDelivery{first, second, end}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(bus.LogDelivery{}, "Receipt"), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("log, -want +got:\n%s", diff)

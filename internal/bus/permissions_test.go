@@ -156,7 +156,7 @@ func TestRunnerDoesItsWork(t *testing.T) {
 	must(t, err)
 	must(t, b.PublishEvent(ctx, f.pool, eventOf(me, 1)))
 	must(t, b.PublishLogChunk(ctx, f.pool, me.RunID, me.Name, 0, []byte("hello")))
-	must(t, b.PublishLogEnd(ctx, f.pool, me.RunID, me.Name, 5, "digest"))
+	must(t, b.PublishLogEnd(ctx, f.pool, me.RunID, me.Name, 5, nil, "digest"))
 	must(t, f.bus.PublishCommand(ctx, f.pool, messages.Command{AttemptID: me.Name, Force: true}))
 	if got, err := commands.Next(ctx); err != nil || !got.Force {
 		t.Errorf("command: got %v, %v, want force", got, err)
@@ -184,6 +184,6 @@ func TestRunnerThatIsOver(t *testing.T) {
 	b, nc := f.As(t, me)
 	errs := asyncErrors(nc)
 	must(t, b.PublishEvent(ctx, f.pool, eventOf(me, 1)))
-	must(t, b.PublishLogEnd(ctx, f.pool, me.RunID, me.Name, 0, ""))
+	must(t, b.PublishLogEnd(ctx, f.pool, me.RunID, me.Name, 0, nil, ""))
 	refused(t, nc, errs, "a lease", func() error { return nc.Publish(messages.LeaseSubject(f.pool, key), []byte("{}")) })
 }

@@ -20,17 +20,20 @@ func (d *DB) Claim(ctx context.Context, pool string, req wire.ClaimRequest) (wir
 	var out wire.Claim
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		var task struct {
-			Run  string `db:"run_id"`
-			Pool string `db:"pool_id"`
+			Run       string `db:"run_id"`
+			Pool      string `db:"pool_id"`
+			Workspace string `db:"workspace_id"`
+			Exclusive bool   `db:"exclusive"`
 		}
-		err := tx.GetContext(ctx, &task, `SELECT run_id, pool_id FROM tasks WHERE id = $1`, req.TaskID)
+		err := tx.GetContext(ctx, &task, `
+			SELECT t.run_id, t.pool_id, r.workspace_id, r.exclusive FROM tasks t JOIN runs r ON r.id = t.run_id WHERE t.id = $1`, req.TaskID)
 		if noRows(err) || (err == nil && task.Pool != pool) {
 			return fail(messages.CodeTaskGone, "task %s does not exist in pool %s", req.TaskID, pool)
 		}
 		if err != nil {
 			return err
 		}
-		l, err := lock(ctx, tx, task.Run)
+		l, err := lockIn(ctx, tx, task.Run, task.Workspace, task.Exclusive)
 		if err != nil {
 			return err
 		}
@@ -175,7 +178,7 @@ func (d *DB) Start(ctx context.Context, a Attempt, req wire.StartRequest) (wire.
 	var out wire.StartAnswer
 	var refusal error
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		l, err := lock(ctx, tx, a.RunID)
+		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
 		}

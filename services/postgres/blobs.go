@@ -27,7 +27,7 @@ func (d *DB) Blob(ctx context.Context, owner string, kind BlobKind) ([]byte, err
 // JSON plan follows the result, because nobody waits for it. Errors: attempt.closed.
 func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, body []byte) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		l, err := lock(ctx, tx, a.RunID)
+		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
 		}

@@ -93,7 +93,7 @@ func TestAnUnknownOutcomeKeepsTheGateUntilALateResult(t *testing.T) {
 	w.result(a, applyResult())
 	w.status(r1.ID, run.Applied)
 	w.status(r2.ID, run.PlanQueued)
-	w.refused(w.put(postgres.Attempt{ID: "att-none", RunID: r1.ID}, applyResult()), messages.CodeAttemptClosed)
+	w.refused(w.put(postgres.Attempt{ID: "att-none", RunID: r1.ID, Run: w.get(r1.ID)}, applyResult()), messages.CodeAttemptClosed)
 }
 
 func TestCreateRunRefusals(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// LogChunk is a piece of an attempt's log: bytes at an offset, or the end at the log's size.
+// LogChunk is a piece of an attempt's log: bytes at an offset; with End, nothing follows them.
 type LogChunk struct {
 	AttemptID string
 	Offset    int64
@@ -32,13 +32,15 @@ func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 		if at > log.Size {
 			return ErrLogGap
 		}
-		if c.End {
-			_, err = tx.ExecContext(ctx, `UPDATE logs SET complete = true WHERE task_id = $1`, taskID)
-		} else if have := log.Size - at; have < int64(len(c.Data)) {
-			err = appendChunk(ctx, tx, taskID, log.Size, c.Data[have:])
+		if have := log.Size - at; have < int64(len(c.Data)) {
+			if err := appendChunk(ctx, tx, taskID, log.Size, c.Data[have:]); err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			return err
+		if c.End {
+			if _, err := tx.ExecContext(ctx, `UPDATE logs SET complete = true WHERE task_id = $1`, taskID); err != nil {
+				return err
+			}
 		}
 		return notify(ctx, tx, ChannelLogs, taskID)
 	})

@@ -44,11 +44,10 @@ func enqueue(ctx context.Context, tx *sqlx.Tx, kind, runID string, payload any) 
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (kind, run_id, payload, created_at) VALUES ($1, $2, $3, $4)`,
-		kind, runID, b, now()); err != nil {
-		return err
-	}
-	return notify(ctx, tx, ChannelOutbox, "")
+	_, err = tx.ExecContext(ctx, `
+		WITH stored AS (INSERT INTO outbox (kind, run_id, payload, created_at) VALUES ($1, $2, $3, $4) RETURNING 1)
+		SELECT pg_notify($5, '') FROM stored`, kind, runID, b, now(), ChannelOutbox)
+	return err
 }
 
 func notify(ctx context.Context, tx *sqlx.Tx, channel, payload string) error {

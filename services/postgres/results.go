@@ -22,7 +22,7 @@ func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.Re
 	}
 	var out wire.ResultAnswer
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		l, err := lock(ctx, tx, a.RunID)
+		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
 		}

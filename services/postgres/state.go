@@ -76,7 +76,7 @@ func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRe
 	ref := run.StateRef{Serial: head.Serial, Lineage: head.Lineage}
 	var refusal error
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		l, err := lock(ctx, tx, a.RunID)
+		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -65,14 +67,24 @@ func lock(ctx context.Context, tx *sqlx.Tx, runID string) (*locked, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &locked{tx: tx}
-	if row.Exclusive {
-		if l.ws, err = lockGate(ctx, tx, row.Workspace); err != nil {
+	return lockIn(ctx, tx, runID, row.Workspace, row.Exclusive)
+}
+
+// lockIn is lock for a caller that knows what never changes of the run.
+func lockIn(ctx context.Context, tx *sqlx.Tx, runID, workspaceID string, exclusive bool) (l *locked, err error) {
+	l = &locked{tx: tx}
+	if exclusive {
+		if l.ws, err = lockGate(ctx, tx, workspaceID); err != nil {
 			return nil, err
 		}
 	}
 	l.run, err = lockRun(ctx, tx, runID)
 	return l, err
+}
+
+// lock takes the locks for what an attempt does.
+func (a Attempt) lock(ctx context.Context, tx *sqlx.Tx) (*locked, error) {
+	return lockIn(ctx, tx, a.RunID, a.Run.WorkspaceID, a.Run.Exclusive())
 }
 
 func lockGate(ctx context.Context, tx *sqlx.Tx, workspaceID string) (*gate, error) {
@@ -126,7 +138,7 @@ func (l *locked) apply(ctx context.Context, in run.Input, c Cause) (after run.Ru
 	if err := appendEvents(ctx, l.tx, l.run, events); err != nil {
 		return before, nil, err
 	}
-	if err := storeRun(ctx, l.tx, l.run); err != nil {
+	if err := storeRun(ctx, l.tx, before, l.run); err != nil {
 		return before, nil, err
 	}
 	if err := l.effects(ctx, before); err != nil {
@@ -187,24 +199,34 @@ func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
 	return err
 }
 
+// appendEvents stores what happened and wakes those who follow it, in one statement.
 func appendEvents(ctx context.Context, tx *sqlx.Tx, r run.Run, events []run.Event) error {
+	var seqs []int64
+	var types, sources, ats, docs []string
 	for _, e := range events {
 		doc, err := document(e)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `
-			INSERT INTO run_events (run_id, seq, organization_id, workspace_id, type, source_id, at, event)
-			VALUES ($1, $2, $3, $4, $5, NULLIF($6, ''), $7, $8)`,
-			r.ID, e.Seq, r.OrganizationID, r.WorkspaceID, e.Type, e.SourceID, e.At, doc); err != nil {
-			return fmt.Errorf("append event %d of run %s: %w", e.Seq, r.ID, err)
-		}
+		seqs, types, sources = append(seqs, e.Seq), append(types, string(e.Type)), append(sources, e.SourceID)
+		ats, docs = append(ats, e.At.Format(time.RFC3339Nano)), append(docs, string(doc))
 	}
-	return notify(ctx, tx, ChannelEvents, r.ID)
+	if _, err := tx.ExecContext(ctx, `
+		WITH stored AS (
+			INSERT INTO run_events (run_id, seq, organization_id, workspace_id, type, source_id, at, event)
+			SELECT $1, seq, $2, $3, type, NULLIF(source, ''), at, event
+			FROM unnest($4::bigint[], $5::text[], $6::text[], $7::timestamptz[], $8::jsonb[]) AS e (seq, type, source, at, event)
+			RETURNING 1)
+		SELECT pg_notify($9, $1) FROM (SELECT count(*) FROM stored) AS all_of_them`,
+		r.ID, r.OrganizationID, r.WorkspaceID, int64Array(seqs), textArray(types), textArray(sources), textArray(ats), textArray(docs), ChannelEvents); err != nil {
+		return fmt.Errorf("append events %d and later of run %s: %w", events[0].Seq, r.ID, err)
+	}
+	return nil
 }
 
-// storeRun writes the fold and its index rows.
-func storeRun(ctx context.Context, tx *sqlx.Tx, r run.Run) error {
+// storeRun writes the fold and those of its index rows that differ from before, which is the zero value where that is not
+// known.
+func storeRun(ctx context.Context, tx *sqlx.Tx, before, r run.Run) error {
 	doc, err := document(r)
 	if err != nil {
 		return err
@@ -217,6 +239,10 @@ func storeRun(ctx context.Context, tx *sqlx.Tx, r run.Run) error {
 		return fmt.Errorf("store run %s: %w", r.ID, err)
 	}
 	for _, t := range r.Tasks() {
+		was := before.TaskByID(t.ID)
+		if was != nil && reflect.DeepEqual(*was, *t) {
+			continue
+		}
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO tasks (id, run_id, phase, state, pool_id, queued_at) VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (id) DO UPDATE SET state = $4, queued_at = $6`,
@@ -224,6 +250,9 @@ func storeRun(ctx context.Context, tx *sqlx.Tx, r run.Run) error {
 			return fmt.Errorf("store task %s: %w", t.ID, err)
 		}
 		for _, a := range t.Attempts {
+			if _, same := before.Attempt(a.ID); same != nil && reflect.DeepEqual(*same, a) {
+				continue
+			}
 			if _, err := tx.ExecContext(ctx, `
 				INSERT INTO attempts (id, task_id, run_id, epoch, state, claimed_at, start_deadline, started_at, lost_at, closed_at)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)

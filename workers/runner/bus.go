@@ -29,7 +29,8 @@ type EventSink interface {
 // stored, and is repeated with the same arguments if it failed.
 type LogSink interface {
 	Chunk(ctx context.Context, offset int64, data []byte) error
-	End(ctx context.Context, size int64, sha256 string) error
+	// End stores the last bytes, if any are left, and that nothing follows.
+	End(ctx context.Context, offset int64, rest []byte, sha256 string) error
 }
 
 // Bus is the runner's side of NATS.

@@ -13,7 +13,6 @@ import (
 // event is no harm: the server knows the result from the API.
 type eventLine struct {
 	in    wire.Inputs
-	seq   int
 	queue chan messages.Event
 	done  chan struct{}
 }
@@ -22,23 +21,52 @@ func newEvents(in wire.Inputs) *eventLine {
 	return &eventLine{in: in, queue: make(chan messages.Event, 16), done: make(chan struct{})} // more than an attempt has
 }
 
+// stagePatience is how long a stage must last before it is told: nobody can look at a shorter one, and how long each took
+// comes with the result.
+const stagePatience = 250 * time.Millisecond
+
 // start begins to publish what was added and what will be.
 func (l *eventLine) start(ctx context.Context, sink EventSink, log *slog.Logger) {
+	seq := 0
+	publish := func(e messages.Event) {
+		seq++
+		e.Seq = seq
+		if err := sink.Publish(ctx, e); err != nil {
+			log.Warn("event not published", "type", e.Type, "seq", e.Seq, "error", err)
+		}
+	}
 	go func() {
 		defer close(l.done)
-		for e := range l.queue {
-			if err := sink.Publish(ctx, e); err != nil {
-				log.Warn("event not published", "type", e.Type, "seq", e.Seq, "error", err)
+		patience := time.NewTimer(stagePatience)
+		defer patience.Stop()
+		var stage *messages.Event // that lasts
+		for {
+			select {
+			case e, open := <-l.queue:
+				stage = nil
+				switch {
+				case !open:
+					return
+				case e.Type == messages.EventProgress:
+					stage = &e
+					patience.Reset(stagePatience)
+				default:
+					publish(e)
+				}
+			case <-patience.C:
+				if stage != nil {
+					publish(*stage)
+				}
+				stage = nil
 			}
 		}
 	}()
 }
 
 func (l *eventLine) add(kind messages.EventType, stage messages.Stage) {
-	l.seq++
 	l.queue <- messages.Event{
 		V: messages.Version, Type: kind, AttemptID: l.in.AttemptID, RunID: l.in.RunID, WorkspaceID: l.in.WorkspaceID,
-		Source: "runner", Seq: l.seq, At: time.Now().UTC(), Stage: stage,
+		Source: "runner", At: time.Now().UTC(), Stage: stage,
 	}
 }
 

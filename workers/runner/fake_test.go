@@ -211,10 +211,13 @@ func (b *fakeBus) Chunk(_ context.Context, offset int64, data []byte) error {
 	return nil
 }
 
-func (b *fakeBus) End(_ context.Context, size int64, sha256 string) error {
+func (b *fakeBus) End(ctx context.Context, offset int64, rest []byte, sha256 string) error {
+	if err := b.Chunk(ctx, offset, rest); err != nil {
+		return err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.size, b.sha256 = size, sha256
+	b.size, b.sha256 = offset+int64(len(rest)), sha256
 	return nil
 }
 

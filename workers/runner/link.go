@@ -11,11 +11,13 @@ import (
 // link is the attempt's side of NATS: the connection, the log and the events that leave by it, the commands that come, and
 // the lease. It is made beside everything else.
 type link struct {
-	give    context.CancelFunc // up waiting for the lease
-	done    chan struct{}      // closed when the lease is held, or err says why not
-	lease   Lease
-	err     error
-	closers []func()
+	give  context.CancelFunc // up waiting for the lease
+	done  chan struct{}      // closed when the lease is held, or err says why not
+	lease Lease
+	err   error
+
+	released bool // the lease; used by the attempt's goroutine only
+	closers  []func()
 
 	connecting, leasing time.Duration // how long that took
 }
@@ -67,7 +69,11 @@ func (r *attempt) join(ctx context.Context, l *link) error {
 		return err // without assigning: an interface around a nil pointer would not look like one
 	}
 	l.lease = lease
-	l.closers = append(l.closers, func() { r.release(lease) })
+	l.closers = append(l.closers, func() {
+		if !l.released {
+			r.release(lease)
+		}
+	})
 	return nil
 }
 
@@ -97,6 +103,7 @@ func (r *attempt) letGo() {
 	<-r.link.done
 	if r.link.lease != nil {
 		r.release(r.link.lease)
+		r.link.released = true
 	}
 }
 

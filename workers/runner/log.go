@@ -16,9 +16,8 @@ import (
 	"gantry.example/messages"
 )
 
-// logPause is at least between two chunks while terraform prints, so that a long log does not become a chunk per line. The
-// first bytes after a silence, and the end, do not wait.
-const logPause = 25 * time.Millisecond
+// logPause is how long printed bytes wait for more, so that a log does not become a chunk per line. The end does not wait.
+const logPause = 50 * time.Millisecond
 
 // Pauses between tries to store a chunk; half of each is random.
 const (
@@ -93,35 +92,37 @@ func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 	defer stopWatching()
 	buf := make([]byte, messages.MaxLogChunk)
 	var offset int64
-	var end *logEnd
-	for {
-		n, err := l.file.ReadAt(buf, offset)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
+	end, err := l.pause(ctx)
+	for err == nil {
+		n, read := l.file.ReadAt(buf, offset)
+		if read != nil && !errors.Is(read, io.EOF) {
+			return read
 		}
-		if n > 0 {
-			if err := l.untilStored(ctx, func() error { return sink.Chunk(ctx, offset, buf[:n]) }); err != nil {
-				return err
-			}
+		switch {
+		case end != nil && offset+int64(n) >= end.size:
+			return l.untilStored(ctx, func() error { return sink.End(ctx, offset, buf[:n], end.sha256) })
+		case n == 0:
+			end, err = l.more(ctx, written)
+		default:
+			err = l.untilStored(ctx, func() error { return sink.Chunk(ctx, offset, buf[:n]) })
 			offset += int64(n)
-			if n == len(buf) || end != nil {
-				continue
+			if err == nil && n < len(buf) && end == nil {
+				end, err = l.pause(ctx)
 			}
-			if end, err = l.pause(ctx); err != nil {
-				return err
-			}
-			continue
 		}
-		if end != nil && offset >= end.size {
-			return l.untilStored(ctx, func() error { return sink.End(ctx, end.size, end.sha256) })
-		}
-		select {
-		case e := <-l.end:
-			end = &e
-		case <-written:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	}
+	return err
+}
+
+// more waits until something is written, and a little longer, or for the end of the log, which it returns.
+func (l *logStream) more(ctx context.Context, written <-chan struct{}) (*logEnd, error) {
+	select {
+	case e := <-l.end:
+		return &e, nil
+	case <-written:
+		return l.pause(ctx)
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 

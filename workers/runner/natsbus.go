@@ -86,6 +86,6 @@ func (n *natsBus) Chunk(ctx context.Context, offset int64, data []byte) error {
 	return n.bus.PublishLogChunk(ctx, n.in.Pool, n.in.RunID, n.in.AttemptID, offset, data)
 }
 
-func (n *natsBus) End(ctx context.Context, size int64, sha256 string) error {
-	return n.bus.PublishLogEnd(ctx, n.in.Pool, n.in.RunID, n.in.AttemptID, size, sha256)
+func (n *natsBus) End(ctx context.Context, offset int64, rest []byte, sha256 string) error {
+	return n.bus.PublishLogEnd(ctx, n.in.Pool, n.in.RunID, n.in.AttemptID, offset, rest, sha256)
 }

@@ -85,11 +85,11 @@ func TestProcessOverRealNATS(t *testing.T) {
 func checkLogStream(t *testing.T, server *bus.Bus, spool string, result wire.Result) {
 	t.Helper()
 	chunks, err := server.LogReader().FetchBatch(t.Context(), 1000, 5*time.Second)
-	if err != nil || len(chunks) < 2 {
+	if err != nil || len(chunks) == 0 {
 		t.Fatalf("got %d log messages, %v", len(chunks), err)
 	}
 	var log []byte
-	for _, c := range chunks[:len(chunks)-1] {
+	for _, c := range chunks {
 		if c.Offset != int64(len(log)) {
 			t.Errorf("chunk at %d, want %d", c.Offset, len(log))
 		}
@@ -97,8 +97,8 @@ func checkLogStream(t *testing.T, server *bus.Bus, spool string, result wire.Res
 	}
 	want, err := os.ReadFile(spool)
 	end := chunks[len(chunks)-1]
-	if err != nil || !bytes.Equal(log, want) || !end.End || end.SHA256 != result.LogSHA256 || end.Offset != result.LogSize {
-		t.Errorf("got %d bytes and end %+v, want %d bytes of the file and %s (%v)", len(log), end, len(want), result.LogSHA256, err)
+	if err != nil || !bytes.Equal(log, want) || !end.End || end.SHA256 != result.LogSHA256 || int64(len(log)) != result.LogSize {
+		t.Errorf("got %d bytes and end %t with %s, want %d bytes of the file and %s (%v)", len(log), end.End, end.SHA256, len(want), result.LogSHA256, err)
 	}
 }
 
