@@ -8,8 +8,10 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // The exit codes.
@@ -80,6 +82,7 @@ type app struct {
 	flags      connectionFlags
 	format     string      // of -o
 	connection *connection // once there is one, for messages
+	contact    contact
 }
 
 func newApp(env Env) *app {
@@ -111,7 +114,7 @@ func (a *app) root(extra []*cobra.Command) *cobra.Command {
 	root.SetIn(a.env.Stdin)
 	root.SetOut(a.env.Stdout)
 	root.SetErr(a.env.Stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%v", err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%s", flagProblem(err)) })
 	root.AddGroup(&cobra.Group{ID: groupWork, Title: "Plan and apply:"}, &cobra.Group{ID: groupObjects, Title: "Look after:"},
 		&cobra.Group{ID: groupAccess, Title: "Access:"}, &cobra.Group{ID: groupServer, Title: "Server and program:"})
 	in := func(id string, commands ...*cobra.Command) {
@@ -154,6 +157,27 @@ func usage(cmd *cobra.Command, format string, args ...any) error {
 	return fmt.Errorf("%s. See %s --help", fmt.Sprintf(format, args...), cmd.CommandPath())
 }
 
+// flagProblem says in the words of the other errors what is wrong with a flag.
+func flagProblem(err error) string {
+	var unknown *pflag.NotExistError
+	var empty *pflag.ValueRequiredError
+	var wrong *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		return fmt.Sprintf("unknown flag -%s", unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		return fmt.Sprintf("unknown flag --%s", unknown.GetSpecifiedName())
+	case errors.As(err, &empty):
+		return fmt.Sprintf("--%s needs a value", empty.GetFlag().Name)
+	case errors.As(err, &wrong):
+		kinds := map[string]string{"bool": "true or false", "int": "a number", "duration": "a duration such as 90s or 2h"}
+		if kind, ok := kinds[wrong.GetFlag().Value.Type()]; ok {
+			return fmt.Sprintf("--%s %q is not %s", wrong.GetFlag().Name, wrong.GetValue(), kind)
+		}
+	}
+	return err.Error()
+}
+
 // exactly checks the number of arguments and names them when it is wrong.
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
@@ -186,14 +210,23 @@ func (i *interrupts) take(handle func()) (release func()) {
 	}
 }
 
-// relay calls the handler, or fallback where there is none, for every signal until ctx ends.
+// oneInterrupt is how soon after a signal another one is the same request: timeout(1), for one, sends its signal to the
+// command and then to its process group. No person presses Ctrl-C twice as fast.
+const oneInterrupt = 200 * time.Millisecond
+
+// relay calls the handler, or fallback where there is none, for every request to stop until ctx ends.
 func (i *interrupts) relay(ctx context.Context, signals <-chan os.Signal, fallback func()) {
+	var last time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-signals:
 		}
+		if time.Since(last) < oneInterrupt {
+			continue
+		}
+		last = time.Now()
 		i.mu.Lock()
 		if i.handler != nil {
 			i.handler()

@@ -81,7 +81,7 @@ func TestBadInput(t *testing.T) {
 	}{
 		{"unknown command", "plan", nil, 1, `unknown command "plan". See gantry --help`},
 		{"misspelled command", "runs lst", nil, 1, `did you mean "list"?`},
-		{"unknown flag", "runs list --color", nil, 1, "unknown flag: --color. See gantry runs list --help"},
+		{"unknown flag", "runs list --color", nil, 1, "unknown flag --color. See gantry runs list --help"},
 		{"missing argument", "runs show", nil, 1, "ID is missing"},
 		{"extra argument", "version now", nil, 1, `unexpected argument "now"`},
 		{"format", "version -o yaml", nil, 1, `-o "yaml" is neither text nor json`},

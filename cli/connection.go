@@ -77,7 +77,10 @@ func (a *app) open() (*client.Client, error) {
 		return nil, err
 	}
 	a.connection = found
-	return client.New(client.Config{Address: found.address, Token: found.token, CACert: found.ca, Traceparent: a.traceparent()})
+	return client.New(client.Config{
+		Address: found.address, Token: found.token, CACert: found.ca, Traceparent: a.traceparent(),
+		Contact: func(err error) { a.contact.heard(found.address, err) },
+	})
 }
 
 // discover looks at flags, then the environment, then at what the server of this machine left in its data directory, then at

@@ -18,6 +18,7 @@ type runView struct {
 	URL          string                `json:"url"`
 	Plan         *client.Phase         `json:"plan,omitempty"`
 	Apply        *client.Phase         `json:"apply,omitempty"`
+	Waiting      *client.Waiting       `json:"waiting,omitempty"`
 	Outputs      map[string]outputView `json:"outputs,omitempty"`
 }
 

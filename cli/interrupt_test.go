@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -38,11 +39,13 @@ func TestInterrupts(t *testing.T) {
 		signals int
 		code    int
 		inErr   string
+		atOnce  bool
 	}{
-		{"a plan is canceled", []string{"planning"}, map[string]string{"plan": "\x02plans\n"}, []string{"canceled"}, "plans", 1, 3, "asking the server to cancel the run"},
-		{"an apply is canceled", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, []string{"canceled"}, "applies", 1, 3, "cancel the apply"},
-		{"an apply ends all the same", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, []string{"applied"}, "applies", 1, 0, "cancel the apply"},
-		{"the second leaves", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, nil, "applies", 2, 1, "left run run-1 before its end. See what becomes of it with gantry runs logs -f run-1"},
+		{"a signal to the command and to its group is one", []string{"planning"}, map[string]string{"plan": "\x02plans\n"}, []string{"canceled"}, "plans", 2, 3, "asking the server to cancel the run", true},
+		{"a plan is canceled", []string{"planning"}, map[string]string{"plan": "\x02plans\n"}, []string{"canceled"}, "plans", 1, 3, "asking the server to cancel the run", false},
+		{"an apply is canceled", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, []string{"canceled"}, "applies", 1, 3, "cancel the apply", false},
+		{"an apply ends all the same", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, []string{"applied"}, "applies", 1, 0, "cancel the apply", false},
+		{"the second leaves", []string{"planning", "planned"}, map[string]string{"plan": "\x02\x03", "apply": "\x02applies\n"}, nil, "applies", 2, 1, "left run run-1 before its end. See what becomes of it with gantry runs logs -f run-1", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -56,6 +59,9 @@ func TestInterrupts(t *testing.T) {
 					select {
 					case x.signals <- os.Interrupt:
 					case <-t.Context().Done():
+					}
+					if !tt.atOnce {
+						<-time.After(300 * time.Millisecond) // a person is not faster, and what is faster counts once
 					}
 				}
 			}()

@@ -168,10 +168,20 @@ func (a *app) showRun(ctx context.Context, id string) error {
 		phase.LogReadURL = "" // a permission, which has no place on a screen
 		*p.to = &phase
 	}
+	why, err := c.Waiting(ctx, run.ID)
+	switch {
+	case err != nil && !client.NotFound(err): // an older server has no such call
+		return err
+	case why.Reason != "":
+		view.Waiting = &why
+	}
 	return a.show(view, func(t *table) {
 		t.row("Run:", run.ID)
 		t.row("Workspace:", n)
 		t.row("Status:", run.Status)
+		if view.Waiting != nil {
+			t.row("Waits:", why.Text)
+		}
 		if run.Failure != "" {
 			t.row("Failure:", run.Failure)
 		}
@@ -269,6 +279,7 @@ func (a *app) followLogs(ctx context.Context, c *client.Client, n workspaceName,
 	s := a.session(c, n, run)
 	s.display = a.display()
 	defer s.display.close()
+	defer a.contact.follow(s.display.note)()
 	s.watch = watch(ctx, c, run.ID)
 	defer s.watch.close()
 	for _, p := range phases {

@@ -20,9 +20,16 @@ type session struct {
 	watch   *watcher
 	printed *outputsSeen
 	pending sync.WaitGroup // what an interrupt began
-	why     *string        // what the run waits for, once asked
+	waits   waited
 	// detailed is --detailed-exitcode.
 	detailed bool
+}
+
+// waited is a status that lasts, and what the run waits for in it.
+type waited struct {
+	status       client.Status
+	since, asked time.Time
+	text         string
 }
 
 func (a *app) session(c *client.Client, n workspaceName, run client.Run) *session {
@@ -36,6 +43,7 @@ func (s *session) follow(ctx context.Context) error {
 	defer detach(nil)
 	s.display = s.app.display()
 	defer s.display.close()
+	defer s.app.contact.follow(s.display.note)()
 	s.printed = &outputsSeen{to: s.display}
 	s.watch = watch(ctx, s.client, s.run.ID)
 	defer s.watch.close()
@@ -157,32 +165,32 @@ func (s *session) progress(r client.RunState) {
 	case r.Status == client.Applying && r.Apply.Stage() != "":
 		detail = " (" + r.Apply.Stage() + ")"
 	}
-	if r.Status == client.Pending {
-		s.display.progress("pending"+s.whyPending(), detail)
-		return
-	}
-	s.display.progress(string(r.Status), detail)
+	waits := statusIn(client.Pending, client.PlanQueued, client.ApplyQueued)(r)
+	s.display.progress(string(r.Status)+s.why(r.Status, waits), detail)
 }
 
-// whyPending says what a run waits behind. It is asked for once: the run that is ahead may be followed by others.
-func (s *session) whyPending() string {
-	if s.why != nil {
-		return *s.why
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), whyLimit)
-	defer cancel()
-	why := ""
-	w, err := s.client.Workspace(ctx, s.name.organization, s.name.name)
-	switch {
-	case err != nil || w.LockedReason == "": // the reason is not worth an error
-	case w.CurrentRunID == "":
-		why = ": the workspace is locked: " + w.LockedReason
-	default:
-		why = ": " + w.LockedReason
-	}
-	s.why = &why
-	return why
-}
+// whyAfter is how long a run is in the queue before anybody wonders, and whyAgain when the answer may be another.
+const (
+	whyAfter = time.Second
+	whyAgain = 5 * time.Second
+	whyLimit = 5 * time.Second // for the answer
+)
 
-// whyLimit bounds the question what a run waits for.
-const whyLimit = 5 * time.Second
+// why says what a run waits for, once it has done so for a moment. progress is called by one goroutine at a time.
+func (s *session) why(status client.Status, waits bool) string {
+	if status != s.waits.status {
+		s.waits = waited{status: status, since: time.Now()}
+	}
+	if !waits || time.Since(s.waits.since) < whyAfter {
+		return ""
+	}
+	if s.waits.text == "" || time.Since(s.waits.asked) > whyAgain {
+		ctx, cancel := context.WithTimeout(context.Background(), whyLimit)
+		defer cancel()
+		if w, err := s.client.Waiting(ctx, s.run.ID); err == nil && w.Text != "" { // the reason is not worth an error
+			s.waits.text = ": " + w.Text
+		}
+		s.waits.asked = time.Now()
+	}
+	return s.waits.text
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"sync"
+	"time"
 
 	"gantry.example/client"
 )
@@ -57,8 +58,14 @@ func (w *watcher) now() (client.RunState, <-chan struct{}, error) {
 	return w.state, w.changed, w.err
 }
 
-// await returns the run as soon as it is as wanted. seen is called with every state until then; it may be nil.
+// seenEvery is how often a state that lasts is shown again, with what was learned about it meanwhile.
+const seenEvery = time.Second
+
+// await returns the run as soon as it is as wanted. seen is called with every state until then, and again while it lasts; it
+// may be nil.
 func (w *watcher) await(ctx context.Context, wanted func(client.RunState) bool, seen func(client.RunState)) (client.RunState, error) {
+	again := time.NewTicker(seenEvery)
+	defer again.Stop()
 	for {
 		state, changed, err := w.now()
 		switch {
@@ -74,6 +81,7 @@ func (w *watcher) await(ctx context.Context, wanted func(client.RunState) bool, 
 		}
 		select {
 		case <-changed:
+		case <-again.C:
 		case <-ctx.Done():
 		}
 	}

@@ -21,3 +21,8 @@ func (p *Pool) Claim(ctx context.Context, req wire.ClaimRequest) (wire.Claim, er
 	err := p.transport.JSON(ctx, Request{Method: http.MethodPost, Path: apiPrefix + "/claim"}, req, &claim)
 	return claim, err
 }
+
+// SawWorker tells how a worker of the pool is doing.
+func (p *Pool) SawWorker(ctx context.Context, s wire.WorkerStatus) error {
+	return p.transport.JSON(ctx, Request{Method: http.MethodPost, Path: apiPrefix + "/workers"}, s, nil)
+}

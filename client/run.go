@@ -62,6 +62,22 @@ func (s Status) Final() bool {
 	}
 }
 
+// Waiting is why a run does not go on; empty for one that does or is over.
+type Waiting struct {
+	Reason string     `json:"reason,omitempty"` // for programs: "behind_run", "no_worker", …
+	Text   string     `json:"text,omitempty"`   // for people
+	Since  *time.Time `json:"since,omitempty"`
+	Behind string     `json:"behind,omitempty"` // id of the run that is waited for
+	Ahead  int        `json:"ahead,omitempty"`  // how many come first
+}
+
+// Waiting asks what the run waits for.
+func (c *Client) Waiting(ctx context.Context, id string) (Waiting, error) {
+	var out Waiting
+	err := c.json(ctx, http.MethodGet, "/runs/"+url.PathEscape(id)+"/waiting", nil, &out)
+	return out, err
+}
+
 // RunOptions say what a new run is to do.
 type RunOptions struct {
 	WorkspaceID            string

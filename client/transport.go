@@ -29,6 +29,8 @@ type Config struct {
 	Budget  time.Duration // how long a request is retried; 0 means until its context ends
 	// Traceparent is the trace context (W3C) that every request carries; empty means none.
 	Traceparent string
+	// Contact, if set, is told for every try whether the server answered: nil, or why not. It is called concurrently.
+	Contact func(error)
 }
 
 // Transport sends requests to one server. It retries what may be worth another try (no connection, 429, 5xx) with growing
@@ -39,6 +41,8 @@ type Transport struct {
 	trace  string
 	budget time.Duration
 	http   *http.Client
+
+	contact func(error)
 }
 
 // Pauses between tries: the first is firstPause, each doubles, none is longer than maxPause; half of each is random.
@@ -86,8 +90,11 @@ func NewTransport(cfg Config) (*Transport, error) {
 			return nil, errors.New("the CA certificate is not a PEM certificate")
 		}
 	}
+	if cfg.Contact == nil {
+		cfg.Contact = func(error) {}
+	}
 	return &Transport{
-		base: base, token: cfg.Token, trace: cfg.Traceparent, budget: cfg.Budget,
+		base: base, token: cfg.Token, trace: cfg.Traceparent, budget: cfg.Budget, contact: cfg.Contact,
 		http: &http.Client{
 			Transport: &http.Transport{
 				Proxy:                 http.ProxyFromEnvironment,
@@ -165,9 +172,13 @@ func (t *Transport) try(ctx context.Context, r Request) (wait time.Duration, err
 		if errors.As(err, &untrusted) {
 			return never, fmt.Errorf("%w: give the server's CA certificate if it has its own", err)
 		}
+		if ctx.Err() == nil {
+			t.contact(err)
+		}
 		return 0, err
 	}
 	defer resp.Body.Close()
+	t.contact(nil)
 	if r.OnHeader != nil {
 		r.OnHeader(resp.Header)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"gantry.example/client"
@@ -48,9 +49,10 @@ func (s *server) runWorker(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, exec.Close()) }()
+	claims := client.NewPool(transport)
 	w, err := queue.New(queue.Config{
 		Name: name, Pool: messages.LocalPool, Slots: s.cfg.Concurrency, Tasks: b.TaskQueue(messages.LocalPool, nil, s.log),
-		Claims: client.NewPool(transport), Executor: exec, Events: b, Log: s.log,
+		Claims: claims, Executor: exec, Events: b, Log: s.log,
 		Passed: s.fail.Hit,
 	})
 	if err != nil {
@@ -59,6 +61,11 @@ func (s *server) runWorker(ctx context.Context) (err error) {
 	if err := s.metrics.Register(w); err != nil {
 		return err
 	}
+	var announcing sync.WaitGroup
+	defer announcing.Wait()
+	announced, stop := context.WithCancel(ctx)
+	defer stop()
+	announcing.Go(func() { w.Announce(announced, claims) })
 	return w.Run(ctx)
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gantry.example/internal/wire"
+	"gantry.example/messages"
 	"gantry.example/services/postgres"
 )
 
@@ -18,6 +19,8 @@ func (s *Server) attemptRoutes() []route {
 	return []route{
 		{method: "POST", pattern: "/api/gantry/v1/claim", access: pool, handle: s.claim, point: "api.claimed",
 			summary: "Claim a task for a worker of the token's pool", in: wire.ClaimRequest{}, out: wire.Claim{}},
+		{method: "POST", pattern: "/api/gantry/v1/workers", access: pool, handle: s.sawWorker,
+			summary: "Tell how a worker of the token's pool is doing; said again every few seconds", in: wire.WorkerStatus{}},
 		{method: "GET", pattern: one, access: attempt, handle: s.attemptStatus,
 			summary: "Tell whether the attempt is open and asked to stop", out: wire.AttemptStatus{}},
 		{method: "GET", pattern: one + "/inputs", access: attempt, handle: s.attemptInputs,
@@ -46,6 +49,23 @@ func (s *Server) attemptRoutes() []route {
 // tokenAnswer tells until when a renewed attempt token is good.
 type tokenAnswer struct {
 	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// maxWorkerText bounds what a worker says about itself.
+const maxWorkerText = 500
+
+func (s *Server) sawWorker(r *request) (reply, error) {
+	var in wire.WorkerStatus
+	if err := r.decode(&in); err != nil {
+		return reply{}, err
+	}
+	if !messages.ValidName(in.Name) {
+		return reply{}, invalid("field name: %q is not a valid worker name", in.Name)
+	}
+	if in.Slots < 0 || in.Busy < 0 || len(in.Refusing) > maxWorkerText {
+		return reply{}, invalid("fields slots and busy must not be negative, and refusing at most %d bytes", maxWorkerText)
+	}
+	return reply{}, s.db.SawWorker(r.Context(), r.token.Pool(), in)
 }
 
 func (s *Server) claim(r *request) (reply, error) {

@@ -25,6 +25,8 @@ func (s *Server) gantryRoutes() []route {
 			summary: "Create a run, with an execution document of its own over its workspace's", in: runInput{}, out: run.Run{}},
 		{method: "GET", pattern: base + "/runs/{run}", access: person, handle: s.run,
 			summary: "Read a run with its tasks and attempts", out: run.Run{}},
+		{method: "GET", pattern: base + "/runs/{run}/waiting", access: person, handle: s.runWaiting,
+			summary: "Tell why a run does not go on; empty for one that does or is over", out: run.Waiting{}},
 		{method: "GET", pattern: base + "/runs/{run}/events", access: person, handle: s.runEvents,
 			summary: "Follow a run: a snapshot, then every change, until the run is final. Resumes after header Last-Event-ID",
 			out:     runChange{}, media: kindEvents, query: []string{"after"}},
@@ -47,4 +49,16 @@ func (s *Server) run(r *request) (reply, error) {
 		return reply{}, err
 	}
 	return plain(found.Public())
+}
+
+func (s *Server) runWaiting(r *request) (reply, error) {
+	found, err := s.db.Run(r.Context(), r.PathValue("run"))
+	if err != nil {
+		return reply{}, err
+	}
+	why, err := s.db.Waiting(r.Context(), found)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(why)
 }

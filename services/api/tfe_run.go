@@ -72,7 +72,7 @@ func (s *Server) createRun(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	ahead, err := s.ahead(r, created)
+	ahead, err := s.db.Ahead(r.Context(), created)
 	if err != nil {
 		return reply{}, err
 	}
@@ -86,7 +86,7 @@ func (s *Server) showRun(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	ahead, err := s.ahead(r, found)
+	ahead, err := s.db.Ahead(r.Context(), found)
 	if err != nil {
 		return reply{}, err
 	}

@@ -64,45 +64,13 @@ func (s *Server) listRuns(r *request, f postgres.RunFilter) (reply, error) {
 	}
 	out, now := make([]*tfeRun, len(runs)), time.Now()
 	for i, one := range runs {
-		ahead, err := s.ahead(r, one)
+		ahead, err := s.db.Ahead(r.Context(), one)
 		if err != nil {
 			return reply{}, err
 		}
 		out[i] = runDocument(r, one, ahead, now)
 	}
 	return list(out, f.Page, total)
-}
-
-// ahead counts the runs that a pending run waits for: the one that holds its workspace's gate, and older pending ones.
-func (s *Server) ahead(r *request, waiting run.Run) (int, error) {
-	if waiting.Status != run.Pending {
-		return 0, nil
-	}
-	w, err := s.db.Workspace(r.Context(), waiting.WorkspaceID)
-	if err != nil {
-		return 0, err
-	}
-	n := 0
-	if w.GateRunID != nil && *w.GateRunID != waiting.ID {
-		n++
-	}
-	const most = 100
-	for p := 1; ; p++ {
-		pending, _, err := s.db.Runs(r.Context(), postgres.RunFilter{
-			WorkspaceID: w.ID, Statuses: []run.Status{run.Pending}, Page: postgres.Page{Number: p, Size: most},
-		})
-		if err != nil {
-			return 0, err
-		}
-		for _, other := range pending {
-			if other.Position < waiting.Position {
-				n++
-			}
-		}
-		if len(pending) < most {
-			return n, nil
-		}
-	}
 }
 
 func (s *Server) showCapacity(r *request) (reply, error) {

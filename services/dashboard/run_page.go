@@ -23,8 +23,8 @@ type runView struct {
 	Heading      string
 	Status       badge
 	Kinds        []string
-	Now          waiting
-	BehindAt     string // address of Now.Behind
+	Situation    string // what it does or waits for
+	BehindAt     string // address of the run it waits behind, if any
 	Problem      string // why the run errored
 	Engine       string
 	Phases       []phaseView
@@ -56,15 +56,16 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace) (ru
 		p.LogAt = v.Address + "/logs/" + string(p.Name)
 		p.Shown = p.Name == messages.PhasePlan || p.Task != nil
 	}
-	var ahead *run.Run
-	if r.Status == run.Pending && ws.GateRunID != nil && *ws.GateRunID != r.ID {
-		first, err := s.cfg.DB.Run(ctx, *ws.GateRunID)
-		if err != nil {
-			return v, err
-		}
-		ahead, v.BehindAt = &first, runAddress(ws, first.ID)
+	why, err := s.cfg.DB.Waiting(ctx, r)
+	if err != nil {
+		return v, err
 	}
-	v.Now = situation(r, ws, ahead)
+	if v.Situation = why.Text; v.Situation == "" {
+		v.Situation = situation(r)
+	}
+	if why.Behind != "" {
+		v.BehindAt = runAddress(ws, why.Behind)
+	}
 	if r.Status == run.Errored {
 		v.Problem = sentence(r.Failure)
 		if v.Problem == "" {

@@ -85,41 +85,29 @@ func kinds(r run.Run) []string {
 	return out
 }
 
-// waiting is what a run does or waits for, and the run it waits behind, if any.
-type waiting struct {
-	Text   string
-	Behind *run.Run
-}
-
-// situation says in plain words what goes on. ahead is the run that holds the workspace's gate, if another one does.
-func situation(r run.Run, ws postgres.Workspace, ahead *run.Run) waiting {
+// situation says in plain words what goes on in a run that waits for nothing.
+func situation(r run.Run) string {
 	switch r.Status {
-	case run.Pending:
-		return pending(ws, ahead)
-	case run.PlanQueued, run.ApplyQueued:
-		return waiting{Text: queued(r)}
 	case run.Planning, run.Applying:
-		return waiting{Text: running(r)}
-	case run.Planned:
-		return waiting{Text: "The plan is ready and waits for approval. Nothing is changed until somebody confirms it where the run was started, or with “gantry runs apply”. Other runs of this workspace wait until then."}
+		return running(r)
 	case run.Applied:
-		return waiting{Text: applied(r)}
+		return applied(r)
 	case run.PlannedAndFinished:
 		if r.HasChanges {
-			return waiting{Text: "The plan is complete. This run only plans, so nothing was changed."}
+			return "The plan is complete. This run only plans, so nothing was changed."
 		}
-		return waiting{Text: "Nothing to do: the infrastructure matches the configuration."}
+		return "Nothing to do: the infrastructure matches the configuration."
 	case run.Discarded:
-		return waiting{Text: "The run was discarded. Nothing was changed."}
+		return cmp.Or(r.Failure, "The run was discarded. Nothing was changed.")
 	case run.Canceled:
 		if task, _ := lastTask(r); task != nil && task.Phase == messages.PhaseApply && task.Last() != nil && task.Last().StartedAt != nil {
-			return waiting{Text: "The apply was canceled while it ran. What it had done by then is in the state."}
+			return "The apply was canceled while it ran. What it had done by then is in the state."
 		}
-		return waiting{Text: "The run was canceled before anything was changed."}
+		return "The run was canceled before anything was changed."
 	case run.ForceCanceled:
-		return waiting{Text: "The run was stopped by force, without waiting for Terraform."}
+		return "The run was stopped by force, without waiting for Terraform."
 	default:
-		return waiting{}
+		return ""
 	}
 }
 
@@ -135,40 +123,11 @@ func applied(r run.Run) string {
 	return text + "."
 }
 
-func pending(ws postgres.Workspace, ahead *run.Run) waiting {
-	switch {
-	case ahead != nil && ahead.OutcomeUnknown:
-		return waiting{Text: "The workspace is locked: nobody knows what the apply of an earlier run changed. Somebody has to compare the saved state with reality and force-unlock the workspace before this one can begin.", Behind: ahead}
-	case ahead != nil && ahead.Status == run.Planned:
-		return waiting{Text: "Pending behind a run that waits for approval.", Behind: ahead}
-	case ahead != nil:
-		return waiting{Text: "Pending behind another run of this workspace.", Behind: ahead}
-	case ws.Locked:
-		return waiting{Text: "The workspace is locked by " + cmp.Or(ws.LockedBy, "somebody") + reason(ws.LockReason) + ". The run begins when it is unlocked."}
-	default:
-		return waiting{Text: "About to be queued."}
-	}
-}
-
 func reason(text string) string {
 	if text == "" {
 		return ""
 	}
 	return " (" + strings.TrimRight(text, ".") + ")"
-}
-
-func queued(r run.Run) string {
-	task, _ := lastTask(r)
-	if task == nil {
-		return "Queued."
-	}
-	name := cmp.Or(string(task.Phase), "task")
-	if last := task.Last(); last != nil && last.Open() {
-		return fmt.Sprintf("Worker %s took the %s and is about to start it.", last.Worker, name)
-	} else if last != nil {
-		return fmt.Sprintf("The %s goes to a worker again: the last try was closed%s. Queued in pool %s.", name, reason(last.CloseReason), r.Pool)
-	}
-	return fmt.Sprintf("The %s is queued, waiting for a free worker of pool %s.", name, r.Pool)
 }
 
 func running(r run.Run) string {

@@ -53,7 +53,7 @@ type Executor interface {
 	executor.Watcher
 }
 
-// Config describes a worker. All fields but Passed are required.
+// Config describes a worker. All fields but the last two are required.
 type Config struct {
 	Name     string // for people; shown with every attempt
 	Pool     string // for metrics; tasks say themselves which pool they belong to
@@ -65,6 +65,8 @@ type Config struct {
 	Log      *slog.Logger
 	// Passed, if set, is called when a task has come to a point at which a test may want the program killed.
 	Passed func(point string)
+	// Refusing, if set, says why the worker takes nothing at present, or "". It is for people; called concurrently.
+	Refusing func() string
 }
 
 const (

@@ -1,0 +1,155 @@
+package run
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// WaitReason names what a run waits for. Readers show the text of one they do not know.
+type WaitReason string
+
+// The reasons.
+const (
+	WaitBehindRun     WaitReason = "behind_run"      // another run of the workspace has its gate
+	WaitOutcome       WaitReason = "outcome_unknown" // so has a run whose outcome nobody knows
+	WaitLocked        WaitReason = "locked"          // a person locked the workspace
+	WaitApproval      WaitReason = "approval"        // somebody has to apply or discard it
+	WaitStart         WaitReason = "starting"        // a worker took the task and is about to start it
+	WaitNoWorker      WaitReason = "no_worker"       // no worker of the pool is there
+	WaitWorkersRefuse WaitReason = "workers_refuse"  // the pool's workers take nothing, such as for a full disk
+	WaitNoSlot        WaitReason = "no_free_slot"    // they are all busy
+	WaitQueue         WaitReason = "queued"          // a free worker will take it in a moment
+)
+
+// Waiting is why a run does not go on. The zero value is for a run that does, or is over.
+type Waiting struct {
+	Reason WaitReason `json:"reason,omitempty"`
+	Text   string     `json:"text,omitempty"` // the same for people: one or two sentences
+	Since  *time.Time `json:"since,omitempty"`
+	// Behind is the id of the run that is waited for.
+	Behind string `json:"behind,omitempty"`
+	// Ahead counts what comes first: runs of the workspace, or tasks of the pool.
+	Ahead int `json:"ahead,omitempty"`
+}
+
+// Surroundings are the facts around a run that decide what it waits for.
+type Surroundings struct {
+	Workspace  string // its name, ORG/NAME
+	LockedBy   string // empty: no person locked the workspace
+	LockReason string
+	Gate       *Run // that has the workspace's gate, if another one does
+	Ahead      int  // pending runs of the workspace, or queued tasks of the pool, that are older
+	Workers    []WorkerStatus
+}
+
+// WorkerStatus is what a worker said about itself a moment ago.
+type WorkerStatus struct {
+	Name     string
+	Slots    int
+	Busy     int
+	Refusing string // why it takes nothing; empty if it does
+}
+
+// Waits says what the run waits for. Every reason has its place here, and only here: API, CLI and pages show the answer.
+func (r Run) Waits(s Surroundings) Waiting {
+	w := Waiting{}
+	switch r.Status {
+	case Pending:
+		w = r.waitsForGate(s)
+	case PlanQueued, ApplyQueued:
+		w = r.waitsForWorker(s)
+	case Planned:
+		w = Waiting{Reason: WaitApproval, Text: "The plan is ready and waits for approval: apply or discard it. Other runs of the workspace wait until then."}
+	default:
+		return w
+	}
+	if at, ok := r.Timestamps[r.Status]; ok {
+		w.Since = &at
+	}
+	return w
+}
+
+func (r Run) waitsForGate(s Surroundings) Waiting {
+	w := Waiting{Reason: WaitBehindRun, Ahead: s.Ahead}
+	lock := ""
+	if s.LockedBy != "" {
+		lock = fmt.Sprintf("Workspace %s is locked by %s%s", s.Workspace, s.LockedBy, inBrackets(s.LockReason))
+	}
+	switch {
+	case s.Gate != nil && s.Gate.OutcomeUnknown:
+		w.Reason = WaitOutcome
+		w.Text = fmt.Sprintf("Workspace %s is locked: nobody knows what the apply of run %s changed. Compare the saved state with reality, then free it with gantry workspaces unlock %[1]s --force.",
+			s.Workspace, s.Gate.ID)
+	case s.Gate != nil && s.Gate.Status == Planned:
+		w.Text = fmt.Sprintf("Behind run %s, which waits for approval.", s.Gate.ID)
+	case s.Gate != nil:
+		w.Text = fmt.Sprintf("Behind run %s, which is %s.", s.Gate.ID, strings.ReplaceAll(string(s.Gate.Status), "_", " "))
+	case lock != "":
+		w.Reason, w.Text = WaitLocked, lock+". It begins when the workspace is unlocked."
+	case s.Ahead > 0:
+		w.Text = "Behind older runs of the workspace."
+	default:
+		return Waiting{Reason: WaitQueue, Text: "About to be queued."}
+	}
+	if s.Gate != nil {
+		w.Behind = s.Gate.ID
+		w.Ahead++
+		if lock != "" {
+			w.Text += " " + lock + ", too."
+		}
+	}
+	if s.Ahead > 0 && s.Gate != nil {
+		w.Text += " " + count(s.Ahead, "other run comes", "other runs come") + " first."
+	}
+	return w
+}
+
+func (r Run) waitsForWorker(s Surroundings) Waiting {
+	t := r.Tasks()[len(r.Tasks())-1]
+	if a := t.Last(); a != nil && a.Open() {
+		return Waiting{Reason: WaitStart, Text: fmt.Sprintf("Worker %s took the %s and is about to start it.", a.Worker, t.Phase)}
+	}
+	w := Waiting{Ahead: s.Ahead}
+	taking, slots, busy := 0, 0, 0
+	refusing := ""
+	for _, worker := range s.Workers {
+		slots, busy = slots+worker.Slots, busy+worker.Busy
+		if worker.Refusing == "" {
+			taking++
+		} else {
+			refusing = worker.Name + " (" + worker.Refusing + ")"
+		}
+	}
+	switch {
+	case len(s.Workers) == 0:
+		w.Reason, w.Text = WaitNoWorker, fmt.Sprintf("No worker of pool %s is connected. Start one, or see why it is not.", r.Pool)
+	case taking == 0:
+		w.Reason, w.Text = WaitWorkersRefuse, fmt.Sprintf("No worker of pool %s takes anything at present: %s.", r.Pool, refusing)
+	case busy >= slots:
+		w.Reason, w.Text = WaitNoSlot, fmt.Sprintf("No free slot: pool %s carries out %d of at most %d tasks.", r.Pool, busy, slots)
+	default:
+		w.Reason, w.Text = WaitQueue, fmt.Sprintf("The %s is queued, waiting for a free worker of pool %s.", t.Phase, r.Pool)
+	}
+	if a := t.Last(); a != nil && a.CloseReason != "" {
+		w.Text += fmt.Sprintf(" The last try ended%s.", inBrackets(a.CloseReason))
+	}
+	if s.Ahead > 0 {
+		w.Text += " " + count(s.Ahead, "older task is", "older tasks are") + " queued there."
+	}
+	return w
+}
+
+func inBrackets(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " (" + strings.TrimRight(text, ".") + ")"
+}
+
+func count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
