@@ -29,6 +29,7 @@ type fakeAPI struct {
 	strict  bool              // a planned run cannot be canceled, only discarded
 	taken   bool              // a planned run was approved by somebody else when it is to be decided
 	same    bool              // plans have no changes
+	outputs string            // value of the one output, instead of some
 	logs    map[string]string // by phase
 
 	mu       sync.Mutex
@@ -117,9 +118,15 @@ func (f *fakeAPI) routes(mux *http.ServeMux) {
 		answer(doc(one("state-versions", "sv-1", `"serial":1,"hosted-state-download-url":"https://public.example/api/v2/download"`, "")))(w, r)
 	})
 	handle("GET /download", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, f.state) })
-	handle("GET /workspaces/ws-1/current-state-version-outputs", answer(many(
-		one("state-version-outputs", "wsout-1", `"name":"count","sensitive":false,"value":3`, ""),
-		one("state-version-outputs", "wsout-2", `"name":"password","sensitive":true,"value":"hunter2"`, ""))))
+	handle("GET /workspaces/ws-1/current-state-version-outputs", func(w http.ResponseWriter, r *http.Request) {
+		if f.outputs != "" {
+			answer(many(one("state-version-outputs", "wsout-1", `"name":"all","sensitive":false,"value":`+f.outputs, "")))(w, r)
+			return
+		}
+		answer(many(
+			one("state-version-outputs", "wsout-1", `"name":"count","sensitive":false,"value":3`, ""),
+			one("state-version-outputs", "wsout-2", `"name":"password","sensitive":true,"value":"hunter2"`, "")))(w, r)
+	})
 	f.runRoutes(handle)
 	f.objectRoutes(mux)
 }

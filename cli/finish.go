@@ -80,17 +80,6 @@ func (s *session) showText(state client.RunState, outputs []client.Output) {
 	fmt.Fprintln(out, page(s.client, s.name, s.run.ID))
 }
 
-func outputText(o client.Output) string {
-	if o.Sensitive {
-		return "<sensitive>"
-	}
-	var text bytes.Buffer
-	if err := json.Indent(&text, o.Value, "", "  "); err != nil {
-		return string(o.Value)
-	}
-	return text.String()
-}
-
 func (s *session) summary(state client.RunState) string {
 	switch {
 	case state.Status == client.Applied:

@@ -142,7 +142,7 @@ func TestObjectsRefused(t *testing.T) {
 		{"organizations edit acme --execution " + bad, "", "bad.json: "},
 		{"workspaces edit acme/net --execution /nowhere", "", "--execution: open /nowhere"},
 		{"workspaces delete acme/net", "", "say --yes"},
-		{"workspaces delete acme/net --yes", "conflict", "--force for the other"},
+		{"workspaces delete acme/net --yes", "conflict", "managed by nobody, with --force"},
 		{"workspaces lock acme/net", "workspace.locked", "See who holds it with gantry workspaces show"},
 		{"workspaces unlock acme/net", "workspace.locked", "--force"},
 		{"tokens new", "", "DESCRIPTION is missing"},

@@ -61,6 +61,15 @@ func (a *app) explain(err error) string {
 	return err.Error()
 }
 
+// reason is why the server refused, without the code that programs go by; other errors as they are.
+func reason(err error) string {
+	var refusal *client.Error
+	if errors.As(err, &refusal) && refusal.Detail != "" {
+		return refusal.Detail
+	}
+	return err.Error()
+}
+
 // missing says, for an error of a lookup, which object is not there and what to do; other errors stay as they are.
 func missing(err error, format string, args ...any) error {
 	if client.NotFound(err) {

@@ -167,9 +167,9 @@ func (a *app) pushState(ctx context.Context, text, path string, force bool) erro
 func stateRefused(err error, n workspaceName, forced bool) error {
 	switch {
 	case client.HasCode(err, messages.CodeStateConflict) && !forced:
-		return fmt.Errorf("the state of workspace %s was not changed: %w. Compare with gantry state pull %s, then use --force if you are sure", n, err, n)
+		return &Exit{Code: ExitFailure, Message: fmt.Sprintf("the state of workspace %s was not changed: %s. Compare with gantry state pull %[1]s, then use --force if you are sure", n, reason(err))}
 	case conflict(err):
-		return fmt.Errorf("the state of workspace %s was not changed: %w. See what holds it with gantry workspaces show %s", n, err, n)
+		return &Exit{Code: ExitFailure, Message: fmt.Sprintf("the state was not changed: %s. See what holds it with gantry workspaces show %s", reason(err), n)}
 	default:
 		return fmt.Errorf("the state of workspace %s: %w", n, err)
 	}
@@ -211,6 +211,7 @@ type stateSummary struct {
 type resourceView struct {
 	Address   string `json:"address"`
 	Instances int    `json:"instances"`
+	Tainted   int    `json:"tainted,omitempty"` // of them, to be replaced by the next apply
 }
 
 func (a *app) stateShowCommand() *cobra.Command {
@@ -253,7 +254,7 @@ func summarize(state []byte) (stateSummary, error) {
 	var s struct {
 		Resources []struct {
 			Module, Mode, Type, Name string
-			Instances                []struct{}
+			Instances                []struct{ Status string }
 		}
 		Outputs map[string]outputView
 	}
@@ -269,7 +270,13 @@ func summarize(state []byte) (stateSummary, error) {
 		if r.Module != "" {
 			address = r.Module + "." + address
 		}
-		out.Resources = append(out.Resources, resourceView{address, len(r.Instances)})
+		view := resourceView{Address: address, Instances: len(r.Instances)}
+		for _, i := range r.Instances {
+			if i.Status == "tainted" {
+				view.Tainted++
+			}
+		}
+		out.Resources = append(out.Resources, view)
 	}
 	for name, o := range s.Outputs {
 		if o.Sensitive {
@@ -295,7 +302,7 @@ func (s stateSummary) tell(t *table, n workspaceName) {
 		t.head("RESOURCE", "INSTANCES")
 	}
 	for _, r := range s.Resources {
-		t.row(r.Address, r.Instances)
+		t.row(r.Address, r.text())
 	}
 	if len(s.Outputs) > 0 {
 		t.line("")
@@ -305,6 +312,14 @@ func (s stateSummary) tell(t *table, n workspaceName) {
 		o := s.Outputs[name]
 		t.row(name, o.short())
 	}
+}
+
+// text is the number of instances, and how many of them are tainted.
+func (r resourceView) text() string {
+	if r.Tainted == 0 {
+		return fmt.Sprint(r.Instances)
+	}
+	return fmt.Sprintf("%d (%d tainted)", r.Instances, r.Tainted)
 }
 
 // short is the value on one line.

@@ -173,7 +173,11 @@ func (a *app) deleteWorkspace(ctx context.Context, text string, yes, force bool)
 		err := c.DeleteWorkspace(ctx, w.ID, force)
 		switch {
 		case conflict(err) && !force:
-			return fmt.Errorf("workspace %s: %w. Use gantry run --destroy for the one, --force for the other", n, err)
+			hint := ""
+			if client.HasCode(err, messages.CodeConflict) { // it has resources
+				hint = ". Destroy them with gantry run --destroy, or leave them behind, managed by nobody, with --force"
+			}
+			return &Exit{Code: ExitFailure, Message: reason(err) + hint}
 		case err != nil:
 			return fmt.Errorf("workspace %s: %w", n, err)
 		}

@@ -45,7 +45,7 @@ func (a *app) changeLock(ctx context.Context, text, done string,
 	return a.withWorkspace(ctx, text, func(c *client.Client, n workspaceName, w client.Workspace) error {
 		err := change(c, ctx, w.ID)
 		if conflict(err) {
-			return fmt.Errorf("workspace %s: %w. %s", n, err, hint)
+			return &Exit{Code: ExitFailure, Message: reason(err) + ". " + hint}
 		}
 		if err != nil {
 			return fmt.Errorf("workspace %s: %w", n, err)

@@ -16,7 +16,6 @@ type Workspace struct {
 	Locked           bool      `json:"locked"` // by a person, or by the run it works on
 	LockedReason     string    `json:"locked_reason,omitempty"`
 	AutoApply        bool      `json:"auto_apply"`
-	ExecutionMode    string    `json:"execution_mode,omitempty"` // in TFE's words
 	TerraformVersion string    `json:"terraform_version,omitempty"`
 	WorkingDirectory string    `json:"working_directory,omitempty"`
 	CurrentRunID     string    `json:"current_run_id,omitempty"`

@@ -17,6 +17,8 @@ const (
 	CodeNotFound Code = "not_found"
 	// CodeInvalid: a field of the request is missing or wrong; the detail names it.
 	CodeInvalid Code = "invalid"
+	// CodeMethodNotAllowed: the path is one of the API, with other methods; the detail names them.
+	CodeMethodNotAllowed Code = "method_not_allowed"
 	// CodeTooLarge: the body is larger than the server accepts.
 	CodeTooLarge Code = "too_large"
 	// CodeConflict: the object is not in a state that admits the request.
@@ -94,7 +96,7 @@ const (
 // Codes lists every code in the order of the documentation.
 func Codes() []Code {
 	return []Code{
-		CodeInternal, CodeUnavailable, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeInvalid, CodeTooLarge, CodeConflict,
+		CodeInternal, CodeUnavailable, CodeUnauthorized, CodeForbidden, CodeNotFound, CodeInvalid, CodeMethodNotAllowed, CodeTooLarge, CodeConflict,
 		CodeNameTaken, CodeTooManyRequests, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
 		CodeConfigurationMissing, CodeConfigurationInvalid, CodeWorkspaceLocked, CodeRunNotAllowed, CodeRunTerraformFailed,
 		CodeRunSetupFailed, CodeRunEngineMissing, CodeRunPlanStale, CodeRunNeverStarted, CodeRunLost, CodeRunOutcomeUnknown,

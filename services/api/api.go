@@ -84,8 +84,12 @@ func (s *Server) Register(mux *http.ServeMux) {
 	for _, r := range s.routes() {
 		mux.Handle(r.method+" "+r.pattern, s.serve(r))
 	}
+	known := http.NewServeMux()
+	for _, r := range s.routes() {
+		known.Handle(r.method+" "+r.pattern, http.NotFoundHandler())
+	}
 	for _, prefix := range []string{"/api/", "/.well-known/"} {
-		mux.Handle(prefix, s.serve(route{handle: unknownPath}))
+		mux.Handle(prefix, s.serve(route{handle: unknownCall(known)}))
 	}
 }
 

@@ -45,6 +45,8 @@ func statusOf(c messages.Code) int {
 		return http.StatusNotFound
 	case messages.CodeTooManyRequests:
 		return http.StatusTooManyRequests
+	case messages.CodeMethodNotAllowed:
+		return http.StatusMethodNotAllowed
 	case messages.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
 	case messages.CodeInvalid, messages.CodeNameTaken, messages.CodeExecutionInvalid, messages.CodeExecutionUnknownField,

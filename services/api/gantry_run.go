@@ -72,7 +72,7 @@ func (r *request) ownRun() (postgres.NewRun, error) {
 	}
 	o := in.Options
 	out := postgres.NewRun{
-		WorkspaceID: in.WorkspaceID, ConfigurationVersionID: in.ConfigurationVersionID, Message: in.Message, Source: sourceGantry,
+		WorkspaceID: in.WorkspaceID, ConfigurationVersionID: in.ConfigurationVersionID, Message: in.Message, Source: r.source(sourceGantry),
 		Variables: o.Variables,
 		Options: run.Options{
 			PlanOnly: o.PlanOnly, AutoApply: o.AutoApply, Destroy: o.Destroy, RefreshOnly: o.RefreshOnly, SkipRefresh: o.SkipRefresh,

@@ -100,3 +100,43 @@ func TestARunnerPastItsLimitIsTold(t *testing.T) {
 		t.Errorf("got failure %q, want it to name the limit", got.Failure)
 	}
 }
+
+func TestARunKnowsTheProgramThatMadeIt(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	body, err := json.Marshal(doc("runs", nil, "workspace", "workspaces/"+f.ws.ID, "configuration-version", "configuration-versions/"+f.upload(false)))
+	must(t, err)
+	for _, c := range []struct{ header, value, want string }{
+		{"User-Agent", "gantry", "gantry-cli"},
+		{"User-Agent", "curl/8", "tfe-api"},
+		{"X-Terraform-Integration", "cloud", "terraform+cloud"},
+	} {
+		f.call("POST", "/api/v2/runs", adminToken, body, c.header, c.value).want(http.StatusCreated, "")
+		all, _, err := f.db.Runs(t.Context(), postgres.RunFilter{WorkspaceID: f.ws.ID})
+		must(t, err)
+		equal(t, c.value, all[0].Source, c.want)
+	}
+}
+
+func TestAWrongMethodIsToldFromAWrongPath(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.call("DELETE", "/api/v2/runs/run-1", adminToken, nil).want(http.StatusMethodNotAllowed, messages.CodeMethodNotAllowed).wantDetail("this path takes GET")
+	f.call("PATCH", "/api/gantry/v1/organizations/default/execution", adminToken, nil).want(http.StatusMethodNotAllowed, messages.CodeMethodNotAllowed).wantDetail("GET, PUT")
+	f.call("GET", "/api/v2/nothing", adminToken, nil).want(http.StatusNotFound, messages.CodeNotFound)
+}
+
+func TestWhyARunWaits(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r := f.newRun(run.Options{})
+	var got run.Waiting
+	f.get("/api/gantry/v1/runs/"+r.ID+"/waiting", adminToken).into(&got)
+	equal(t, "reason", got.Reason, run.WaitNoWorker)
+	f.call("POST", "/api/gantry/v1/workers", poolToken, []byte(`{"name":"w","slots":1,"busy":1}`)).want(http.StatusNoContent, "")
+	f.call("POST", "/api/gantry/v1/workers", poolToken, []byte(`{"name":"w w"}`)).want(http.StatusUnprocessableEntity, messages.CodeInvalid)
+	f.call("POST", "/api/gantry/v1/workers", adminToken, []byte(`{"name":"w"}`)).want(http.StatusForbidden, messages.CodeForbidden)
+	f.get("/api/gantry/v1/runs/"+r.ID+"/waiting", adminToken).into(&got)
+	equal(t, "reason", got.Reason, run.WaitNoSlot)
+	f.get("/api/gantry/v1/runs/run-none/waiting", adminToken).want(http.StatusNotFound, messages.CodeNotFound)
+}

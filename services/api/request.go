@@ -290,6 +290,21 @@ func (s *Server) versionHeaders(h http.Header) {
 	h.Set("TFP-AppName", "Gantry")
 }
 
-func unknownPath(r *request) (reply, error) {
-	return reply{}, &postgres.Error{Code: messages.CodeNotFound, Message: fmt.Sprintf("%s %s is no call of this API", r.Method, strings.TrimSpace(r.URL.Path))}
+// unknownCall refuses what is no call of the API, and says which methods a path takes that is one.
+func unknownCall(known *http.ServeMux) handler {
+	return func(r *request) (reply, error) {
+		var methods []string
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			if _, pattern := known.Handler(&http.Request{Method: method, URL: r.URL, Host: r.Host}); pattern != "" {
+				methods = append(methods, method)
+			}
+		}
+		call := r.Method + " " + strings.TrimSpace(r.URL.Path)
+		if len(methods) == 0 {
+			return reply{}, &postgres.Error{Code: messages.CodeNotFound, Message: call + " is no call of this API"}
+		}
+		takes := strings.Join(methods, ", ")
+		r.w.Header().Set("Allow", takes)
+		return reply{}, &postgres.Error{Code: messages.CodeMethodNotAllowed, Message: call + " is no call of this API; this path takes " + takes}
+	}
 }

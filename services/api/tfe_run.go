@@ -55,7 +55,7 @@ func (s *Server) createRun(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	create, err := in.newRun(w)
+	create, err := in.newRun(w, r.source(sourceAPI))
 	if err != nil {
 		return reply{}, err
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"gantry.example/internal/wire"
@@ -62,9 +63,24 @@ type tfeRunInput struct {
 	Configuration *configurationRef `jsonapi:"relation,configuration-version"`
 }
 
-func (in tfeRunInput) newRun(w postgres.Workspace) (postgres.NewRun, error) {
+// source is the program that creates a run, in TFE's words where it has some; other is for programs that are not known.
+func (r *request) source(other string) string {
+	agent := r.UserAgent()
+	switch {
+	case agent == "gantry":
+		return "gantry-cli"
+	case r.Header.Get("X-Terraform-Integration") == "cloud": // of the cloud block
+		return "terraform+cloud"
+	case strings.HasPrefix(agent, "HashiCorp Terraform/"), strings.HasPrefix(agent, "Terraform/"), strings.HasPrefix(agent, "OpenTofu/"):
+		return "terraform"
+	default:
+		return other
+	}
+}
+
+func (in tfeRunInput) newRun(w postgres.Workspace, source string) (postgres.NewRun, error) {
 	out := postgres.NewRun{
-		WorkspaceID: w.ID, Message: in.Message, Source: sourceAPI,
+		WorkspaceID: w.ID, Message: in.Message, Source: source,
 		Options: run.Options{
 			PlanOnly: in.PlanOnly, AutoApply: w.AutoApply, Destroy: in.IsDestroy, RefreshOnly: in.RefreshOnly,
 			SkipRefresh: in.Refresh != nil && !*in.Refresh, TargetAddrs: in.TargetAddrs, ReplaceAddrs: in.ReplaceAddrs,

@@ -175,11 +175,11 @@ func TestTheStreamTellsWhatHappensAround(t *testing.T) {
 	f.logIn(adminToken, "")
 	ahead, r := f.newRun("ahead"), f.newRun("behind")
 	s := f.open("/app/default/network/runs/" + r.ID + "/events")
-	if v := s.view(); !strings.Contains(v.Parts["summary"], "Pending behind another run") || len(v.Begun) != 0 {
+	if v := s.view(); !strings.Contains(v.Parts["summary"], "Behind run ") || len(v.Begun) != 0 {
 		t.Errorf("got summary %q and logs of %v, want a pending run without a log", v.Parts["summary"], v.Begun)
 	}
 	f.give(ahead.ID, run.Cancel{})
-	if got, want := s.viewWith("waiting for a free worker").Begun, []string{"plan"}; !cmp.Equal(got, want) {
+	if got, want := s.viewWith("No worker of pool local").Begun, []string{"plan"}; !cmp.Equal(got, want) {
 		t.Errorf("got logs of %v, want of %v", got, want)
 	}
 }

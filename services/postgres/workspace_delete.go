@@ -37,7 +37,7 @@ func (d *DB) DeleteWorkspace(ctx context.Context, id, by string, safely bool) er
 // safeToDelete must not say "locked" of a workspace that has resources: clients of TFE tell the two apart by that word.
 func (d *DB) safeToDelete(ctx context.Context, tx *sqlx.Tx, w Workspace) error {
 	if w.Locked {
-		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by User %s%s: unlock it before deleting it", w.ID, w.LockedBy, because(w.LockReason))
+		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by User %s%s: unlock it before deleting it", w.path(), w.LockedBy, because(w.LockReason))
 	}
 	var stateID *string
 	if err := tx.GetContext(ctx, &stateID, `SELECT state_id FROM workspaces WHERE id = $1`, w.ID); err != nil || stateID == nil {
@@ -64,7 +64,7 @@ func (d *DB) safeToDelete(ctx context.Context, tx *sqlx.Tx, w Workspace) error {
 	}
 	if managed > 0 {
 		return fail(messages.CodeConflict,
-			"workspace %s is not safe to delete: its state has %d resources. Destroy them first, or delete the workspace by force, which leaves them unmanaged", w.ID, managed)
+			"workspace %s is not safe to delete: it still manages %d resources", w.path(), managed)
 	}
 	return nil
 }

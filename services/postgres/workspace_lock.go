@@ -28,9 +28,9 @@ func (w Workspace) heldByRun() error {
 	case w.GateRunID == nil:
 		return nil
 	case w.OutcomeUnknown:
-		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, whose outcome is unknown: compare the last saved state with reality, then force-unlock the workspace", w.ID, *w.GateRunID)
+		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, whose outcome is unknown: compare the last saved state with reality, then force-unlock the workspace", w.path(), *w.GateRunID)
 	default:
-		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, which is not over: wait for it, or cancel or discard it", w.ID, *w.GateRunID)
+		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, which is not over: wait for it, or cancel or discard it", w.path(), *w.GateRunID)
 	}
 }
 
@@ -39,8 +39,11 @@ func (w Workspace) heldByOther(by string) error {
 	if !w.Locked || w.LockedBy == by {
 		return nil
 	}
-	return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by User %s%s: ask them to unlock it, or force-unlock it", w.ID, w.LockedBy, because(w.LockReason))
+	return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by User %s%s: ask them to unlock it, or force-unlock it", w.path(), w.LockedBy, because(w.LockReason))
 }
+
+// path is the workspace's name as people write it.
+func (w Workspace) path() string { return w.OrganizationName + "/" + w.Name }
 
 func because(reason string) string {
 	if reason == "" {
@@ -54,7 +57,7 @@ func because(reason string) string {
 func (d *DB) LockWorkspace(ctx context.Context, id, by, reason string) (Workspace, error) {
 	return d.setLock(ctx, id, func(w Workspace) error {
 		if w.Locked {
-			return fail(messages.CodeWorkspaceLocked, "workspace %s is already locked: it is locked by User %s%s", w.ID, w.LockedBy, because(w.LockReason))
+			return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by User %s%s already", w.path(), w.LockedBy, because(w.LockReason))
 		}
 		return nil
 	}, lockChange{locked: true, by: by, reason: reason})
@@ -70,7 +73,7 @@ func (d *DB) UnlockWorkspace(ctx context.Context, id, by string, force bool) (Wo
 		case force && (w.Locked || w.OutcomeUnknown):
 			return nil
 		case !w.Locked:
-			return firstError(w.heldByRun(), fail(messages.CodeConflict, "workspace %s is unlocked: nobody locked it", w.ID))
+			return firstError(w.heldByRun(), fail(messages.CodeConflict, "workspace %s is unlocked: nobody locked it", w.path()))
 		default:
 			return w.heldByOther(by)
 		}

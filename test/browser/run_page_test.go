@@ -105,7 +105,7 @@ func TestAnUnknownOutcomeIsSeenToLockTheWorkspace(t *testing.T) {
 	r := s.newRun("Resize the database", run.Options{AutoApply: true})
 	next := s.newRun("Next in the line", run.Options{})
 	s.logIn("/app/default/network/runs/" + next.ID)
-	s.shows("#summary", "Pending behind another run")
+	s.shows("#summary", "Behind run ")
 	plan := s.begin(r.Plan)
 	r = s.give(r.ID, run.Finish{AttemptID: plan, Outcome: run.Succeeded, HasChanges: true, Changes: &run.Changes{Change: 1}})
 	apply := s.begin(r.Apply)

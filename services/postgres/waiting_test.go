@@ -1,0 +1,71 @@
+package postgres_test
+
+import (
+	"strings"
+	"testing"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/services/postgres"
+	"gantry.example/services/run"
+)
+
+// TestWhyARunWaits goes through the reasons in the order in which a run meets them.
+func TestWhyARunWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	ws := w.workspace("net")
+	expect := func(id string, reason run.WaitReason, says ...string) run.Waiting {
+		t.Helper()
+		r, err := w.Run(ctx, id)
+		w.ok(err)
+		got, err := w.Waiting(ctx, r)
+		w.ok(err)
+		if got.Reason != reason {
+			t.Errorf("got %s (%s), want %s", got.Reason, got.Text, reason)
+		}
+		for _, words := range says {
+			if !strings.Contains(got.Text, words) {
+				t.Errorf("got %q, want it to say %q", got.Text, words)
+			}
+		}
+		return got
+	}
+	worker := func(busy int, refusing string) {
+		t.Helper()
+		w.ok(w.SawWorker(ctx, messages.LocalPool, wire.WorkerStatus{Name: "local-host", Slots: 2, Busy: busy, Refusing: refusing}))
+	}
+	_, err := w.LockWorkspace(ctx, ws.ID, "ada", "maintenance until noon")
+	w.ok(err)
+	first := w.newRun(ws, run.Options{}).ID
+	expect(first, run.WaitLocked, "Workspace acme/net is locked by ada (maintenance until noon)", "when the workspace is unlocked")
+	_, err = w.UnlockWorkspace(ctx, ws.ID, "ada", false)
+	w.ok(err)
+
+	expect(first, run.WaitNoWorker, "No worker of pool local is connected")
+	worker(0, "the disk of /data is 97 % full")
+	expect(first, run.WaitWorkersRefuse, "local-host (the disk of /data is 97 % full)")
+	worker(2, "")
+	expect(first, run.WaitNoSlot, "2 of at most 2 tasks")
+	worker(1, "")
+	expect(first, run.WaitQueue, "The plan is queued")
+
+	second, third := w.newRun(ws, run.Options{}).ID, w.newRun(ws, run.Options{}).ID
+	got := expect(third, run.WaitBehindRun, "Behind run "+first+", which is plan queued", "1 other run comes first")
+	if got.Behind != first || got.Ahead != 2 || got.Since == nil {
+		t.Errorf("got %+v, want it behind %s, after 2 runs, since it was created", got, first)
+	}
+	beside := w.newRun(ws, run.Options{PlanOnly: true}).ID
+	expect(beside, run.WaitQueue, "1 older task is queued")
+
+	_, a := w.started(first)
+	expect(first, "")
+	w.ok(w.PutResult(ctx, a, wire.Result{V: 1, Outcome: wire.OutcomeSucceeded, HasChanges: true}))
+	w.ok(w.Judge(ctx, first, a.ID, nil))
+	expect(first, run.WaitApproval, "apply or discard it")
+	expect(second, run.WaitBehindRun, "Behind run "+first+", which waits for approval.")
+	_, err = w.Transition(ctx, first, run.Discard{}, postgres.Cause{Actor: "ada"})
+	w.ok(err)
+	expect(first, "")
+}
