@@ -61,7 +61,7 @@ func TestWhyARunWaits(t *testing.T) {
 
 	_, a := w.started(first)
 	expect(first, "")
-	w.ok(w.PutResult(ctx, a, wire.Result{V: 1, Outcome: wire.OutcomeSucceeded, HasChanges: true}))
+	w.result(a, wire.Result{V: 1, Outcome: wire.OutcomeSucceeded, HasChanges: true})
 	w.ok(w.Judge(ctx, first, a.ID, nil))
 	expect(first, run.WaitApproval, "apply or discard it")
 	expect(second, run.WaitBehindRun, "Behind run "+first+", which waits for approval.")
