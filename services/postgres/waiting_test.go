@@ -62,7 +62,6 @@ func TestWhyARunWaits(t *testing.T) {
 	_, a := w.started(first)
 	expect(first, "")
 	w.result(a, wire.Result{V: 1, Outcome: wire.OutcomeSucceeded, HasChanges: true})
-	w.ok(w.Judge(ctx, first, a.ID, nil))
 	expect(first, run.WaitApproval, "apply or discard it")
 	expect(second, run.WaitBehindRun, "Behind run "+first+", which waits for approval.")
 	_, err = w.Transition(ctx, first, run.Discard{}, postgres.Cause{Actor: "ada"})
