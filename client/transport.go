@@ -142,11 +142,16 @@ func (t *Transport) Do(ctx context.Context, r Request) error {
 		ctx, cancel = context.WithTimeout(ctx, t.budget)
 		defer cancel()
 	}
+	var before error // of the try before: one that the end of ctx interrupts says nothing about the server
 	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		wait, err := t.try(ctx, r)
 		if err == nil || wait < 0 {
 			return err
 		}
+		if ctx.Err() != nil && before != nil {
+			err = before
+		}
+		before = err
 		timer := time.NewTimer(max(wait, pause/2+rand.N(pause/2)))
 		select {
 		case <-timer.C:
