@@ -1,15 +1,12 @@
 package cli
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -55,8 +52,6 @@ func checkConfiguration(dir, workdir string, n workspaceName) error {
 // configuration is what is uploaded for a run.
 type configuration struct {
 	dir         string
-	root        string // folder below dir that terraform runs in
-	varFiles    []varFile
 	workspaceID string
 	planOnly    bool
 }
@@ -92,55 +87,6 @@ func (c configuration) pack(to io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if len(c.varFiles) == 0 {
-		_, err = packer.Pack(c.dir, to)
-		return err
-	}
-	reader, writer := io.Pipe()
-	packed := make(chan struct{})
-	go func() {
-		defer close(packed)
-		_, err := packer.Pack(c.dir, writer)
-		writer.CloseWithError(err)
-	}()
-	err = c.addVarFiles(reader, to)
-	reader.Close() // ends a Pack that nobody reads any more
-	<-packed
+	_, err = packer.Pack(c.dir, to)
 	return err
-}
-
-// addVarFiles copies an archive with the files of variables in it: where Terraform finds them, without a trace in the user's
-// folder.
-func (c configuration) addVarFiles(from io.Reader, to io.Writer) error {
-	unzipped, err := gzip.NewReader(from)
-	if err != nil {
-		return err
-	}
-	zipped := gzip.NewWriter(to)
-	in, out := tar.NewReader(unzipped), tar.NewWriter(zipped)
-	for {
-		h, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		if err := out.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := io.Copy(out, in); err != nil {
-			return err
-		}
-	}
-	for _, f := range c.varFiles {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: path.Join(c.root, f.name), Mode: 0o600, Size: int64(len(f.text))}
-		if err := out.WriteHeader(h); err != nil {
-			return err
-		}
-		if _, err := out.Write(f.text); err != nil {
-			return err
-		}
-	}
-	return errors.Join(out.Close(), zipped.Close())
 }

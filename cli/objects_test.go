@@ -21,23 +21,41 @@ func (f *fakeAPI) objectRoutes(mux *http.ServeMux) {
 			`"hosted-state-download-url":"https://public.example/api/v2/download"`+more,
 			`"run":{"data":{"type":"runs","id":"run-1"}},"workspace":{"data":{"type":"workspaces","id":"ws-1"}}`)
 	}
+	const x, secret = `"key":"x","value":"1","category":"terraform","hcl":true,"sensitive":false`, `"key":"TOKEN","value":null,"category":"env","sensitive":true`
+	vars := many(one("vars", "var-1", x, ""), one("vars", "var-2", secret, `"varset":{"data":{"type":"varsets","id":"varset-1"}}`))
+	set := one("varsets", "varset-1", `"name":"AWS keys","global":false,"priority":true`, `"organization":{"data":{"type":"organizations","id":"acme"}},
+		"workspaces":{"data":[{"type":"workspaces","id":"ws-1"}]},"vars":{"data":[{"type":"vars","id":"var-2"}]}`)
 	const execution = `{"own":{},"effective":{"execution_mode":"local"}}`
 	for pattern, body := range map[string]string{
-		"GET /api/v2/account/details":                     doc(one("users", "user-1", `"username":"ann"`, "")),
-		"GET /api/v2/workspaces/ws-1/state-versions":      many(state("sv-2", "2", `,"pushed-by":"ann"`), state("sv-1", "1", "")),
-		"GET /api/v2/state-versions/sv-1":                 doc(state("sv-1", "1", "")),
-		"POST /api/v2/workspaces/ws-1/state-versions":     doc(state("sv-3", "3", "")),
-		"PATCH /api/v2/workspaces/ws-1/state-versions":    doc(state("sv-3", "3", "")),
-		"POST /api/v2/workspaces/ws-1/actions/{action}":   "{}",
-		"DELETE /api/v2/workspaces/ws-1":                  "{}",
-		"GET /api/gantry/v1/workspaces/ws-1/execution":    execution,
-		"PUT /api/gantry/v1/workspaces/ws-1/execution":    execution,
-		"GET /api/gantry/v1/organizations/acme/execution": execution,
-		"PUT /api/gantry/v1/organizations/acme/execution": execution,
-		"POST /api/gantry/v1/runs":                        `{"id":"run-1"}`,
-		"GET /api/gantry/v1/tokens":                       `[{"id":"at-1","description":"ci","created_at":"2026-01-02T03:04:05Z"}]`,
-		"POST /api/gantry/v1/tokens":                      `{"id":"at-2","description":"ci","created_at":"2026-01-02T03:04:05Z","token":"gantry-s3cret"}`,
-		"DELETE /api/gantry/v1/tokens/at-1":               `{"id":"at-1","own":true}`,
+		"GET /api/v2/account/details":                              doc(one("users", "user-1", `"username":"ann"`, "")),
+		"GET /api/v2/workspaces/ws-1/state-versions":               many(state("sv-2", "2", `,"pushed-by":"ann"`), state("sv-1", "1", "")),
+		"GET /api/v2/state-versions/sv-1":                          doc(state("sv-1", "1", "")),
+		"POST /api/v2/workspaces/ws-1/state-versions":              doc(state("sv-3", "3", "")),
+		"PATCH /api/v2/workspaces/ws-1/state-versions":             doc(state("sv-3", "3", "")),
+		"POST /api/v2/workspaces/ws-1/actions/{action}":            "{}",
+		"DELETE /api/v2/workspaces/ws-1":                           "{}",
+		"GET /api/gantry/v1/workspaces/ws-1/execution":             execution,
+		"PUT /api/gantry/v1/workspaces/ws-1/execution":             execution,
+		"GET /api/gantry/v1/organizations/acme/execution":          execution,
+		"PUT /api/gantry/v1/organizations/acme/execution":          execution,
+		"GET /api/v2/workspaces/ws-1/vars":                         vars,
+		"GET /api/v2/workspaces/ws-1/all-vars":                     vars,
+		"POST /api/v2/workspaces/ws-1/vars":                        doc(one("vars", "var-3", x, "")),
+		"PATCH /api/v2/workspaces/ws-1/vars/{id}":                  doc(one("vars", "var-2", secret, "")),
+		"DELETE /api/v2/workspaces/ws-1/vars/{id}":                 "{}",
+		"GET /api/v2/workspaces/ws-1/varsets":                      many(set),
+		"GET /api/v2/organizations/acme/varsets":                   many(set),
+		"POST /api/v2/organizations/acme/varsets":                  doc(set),
+		"PATCH /api/v2/varsets/varset-1":                           doc(set),
+		"DELETE /api/v2/varsets/varset-1":                          "{}",
+		"GET /api/v2/varsets/varset-1/relationships/vars":          many(),
+		"POST /api/v2/varsets/varset-1/relationships/vars":         doc(one("vars", "var-3", x, "")),
+		"POST /api/v2/varsets/varset-1/relationships/workspaces":   "{}",
+		"DELETE /api/v2/varsets/varset-1/relationships/workspaces": "{}",
+		"POST /api/gantry/v1/runs":                                 `{"id":"run-1"}`,
+		"GET /api/gantry/v1/tokens":                                `[{"id":"at-1","description":"ci","created_at":"2026-01-02T03:04:05Z"}]`,
+		"POST /api/gantry/v1/tokens":                               `{"id":"at-2","description":"ci","created_at":"2026-01-02T03:04:05Z","token":"gantry-s3cret"}`,
+		"DELETE /api/gantry/v1/tokens/at-1":                        `{"id":"at-1","own":true}`,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Authorization") != "Bearer "+token {
@@ -94,6 +112,15 @@ func TestObjects(t *testing.T) {
 		{args: "workspaces unlock acme/net --force", calls: []string{`POST ` + ws + `/actions/force-unlock {}`}},
 		{args: "workspaces delete acme/net --yes", says: "Deleted workspace acme/net.", calls: []string{`POST ` + ws + `/actions/safe-delete {}`}},
 		{args: "workspaces delete acme/net --yes --force", calls: []string{`DELETE ` + ws}},
+		{args: "vars set acme/net region=eu --description d", says: "Set region of workspace acme/net.", calls: []string{
+			`POST ` + ws + `/vars {"data":{"type":"vars","attributes":{"key":"region","value":"eu","category":"terraform","description":"d"}}}`}},
+		{args: "vars set acme/net x=[1] --hcl", says: "Set x of workspace acme/net.", calls: []string{
+			`PATCH ` + ws + `/vars/var-1 {"data":{"type":"vars","attributes":{"key":"x","value":"[1]","category":"terraform","hcl":true}}}`}},
+		{args: "vars set acme/net TOKEN --env --value-file " + state, says: "Set TOKEN of", calls: []string{`PATCH ` + ws + `/vars/var-2 {"data":{"type":"vars","attributes":` +
+			`{"key":"TOKEN","value":"{\"version\":4,\"serial\":7,\"lineage\":\"l\"}","category":"env"}}}`}},
+		{args: "vars delete acme/net TOKEN --env", says: "Deleted TOKEN of workspace acme/net.", calls: []string{`DELETE ` + ws + `/vars/var-2`}},
+		{args: "varsets new acme/aws --priority", says: "Created variable set acme/aws.", calls: []string{
+			`POST /api/v2/organizations/acme/varsets {"data":{"type":"varsets","attributes":{"name":"aws","priority":true}}}`}},
 		{args: "tokens new ci --expires-in 720h", says: "gantry-s3cret\n", calls: []string{`POST /api/gantry/v1/tokens {"description":"ci","expires_in":"720h0m0s"}`}},
 		{args: "tokens revoke at-1", says: "It was the one this command used", calls: []string{`DELETE /api/gantry/v1/tokens/at-1`}},
 		{args: "state push acme/net " + state, says: "sv-3, serial 3", calls: []string{`POST ` + ws + `/state-versions {"data":{"type":"state-versions",` +
@@ -290,4 +317,55 @@ func TestCompletion(t *testing.T) {
 	x := on(t, f)
 	x.check(t, x.run(t, "completion", "bash"), 0, "gantry", "")
 	x.check(t, x.run(t, "help"), 0, "Plan and apply:\n  run ", "")
+}
+
+// TestVariables: what is asked for, shown and refused, where the name of a set has a blank in it.
+func TestVariables(t *testing.T) {
+	t.Parallel()
+	const sets = "/api/v2/varsets/varset-1"
+	for _, tt := range []struct {
+		name, stdin    string
+		args           []string
+		code           int
+		says, complain string
+		calls          []string
+	}{
+		{name: "list", args: []string{"vars", "list", "acme/net"}, says: "TOKEN  env        <sensitive>"},
+		{name: "list all", args: []string{"vars", "list", "acme/net", "--all"}, says: "variable set AWS keys"},
+		{name: "sets", args: []string{"varsets", "list", "acme"}, says: "AWS keys  1 workspace  yes       1"},
+		{name: "show", args: []string{"varsets", "show", "acme/aws KEYS"}, says: "Workspaces:    net"},
+		{name: "stdin", stdin: "geheim\n", args: []string{"vars", "set", "acme/net", "NEW", "--env", "--sensitive"}, says: "Set NEW", calls: []string{
+			`POST /api/v2/workspaces/ws-1/vars {"data":{"type":"vars","attributes":{"key":"NEW","value":"geheim","category":"env","sensitive":true}}}`}},
+		{name: "short", stdin: "abc", args: []string{"vars", "set", "acme/net", "TOKEN", "--env"}, says: "Set TOKEN", complain: "too short to be masked", calls: []string{
+			`PATCH /api/v2/workspaces/ws-1/vars/var-2 {"data":{"type":"vars","attributes":{"key":"TOKEN","value":"abc","category":"env"}}}`}},
+		{name: "of a set", args: []string{"vars", "set", "acme/AWS keys", "R=eu", "--env", "--varset"}, says: "Set R of variable set acme/AWS keys.", calls: []string{
+			`POST ` + sets + `/relationships/vars {"data":{"type":"vars","attributes":{"key":"R","value":"eu","category":"env"}}}`}},
+		{name: "assign", args: []string{"varsets", "assign", "acme/AWS keys", "net"}, says: "Assigned variable set acme/AWS keys: net.", calls: []string{
+			`POST ` + sets + `/relationships/workspaces {"data":[{"type":"workspaces","id":"ws-1"}]}`}},
+		{name: "unassign", args: []string{"varsets", "unassign", "acme/AWS keys", "acme/net"}, says: "Unassigned", calls: []string{
+			`DELETE ` + sets + `/relationships/workspaces {"data":[{"type":"workspaces","id":"ws-1"}]}`}},
+		{name: "edit", args: []string{"varsets", "edit", "acme/AWS keys", "--global"}, says: "Changed", calls: []string{`PATCH ` + sets + ` {"data":{"type":"varsets","attributes":{"global":true}}}`}},
+		{name: "delete", args: []string{"varsets", "delete", "acme/AWS keys", "--yes"}, says: "Deleted", calls: []string{`DELETE ` + sets}},
+		{name: "public", args: []string{"vars", "set", "acme/net", "NEW=geheim", "--sensitive"}, code: 1, complain: "arguments of a process are public"},
+		{name: "public, sensitive before", args: []string{"vars", "set", "acme/net", "TOKEN=geheim", "--env"}, code: 1, complain: "TOKEN of workspace acme/net is sensitive"},
+		{name: "reserved", args: []string{"vars", "set", "acme/net", "TF_DATA_DIR=x", "--env"}, code: 1, complain: "TF_DATA_DIR cannot be set: Gantry decides"},
+		{name: "no expression", args: []string{"vars", "set", "acme/net", "x=[geheim", "--hcl"}, code: 1, complain: `the value of "x" is not an HCL expression`},
+		{name: "absent", args: []string{"vars", "delete", "acme/net", "TOKEN"}, code: 1, complain: `has no terraform variable "TOKEN" (--env names`},
+		{name: "no set", args: []string{"varsets", "show", "acme/gcp"}, code: 1, complain: "gantry varsets new acme/gcp"},
+		{name: "run", args: []string{"run", folder(t, "main.tf"), "-w", "acme/net", "--var", "x=[geheim"}, code: 1, complain: `--var x: field value: the value of "x" is not`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			x := on(t, f)
+			x.stdin = strings.NewReader(tt.stdin)
+			x.check(t, x.run(t, tt.args...), tt.code, tt.says, tt.complain)
+			if diff := cmp.Diff(tt.calls, f.calls); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+			if text := x.out.String() + x.err.String(); strings.Contains(text, "geheim") {
+				t.Errorf("the value is told: %s", text)
+			}
+		})
+	}
 }

@@ -130,11 +130,15 @@ func (a *app) run(ctx context.Context, r runRequest) error {
 		return err
 	}
 	root := workdir(w, execution)
-	cv, err := upload(ctx, c, configuration{dir: dir, root: root, varFiles: files, workspaceID: w.ID, planOnly: r.planOnly})
+	vars, err := given.expressions(dir, root, files)
 	if err != nil {
 		return err
 	}
-	run, err := c.CreateRun(ctx, r.options(w, cv.ID, execution, given.expressions(dir, root)))
+	cv, err := upload(ctx, c, configuration{dir: dir, workspaceID: w.ID, planOnly: r.planOnly})
+	if err != nil {
+		return err
+	}
+	run, err := c.CreateRun(ctx, r.options(w, cv.ID, execution, vars))
 	if err != nil {
 		return fmt.Errorf("workspace %s: %w", n, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"gantry.example/internal/variable"
 	"gantry.example/internal/wire"
 )
 
@@ -17,14 +18,13 @@ type variables []struct{ name, value string }
 
 // parseVariables splits NAME=VALUE. Its errors do not repeat a value: it may be secret.
 func parseVariables(given []string) (variables, error) {
-	name := regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_-]*$`)
 	out := variables{}
 	for _, text := range given {
 		key, value, ok := strings.Cut(text, "=")
 		if !ok {
 			return nil, fmt.Errorf("--var number %d has no value: write NAME=VALUE", len(out)+1)
 		}
-		if !name.MatchString(key) {
+		if !variable.ValidName(key) {
 			return nil, fmt.Errorf("--var: %q is not the name of a variable: write NAME=VALUE", key)
 		}
 		out = append(out, struct{ name, value string }{key, value})
@@ -34,45 +34,27 @@ func parseVariables(given []string) (variables, error) {
 
 // expressions turns the variables into expressions by Terraform's rule: the text of a variable that is declared as string,
 // number or bool, or without a type, is a string (from which Terraform makes the number); that of every other one is an
-// expression already. The last of a name counts.
-func (v variables) expressions(dir, root string) []wire.RunVariable {
+// expression already. They are added to those of files, over which they win; the last of a name counts. What terraform could
+// not read is refused here, before anything is sent.
+func (v variables) expressions(dir, root string, out []wire.RunVariable) ([]wire.RunVariable, error) {
 	if len(v) == 0 {
-		return nil
+		return out, nil
 	}
 	declared := declaredTypes(filepath.Join(dir, filepath.FromSlash(root)))
-	out := []wire.RunVariable{}
 	for _, one := range v {
-		expression := quote(one.value)
+		expression := variable.Quote(one.value)
 		switch kind, known := declared[one.name]; {
 		case slices.Contains([]string{"", "string", "number", "bool"}, kind) && known:
 		case known, strings.HasPrefix(one.value, "["), strings.HasPrefix(one.value, "{"):
 			expression = one.value
 		}
-		out = slices.DeleteFunc(out, func(r wire.RunVariable) bool { return r.Key == one.name })
-		out = append(out, wire.RunVariable{Key: one.name, Value: expression})
-	}
-	return out
-}
-
-// quote writes a text as an HCL string without templates in it.
-func quote(text string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range text {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteRune('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r < ' ' || r == 0x7f:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
+		probe := wire.Variable{Key: one.name, Value: expression, Category: wire.CategoryTerraform, HCL: true}
+		if err := variable.Check(probe); err != nil {
+			return nil, fmt.Errorf("--var %s: %w", one.name, err)
 		}
+		out = with(out, wire.RunVariable{Key: one.name, Value: expression})
 	}
-	b.WriteByte('"')
-	return strings.NewReplacer("${", "$${", "%{", "%%{").Replace(b.String())
+	return out, nil
 }
 
 // declaredTypes finds the variables of a root module and the first word of their types, empty where there is none. It reads
@@ -154,31 +136,30 @@ func before(text, mark string) string {
 	return head
 }
 
-// varFile is a file of variables, under the name it gets in the upload.
-type varFile struct {
-	name string
-	text []byte
-}
-
-// readVarFiles names the files so that Terraform reads them by itself, after those of the folder and in the order given.
-func readVarFiles(paths []string) ([]varFile, error) {
-	var out []varFile
-	for i, path := range paths {
-		ending := ".tfvars"
-		switch {
-		case strings.HasSuffix(path, ".tfvars.json"), strings.HasSuffix(path, ".json"):
-			ending = ".tfvars.json"
-		case !strings.HasSuffix(path, ".tfvars"):
+// readVarFiles reads the files in order; the last of a name counts.
+func readVarFiles(paths []string) ([]wire.RunVariable, error) {
+	var out []wire.RunVariable
+	for _, path := range paths {
+		if !strings.HasSuffix(path, ".tfvars") && !strings.HasSuffix(path, ".json") {
 			return nil, fmt.Errorf("--var-file %s: the name must end with .tfvars or .tfvars.json, which says how to read it", path)
 		}
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("--var-file: %w", err)
 		}
-		if ending == ".tfvars.json" && !json.Valid(text) {
-			return nil, fmt.Errorf("--var-file %s is not valid JSON", path)
+		read, err := variable.ParseFile(path, text)
+		if err != nil {
+			return nil, fmt.Errorf("--var-file %w", err)
 		}
-		out = append(out, varFile{fmt.Sprintf("zz_gantry_%03d.auto%s", i+1, ending), text})
+		for _, v := range read {
+			out = with(out, v)
+		}
 	}
 	return out, nil
+}
+
+// with adds a variable in the place of an earlier one of its name.
+func with(vars []wire.RunVariable, v wire.RunVariable) []wire.RunVariable {
+	same := func(other wire.RunVariable) bool { return other.Key == v.Key }
+	return append(slices.DeleteFunc(vars, same), v)
 }

@@ -17,7 +17,7 @@ type resource struct {
 }
 
 // into decodes the resource as a plain object: "id", every attribute with _ for -, and for every relationship to one
-// object its id as "<name>_id". So the structs of this package need one set of tags for reading and for showing.
+// object its id as "<name>_id", to many the ids as "<name less its s>_ids". So the structs of this package need one set of tags for reading and for showing.
 func (r resource) into(out any) error {
 	plain := map[string]any{}
 	for name, value := range r.Attributes {
@@ -27,8 +27,16 @@ func (r resource) into(out any) error {
 		var to struct {
 			ID string `json:"id"`
 		}
-		if json.Unmarshal(relationship.Data, &to) == nil && to.ID != "" { // a relationship to many is a list: not wanted here
+		var many []identifier
+		switch {
+		case json.Unmarshal(relationship.Data, &to) == nil && to.ID != "":
 			plain[underscored(name)+"_id"] = to.ID
+		case json.Unmarshal(relationship.Data, &many) == nil && many != nil:
+			ids := make([]string, len(many))
+			for i, one := range many {
+				ids[i] = one.ID
+			}
+			plain[strings.TrimSuffix(underscored(name), "s")+"_ids"] = ids
 		}
 	}
 	plain["id"] = r.ID

@@ -43,8 +43,11 @@ type Inputs struct {
 	Pool             string             `json:"pool"`
 	Epoch            int64              `json:"epoch"`
 	Execution        messages.Execution `json:"execution"`
-	Options          RunOptions         `json:"options"`
-	Base             StateRef           `json:"base"` // the state the attempt starts from
+	Options          RunOptions         `json:"options"` // without variables: those are in Variables
+	// Variables are all the values the run gets, of its workspace, its variable sets and its own, each key of a category
+	// once. Those for terraform are the same in a plan and its apply; the environment is as it was when the task was claimed.
+	Variables []Variable `json:"variables,omitempty"`
+	Base      StateRef   `json:"base"` // the state the attempt starts from
 	// PlanAttemptID is, for an apply, the attempt whose plan the server has: what that attempt left on a host may be used there.
 	PlanAttemptID   string `json:"plan_attempt_id,omitempty"`
 	LeaseTTLSeconds int    `json:"lease_ttl_seconds"`
@@ -72,6 +75,21 @@ type RunOptions struct {
 	TargetAddrs  []string      `json:"target_addrs,omitempty"`
 	ReplaceAddrs []string      `json:"replace_addrs,omitempty"`
 	Variables    []RunVariable `json:"variables,omitempty"`
+}
+
+// The categories of a variable, in TFE's words.
+const (
+	CategoryTerraform = "terraform" // of the root module
+	CategoryEnv       = "env"       // of terraform's environment
+)
+
+// Variable is a value that a run gets.
+type Variable struct {
+	Key       string `json:"key"`
+	Value     string `json:"value"`
+	Category  string `json:"category"`
+	HCL       bool   `json:"hcl,omitempty"`       // Value is an HCL expression; of no meaning for the environment
+	Sensitive bool   `json:"sensitive,omitempty"` // no log may show it
 }
 
 // RunVariable is a root-module variable given with the run. Value is an HCL expression, as Terraform's CLI sends it.

@@ -43,7 +43,7 @@ func TestARunWithItsOwnDocument(t *testing.T) {
 	if _, other := create("l"); other.ID == got.ID {
 		t.Error("another key made the same run")
 	}
-	equal(t, "variables of the claim", f.claim(got.Plan.ID).Inputs.Options.Variables, []wire.RunVariable{{Key: "v", Value: `"geheim"`}})
+	equal(t, "variables of the claim", f.claim(got.Plan.ID).Inputs.Variables, []wire.Variable{{Key: "v", Value: `"geheim"`, Category: wire.CategoryTerraform, HCL: true}})
 
 	for _, c := range []struct {
 		body string

@@ -33,6 +33,7 @@ func rights() table {
 	own, site, body := right{where: ofCall}, right{where: ofSite}, right{postgres.RolePlan, inBody}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
 	const org, ws, named = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}"
+	const set = v2 + "/varsets/{varset}"
 	return table{
 		"GET" + v2 + "/account/details": own, "PATCH" + v2 + "/account/update": own, "PATCH" + v2 + "/account/password": own,
 		"GET" + v2 + "/users/{user}":                        own,
@@ -64,6 +65,15 @@ func rights() table {
 		"POST" + ws + "/actions/lock": write, "POST" + ws + "/actions/unlock": write, "POST" + ws + "/actions/force-unlock": admin,
 		"GET" + gantry + "/workspaces/{workspace}/execution": read, "PUT" + gantry + "/workspaces/{workspace}/execution": admin,
 		"GET" + gantry + "/organizations/{organization}/execution": read, "PUT" + gantry + "/organizations/{organization}/execution": admin,
+
+		"GET" + ws + "/vars": read, "GET" + ws + "/all-vars": read, "GET" + ws + "/vars/{variable}": read, "GET" + ws + "/varsets": read,
+		"POST" + ws + "/vars": write, "PATCH" + ws + "/vars/{variable}": write, "DELETE" + ws + "/vars/{variable}": write,
+		"GET" + v2 + "/vars": {postgres.RoleRead, inQuery}, "POST" + v2 + "/vars": {postgres.RoleWrite, inBody},
+		"PATCH" + v2 + "/vars/{variable}": write, "DELETE" + v2 + "/vars/{variable}": write,
+		"GET" + org + "/varsets": read, "POST" + org + "/varsets": write, "GET" + set: read, "PATCH" + set: write, "DELETE" + set: write,
+		"POST" + set + "/relationships/workspaces": write, "DELETE" + set + "/relationships/workspaces": write,
+		"GET" + set + "/relationships/vars": read, "GET" + set + "/relationships/vars/{variable}": read, "POST" + set + "/relationships/vars": write,
+		"PATCH" + set + "/relationships/vars/{variable}": write, "DELETE" + set + "/relationships/vars/{variable}": write,
 
 		"POST" + ws + "/configuration-versions": plan, "GET" + v2 + "/configuration-versions/{configuration}": read,
 		"POST" + v2 + "/runs": body, "POST" + gantry + "/runs": body,
@@ -105,7 +115,7 @@ type thing struct{ what, id string }
 // pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
 // state version's.
 func pathThing(param func(string) string) (shown, found thing, ok bool) {
-	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output"} {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "varset", "variable"} {
 		id := param(what)
 		if id == "" {
 			continue

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/api"
 	"gantry.example/services/postgres"
@@ -58,16 +59,35 @@ func (f *fixture) things() map[string]string {
 	held, err := f.db.Token(ctx, token)
 	must(f.t, err)
 	id := strings.TrimPrefix(r.ID, "run-")
-	return map[string]string{
+	out := map[string]string{
 		"organization": "default", "workspace": f.ws.ID, "name": f.ws.Name, "run": r.ID, "plan": "plan-" + id, "apply": "apply-" + id,
 		"configuration": r.ConfigurationVersionID, "state": sv.ID, "output": "wsout-" + strings.TrimPrefix(sv.ID, "sv-") + "-o",
 		"membership": all[0].ID, "user": u.Username, "token": held.ID,
+	}
+	f.addVariables(out)
+	return out
+}
+
+// addVariables adds a variable of the workspace and a variable set with another one.
+func (f *fixture) addVariables(things map[string]string) {
+	f.t.Helper()
+	ctx := f.t.Context()
+	set, err := f.db.CreateVariableSet(ctx, postgres.NewVariableSet{Organization: "default", Name: things["workspace"]})
+	must(f.t, err)
+	things["varset"] = set.ID
+	for name, holder := range map[string]postgres.Holder{"variable": {WorkspaceID: things["workspace"]}, "variable of a set": {SetID: set.ID}} {
+		v, err := f.db.CreateVariable(ctx, holder, postgres.NewVariable{Variable: wire.Variable{Key: "v", Category: wire.CategoryEnv}})
+		must(f.t, err)
+		things[name] = v.ID
 	}
 }
 
 // rightsCall is a call of a route on the things, whose body can do no harm.
 func rightsCall(r api.RouteInfo, things map[string]string) (path string, body []byte) {
 	path = r.Pattern
+	if strings.Contains(path, "{varset}") {
+		path = strings.ReplaceAll(path, "{variable}", things["variable of a set"])
+	}
 	for name, id := range things {
 		path = strings.ReplaceAll(path, "{"+name+"}", id)
 	}
@@ -76,6 +96,8 @@ func rightsCall(r api.RouteInfo, things map[string]string) (path string, body []
 		body = fmt.Appendf(nil, `{"data":{"type":"runs","relationships":{"workspace":{"data":{"type":"workspaces","id":%q}}}}}`, things["workspace"])
 	case r.Pattern == "/api/gantry/v1/runs" && r.Method == "POST":
 		body = fmt.Appendf(nil, `{"workspace_id":%q}`, things["workspace"])
+	case r.Pattern == "/api/v2/vars" && r.Method == "POST":
+		body = fmt.Appendf(nil, `{"data":{"type":"vars","relationships":{"workspace":{"data":{"type":"workspaces","id":%q}}}}}`, things["workspace"])
 	case r.In != nil:
 		body = []byte("{") // is refused after the caller is let in
 	}
@@ -199,5 +221,6 @@ func (f *fixture) perishable(things map[string]string, name string) map[string]s
 		out[k] = v
 	}
 	out["workspace"], out["name"], out["membership"], out["user"], out["token"] = ws.ID, ws.Name, all[0].ID, u.Username, held.ID
+	f.addVariables(out)
 	return out
 }

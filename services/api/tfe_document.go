@@ -30,6 +30,12 @@ type (
 	applyRef struct {
 		ID string `jsonapi:"primary,applies"`
 	}
+	variableRef struct {
+		ID string `jsonapi:"primary,vars"`
+	}
+	variableSetRef struct {
+		ID string `jsonapi:"primary,varsets"`
+	}
 )
 
 // paging names the query parameters of a list.
@@ -68,7 +74,9 @@ func checkObject(body []byte, v any) error {
 			return invalid("field data.type: got %q, want %q", doc.Data.Type, name)
 		case kind == "attr" && hasAttribute && json.Unmarshal(attribute, reflect.New(f.Type).Interface()) != nil:
 			return invalid("field %s: want %s", name, wants(f.Type))
-		case kind == "relation" && hasRelationship && !pointsAt(relationship, f.Type):
+		case kind == "relation" && hasRelationship && f.Type.Kind() == reflect.Slice && !pointsAtAll(relationship, f.Type.Elem()):
+			return invalid(`relationship %s: want {"data": [{"type": %q, "id": …}]}`, name, resourceType(f.Type.Elem()))
+		case kind == "relation" && hasRelationship && f.Type.Kind() != reflect.Slice && !pointsAt(relationship, f.Type):
 			return invalid(`relationship %s: want {"data": {"type": %q, "id": …}}`, name, resourceType(f.Type))
 		}
 	}
@@ -85,6 +93,25 @@ func pointsAt(relationship json.RawMessage, t reflect.Type) bool {
 	}
 	err := json.Unmarshal(relationship, &r)
 	return err == nil && (r.Data == nil || r.Data.Type == resourceType(t))
+}
+
+// pointsAtAll reports whether the relationship is a list of resources of t's type.
+func pointsAtAll(relationship json.RawMessage, t reflect.Type) bool {
+	var r struct {
+		Data []struct {
+			Type string `json:"type"`
+			ID   string `json:"id"`
+		} `json:"data"`
+	}
+	if json.Unmarshal(relationship, &r) != nil {
+		return false
+	}
+	for _, to := range r.Data {
+		if to.Type != resourceType(t) || to.ID == "" {
+			return false
+		}
+	}
+	return true
 }
 
 // resourceType is the JSON:API type of t, a pointer to one of the references above.

@@ -2,9 +2,11 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
+	"gantry.example/internal/variable"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -119,8 +121,9 @@ func runVariables(given any) ([]wire.RunVariable, error) {
 
 func checkVariables(field string, vars []wire.RunVariable) error {
 	for i, v := range vars {
-		if v.Key == "" {
-			return invalid("field %s[%d].key: missing", field, i)
+		var problem *variable.Error
+		if err := variable.Check(wire.Variable{Key: v.Key, Value: v.Value, Category: wire.CategoryTerraform, HCL: true}); errors.As(err, &problem) {
+			return invalid("field %s[%d].%s: %s", field, i, problem.Field, problem.Problem)
 		}
 	}
 	return nil

@@ -261,7 +261,7 @@ func TestRunOptions(t *testing.T) {
 		"variables": []attributes{{"key": "secret", "value": `"geheim"`}},
 	})
 	equal(t, "options", f.mustRun(made.ID).Options, run.Options{PlanOnly: true, Destroy: true, SkipRefresh: true, TargetAddrs: []string{"a.b"}, ReplaceAddrs: []string{"c.d"}})
-	equal(t, "variables", f.claim(f.mustRun(made.ID).Plan.ID).Inputs.Options.Variables, []wire.RunVariable{{Key: "secret", Value: `"geheim"`}})
+	equal(t, "variables", f.claim(f.mustRun(made.ID).Plan.ID).Inputs.Variables, []wire.Variable{{Key: "secret", Value: `"geheim"`, Category: wire.CategoryTerraform, HCL: true}})
 	if b := f.get("/api/v2/runs/"+made.ID, adminToken).body; strings.Contains(string(b), "geheim") {
 		t.Errorf("got %s, want no value of a variable", b)
 	}

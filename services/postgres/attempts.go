@@ -85,13 +85,17 @@ func (d *DB) grant(ctx context.Context, l *locked, a *run.Attempt) (wire.Claim, 
 		secrets.HashToken(token), a.ID, l.run.ID, now().Add(d.timing.TokenLife)); err != nil {
 		return wire.Claim{}, err
 	}
-	in, err := d.inputs(ctx, l.tx, l.run, a.ID)
+	values, err := d.giveValues(ctx, l.tx, l.run, a.ID)
+	if err != nil {
+		return wire.Claim{}, err
+	}
+	in, err := d.inputs(ctx, l.tx, l.run, a.ID, values)
 	return wire.Claim{
 		AttemptID: a.ID, Number: a.Number, Epoch: a.Epoch, Token: token, StartDeadline: a.StartDeadline, Inputs: in,
 	}, err
 }
 
-func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attemptID string) (wire.Inputs, error) {
+func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attemptID string, values []wire.Variable) (wire.Inputs, error) {
 	var names struct {
 		Workspace    string `db:"workspace"`
 		Organization string `db:"organization"`
@@ -100,10 +104,6 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 		SELECT w.name AS workspace, o.name AS organization
 		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, r.WorkspaceID); err != nil {
 		return wire.Inputs{}, err
-	}
-	vars, err := d.variables(ctx, q, r.ID)
-	if err != nil {
-		return wire.Inputs{}, fmt.Errorf("read the variables of run %s: %w", r.ID, err)
 	}
 	t, a := r.Attempt(attemptID)
 	o := r.Options
@@ -118,8 +118,9 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 		Pool: r.Pool, Epoch: a.Epoch, Execution: r.Execution, Base: wire.StateRef(a.Base), PlanAttemptID: planned,
 		Options: wire.RunOptions{
 			PlanOnly: o.PlanOnly, AutoApply: o.AutoApply, Destroy: o.Destroy, RefreshOnly: o.RefreshOnly, SkipRefresh: o.SkipRefresh,
-			TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs, Variables: vars,
+			TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs,
 		},
+		Variables:       values,
 		LeaseTTLSeconds: int(d.timing.LeaseTTL / time.Second), GraceSeconds: int(d.timing.Grace / time.Second), Cancel: asked,
 		Traceparent: r.Traceparent,
 	}, nil
@@ -131,7 +132,11 @@ func (d *DB) Inputs(ctx context.Context, a Attempt) (wire.Inputs, error) {
 	if err != nil {
 		return wire.Inputs{}, err
 	}
-	return d.inputs(ctx, d.q(ctx), r, a.ID)
+	values, err := d.givenValues(ctx, a.ID)
+	if err != nil {
+		return wire.Inputs{}, err
+	}
+	return d.inputs(ctx, d.q(ctx), r, a.ID, values)
 }
 
 // Attempt is the holder of an attempt token.

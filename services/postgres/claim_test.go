@@ -45,7 +45,7 @@ func TestClaimIsIdempotentByNonce(t *testing.T) {
 		AttemptID: first.AttemptID, TaskID: r.Plan.ID, RunID: r.ID, WorkspaceID: ws.ID, WorkspaceName: "net",
 		OrganizationID: w.org.ID, OrganizationName: "acme", Phase: messages.PhasePlan, Exclusive: true, Pool: messages.LocalPool, Epoch: 1,
 		Execution: messages.Execution{Mode: messages.ModeLocal}, LeaseTTLSeconds: 15, GraceSeconds: 60,
-		Options: wire.RunOptions{Variables: []wire.RunVariable{{Key: "a", Value: `"secret"`}}},
+		Variables: []wire.Variable{{Key: "a", Value: `"secret"`, Category: wire.CategoryTerraform, HCL: true}},
 	}
 	inputs, err := w.Inputs(t.Context(), a)
 	w.ok(err)

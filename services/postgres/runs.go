@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/jmoiron/sqlx"
 
@@ -46,7 +45,7 @@ func (d *DB) CreateRun(ctx context.Context, in NewRun) (run.Run, error) {
 		if _, _, err := l.apply(ctx, run.Create{Spec: spec}, cause); err != nil {
 			return err
 		}
-		if err := d.putVariables(ctx, tx, spec.ID, in.Variables); err != nil {
+		if err := d.putRunVariables(ctx, tx, spec.ID, in.Variables); err != nil {
 			return err
 		}
 		if spec.Options.PlanOnly {
@@ -122,39 +121,6 @@ func usableConfiguration(ctx context.Context, tx *sqlx.Tx, in NewRun, workspace 
 		return "", false, fail(messages.CodeConfigurationMissing, "configuration version %s is %s: upload its archive before starting a run", cv.ID, cv.Status)
 	}
 	return cv.ID, cv.Speculative, nil
-}
-
-func (d *DB) putVariables(ctx context.Context, tx *sqlx.Tx, runID string, vars []wire.RunVariable) error {
-	if len(vars) == 0 {
-		return nil
-	}
-	plain, err := json.Marshal(vars)
-	if err != nil {
-		return err
-	}
-	sealed, err := d.seal.Seal(plain, []byte("run-variables/"+runID))
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `INSERT INTO run_variables (run_id, sealed) VALUES ($1, $2)`, runID, sealed)
-	return err
-}
-
-func (d *DB) variables(ctx context.Context, q sqlx.QueryerContext, runID string) ([]wire.RunVariable, error) {
-	var sealed []byte
-	err := sqlx.GetContext(ctx, q, &sealed, `SELECT sealed FROM run_variables WHERE run_id = $1`, runID)
-	if noRows(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	plain, err := d.seal.Open(sealed, []byte("run-variables/"+runID))
-	if err != nil {
-		return nil, err
-	}
-	var out []wire.RunVariable
-	return out, json.Unmarshal(plain, &out)
 }
 
 // Run returns one run.

@@ -28,7 +28,8 @@ const logAfterResult = 30 * time.Second
 func (r *attempt) deliver(ctx context.Context, result wire.Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
-	r.keepResult(result) // even if nothing can be delivered; completed below
+	result.Message = r.hide.Text(result.Message) // it may quote what terraform printed
+	r.keepResult(result)                         // even if nothing can be delivered; completed below
 	finish := func() (logEnd, error) {
 		// What terraform said itself needs no second saying.
 		if result.Outcome != wire.OutcomeSucceeded && result.Code != messages.CodeRunTerraformFailed {

@@ -119,12 +119,23 @@ func (f folder) newestState() ([]byte, wire.StateRef, error) {
 	return terraform.NewestState(f.root(), f.savedState())
 }
 
-// settle notes that the server has all there is, and drops the token.
-func (f folder) settle() error {
-	if err := os.WriteFile(f.path("delivered"), nil, 0o600); err != nil {
-		return err
+// settle notes that the server has all there is, and drops what is secret: the log too if it is, because the server has it
+// without its secrets.
+func (f folder) settle(secretLog bool) error {
+	err := errors.Join(os.WriteFile(f.path("delivered"), nil, 0o600), f.forget())
+	if secretLog {
+		err = errors.Join(err, f.drop("log"))
 	}
-	if err := os.Remove(f.path("assignment.json")); !errors.Is(err, os.ErrNotExist) {
+	return err
+}
+
+// forget removes the token and the values of variables.
+func (f folder) forget() error {
+	return errors.Join(terraform.Forget(f.dir), f.drop("assignment.json"))
+}
+
+func (f folder) drop(name string) error {
+	if err := os.Remove(f.path(name)); !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil

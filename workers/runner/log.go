@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"gantry.example/internal/mask"
 	"gantry.example/messages"
 )
 
@@ -26,9 +27,11 @@ const (
 )
 
 // logStream is the attempt's log: a file that terraform and we append to, and a goroutine that carries it to the sink.
-// The file is the truth; the sink gets each byte in order, as often as it takes.
+// The file is the truth; the sink gets each byte in order, as often as it takes, but for secrets, which are masked on the
+// way: sizes, offsets and the hash are those of the masked log.
 type logStream struct {
 	file *os.File
+	hide *mask.Secrets
 	log  *slog.Logger
 	quit context.CancelFunc
 	end  chan logEnd   // sent once, when nothing more is appended
@@ -37,16 +40,17 @@ type logStream struct {
 
 // logEnd says what the complete log is.
 type logEnd struct {
-	size   int64
+	size   int64 // masked
 	sha256 string
+	raw    int64 // size of the file
 }
 
-func openLog(path string, log *slog.Logger) (*logStream, error) {
+func openLog(path string, hide *mask.Secrets, log *slog.Logger) (*logStream, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("attempt folder: %w", err)
 	}
-	return &logStream{file: f, log: log, quit: func() {}, end: make(chan logEnd, 1), done: make(chan struct{})}, nil
+	return &logStream{file: f, hide: hide, log: log, quit: func() {}, end: make(chan logEnd, 1), done: make(chan struct{})}, nil
 }
 
 // printf appends lines of ours.
@@ -71,11 +75,13 @@ func (l *logStream) start(sink LogSink) {
 // finish declares the log complete. Nothing may be appended after it.
 func (l *logStream) finish() (logEnd, error) {
 	hash := sha256.New()
-	size, err := io.Copy(hash, io.NewSectionReader(l.file, 0, 1<<62))
+	raw := io.NewSectionReader(l.file, 0, 1<<62)
+	size, err := l.hide.Copy(hash, raw)
 	if err != nil {
 		return logEnd{}, err
 	}
-	end := logEnd{size, hex.EncodeToString(hash.Sum(nil))}
+	read, _ := raw.Seek(0, io.SeekCurrent) // cannot fail
+	end := logEnd{size: size, sha256: hex.EncodeToString(hash.Sum(nil)), raw: read}
 	l.end <- end
 	return end, nil
 }
@@ -90,23 +96,24 @@ func (l *logStream) stop() {
 func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 	written, stopWatching := watchFile(l.file.Name())
 	defer stopWatching()
-	buf := make([]byte, messages.MaxLogChunk)
+	from := logReader{file: l.file, buf: make([]byte, messages.MaxLogChunk), mask: l.hide.Stream()}
 	var offset int64
 	end, err := l.pause(ctx)
 	for err == nil {
-		n, read := l.file.ReadAt(buf, offset)
-		if read != nil && !errors.Is(read, io.EOF) {
+		chunk, read := from.next(end)
+		if read != nil {
 			return read
 		}
+		n := int64(len(chunk))
 		switch {
-		case end != nil && offset+int64(n) >= end.size:
-			return l.untilStored(ctx, func() error { return sink.End(ctx, offset, buf[:n], end.sha256) })
+		case end != nil && offset+n >= end.size:
+			return l.untilStored(ctx, func() error { return sink.End(ctx, offset, chunk, end.sha256) })
 		case n == 0:
 			end, err = l.more(ctx, written)
 		default:
-			err = l.untilStored(ctx, func() error { return sink.Chunk(ctx, offset, buf[:n]) })
-			offset += int64(n)
-			if err == nil && n < len(buf) && end == nil {
+			err = l.untilStored(ctx, func() error { return sink.Chunk(ctx, offset, chunk) })
+			offset += n
+			if err == nil && n < messages.MaxLogChunk && end == nil {
 				end, err = l.pause(ctx)
 			}
 		}
@@ -124,6 +131,41 @@ func (l *logStream) more(ctx context.Context, written <-chan struct{}) (*logEnd,
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// logReader reads the file through the mask.
+type logReader struct {
+	file  *os.File
+	buf   []byte
+	at    int64 // read so far
+	mask  *mask.Stream
+	ready []byte // masked and not taken yet
+}
+
+// next returns what is there, a chunk at most, good until the next call. What may be the beginning of a secret is not there
+// before its end, or that of the log, is.
+func (r *logReader) next(end *logEnd) ([]byte, error) {
+	for len(r.ready) < messages.MaxLogChunk {
+		n, err := r.file.ReadAt(r.buf, r.at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		r.at += int64(n)
+		if out := r.mask.Add(r.buf[:n]); len(r.ready) == 0 {
+			r.ready = out // without secrets it is buf itself, which is read into when it is sent
+		} else {
+			r.ready = append(r.ready, out...)
+		}
+		if n < len(r.buf) {
+			break
+		}
+	}
+	if end != nil && r.at >= end.raw {
+		r.ready = append(r.ready, r.mask.Rest()...)
+	}
+	chunk := r.ready[:min(len(r.ready), messages.MaxLogChunk)]
+	r.ready = r.ready[len(chunk):]
+	return chunk, nil
 }
 
 // pause waits for logPause or the end of the log, which it returns.

@@ -32,7 +32,7 @@ func (r *attempt) recover(ctx context.Context) error {
 		return err
 	}
 	defer transport.Close()
-	if r.out, err = openLog(r.folder.log(), r.log); err != nil {
+	if r.out, err = openLog(r.folder.log(), r.hide, r.log); err != nil {
 		return err
 	}
 	result, err := r.folder.result()
@@ -176,7 +176,7 @@ func (r *attempt) recoverRest(ctx context.Context, result *wire.Result) (err err
 	}
 	r.recovered = result == nil
 	r.leaveWork(r.in.Phase == messages.PhaseApply || result == nil)
-	return r.folder.settle()
+	return r.folder.settle(r.hide.Any())
 }
 
 // leaveWork removes the work folder that the attempt used, if nobody needs it any more.
@@ -189,7 +189,8 @@ func (r *attempt) leaveWork(done bool) {
 	if r.Work == "" || id == "" || w.hold() != nil {
 		return
 	}
-	if err := w.leave(done); err != nil {
+	_, unusable := os.Stat(w.path("ready.json"))
+	if err := w.leave(done || unusable != nil); err != nil {
 		r.log.Warn("the work folder was not removed, it will be when it is old", "error", err)
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gantry.example/client"
+	"gantry.example/internal/mask"
 	"gantry.example/internal/telemetry"
+	"gantry.example/internal/variable"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/workers/terraform"
@@ -35,6 +37,7 @@ type attempt struct {
 	folder folder
 	nonce  string          // of this runner
 	ctx    context.Context // of the process: its end means cancel
+	hide   *mask.Secrets
 
 	api    *client.Attempt
 	out    *logStream
@@ -80,7 +83,7 @@ func newAttempt(ctx context.Context, a Assignment, cfg Config) *attempt {
 	log.Debug("attempt begins", "phase", in.Phase, "epoch", in.Epoch, "recover", a.Recover)
 	return &attempt{
 		Assignment: a, cfg: cfg, in: in, log: log,
-		folder: folder{a.Dir}, nonce: messages.NewID("n-"), ctx: ctx, phases: map[messages.Stage]int64{}, over: make(chan struct{}),
+		folder: folder{a.Dir}, nonce: messages.NewID("n-"), ctx: ctx, hide: mask.New(variable.Secrets(in.Variables)), phases: map[messages.Stage]int64{}, over: make(chan struct{}),
 	}
 }
 
@@ -170,7 +173,7 @@ func (r *attempt) work(ctx context.Context) (err error) {
 	if err := r.folder.saveAssignment(r.Assignment); err != nil {
 		return err
 	}
-	if r.out, err = openLog(r.folder.log(), r.log); err != nil {
+	if r.out, err = openLog(r.folder.log(), r.hide, r.log); err != nil {
 		return err
 	}
 	r.events = newEvents(r.in)
@@ -208,10 +211,15 @@ func (r *attempt) leave(err error) {
 	if err := r.workFolder.leave(done); err != nil {
 		r.log.Warn("the work folder was not removed, it will be when it is old", "error", err)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		err = r.folder.settle(r.hide.Any())
+	case !r.folder.has("start"): // nothing to recover
+		err = r.folder.forget()
+	default:
 		return
 	}
-	if err := r.folder.settle(); err != nil {
+	if err != nil {
 		r.log.Warn("the attempt's folder was not settled", "error", err)
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
+	"gantry.example/internal/variable"
+	"gantry.example/internal/wire"
 	"gantry.example/workers/terraform/shim"
 )
 
@@ -57,25 +58,54 @@ func (s *Session) writeOverride() error {
 	return newFile(filepath.Join(s.cfg.Root, name), []byte(backendOverride(s.cfg.StateURL)))
 }
 
-// writeVariables writes the run's variables where they win over every other file. A value is an expression that Terraform
-// parses; it cannot reach beyond this file.
+// variablesFile is the name that people read in terraform's messages about the values of a workspace and its runs.
+const variablesFile = "workspace-variables.auto.tfvars"
+
+// variablesPath is a file of the attempt's folder with the path of that file below it, for Forget.
+const variablesPath = "variables-path"
+
+// writeVariables writes the values where they win over every other file. An expression cannot reach beyond its line: see
+// variable.CheckExpression. A name that the configuration does not declare is only warned about.
 func (s *Session) writeVariables() error {
-	if len(s.cfg.Variables) == 0 || s.cfg.Initialized {
-		return nil
-	}
-	identifier := regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_-]*$`)
 	var b strings.Builder
 	for _, v := range s.cfg.Variables {
-		if !identifier.MatchString(v.Key) {
-			return fmt.Errorf("run variable %q: not a valid variable name", v.Key)
+		if err := variable.Check(v); err != nil {
+			return fmt.Errorf("%s variable %q: %w", v.Category, v.Key, err)
 		}
-		fmt.Fprintf(&b, "%s = %s\n", v.Key, v.Value)
+		if v.Category == wire.CategoryTerraform {
+			fmt.Fprintf(&b, "%s = %s\n", v.Key, variable.Expression(v))
+		}
 	}
-	name, err := lastName(s.cfg.Root, "zzz_gantry.auto.tfvars", ".auto.tfvars", ".auto.tfvars.json")
+	if b.Len() == 0 || s.cfg.Initialized {
+		return nil
+	}
+	name, err := lastName(s.cfg.Root, variablesFile, ".auto.tfvars", ".auto.tfvars.json")
 	if err != nil {
 		return err
 	}
-	return newFile(filepath.Join(s.cfg.Root, name), []byte(b.String()))
+	path := filepath.Join(s.cfg.Root, name)
+	if inside, err := filepath.Rel(s.cfg.Dir, path); err == nil && filepath.IsLocal(inside) {
+		if err := replaceFile(filepath.Join(s.cfg.Dir, variablesPath), []byte(inside)); err != nil {
+			return err
+		}
+	}
+	return newFile(path, []byte(b.String()))
+}
+
+// Forget removes the values of variables from an attempt's folder, of which no engine runs any more. A folder that a plan
+// shares with its apply keeps them as it keeps the plan, which is made of them.
+func Forget(dir string) error {
+	gone := []string{filepath.Join(dir, specFile)}
+	if path, err := os.ReadFile(filepath.Join(dir, variablesPath)); err == nil {
+		gone = append(gone, filepath.Join(dir, string(path)), filepath.Join(dir, variablesPath))
+	}
+	var failed error
+	for _, path := range gone {
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			failed = errors.Join(failed, err)
+		}
+	}
+	return failed
 }
 
 // writeSpec makes the engine's environment: built from nothing, so that no secret of the host reaches a run.
@@ -93,16 +123,17 @@ func (s *Session) writeSpec() error {
 	}
 	own := []string{
 		"HOME=" + home, "TMPDIR=" + tmp, "TF_CLI_CONFIG_FILE=" + cliConfig,
-		"TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1", "LANG=C.UTF-8",
+		"TF_IN_AUTOMATION=1", "TF_INPUT=0", "CHECKPOINT_DISABLE=1",
 	}
 	if s.cfg.Plugins != "" {
 		own = append(own, pluginCacheVariable+"="+s.cfg.Plugins)
 	}
 	own = append(own, backendEnvironment(s.cfg.StateURL, s.cfg.SaveEvery)...)
+	var weak []string // the user may know better
 	if !s.hasProviders() {
-		own = append(own, "GOGC=400", "GOMEMLIMIT=1GiB")
+		weak = []string{"GOGC=400", "GOMEMLIMIT=1GiB"}
 	}
-	env := environment(inherited(), slices.DeleteFunc(slices.Clone(s.cfg.Env), s.forbidden), own)
+	env := environment(inherited(), weak, s.userEnvironment(), slices.DeleteFunc(slices.Clone(s.cfg.Env), s.forbidden), own)
 	spec, err := json.Marshal(shim.Spec{Engine: s.cfg.Engine.Path, Version: s.cfg.Engine.Version, Env: env, Output: s.cfg.Output})
 	if err != nil {
 		return err
@@ -141,6 +172,21 @@ func environment(lists ...[]string) []string {
 	return out
 }
 
+// userEnvironment is what the user set for it.
+func (s *Session) userEnvironment() []string {
+	var env []string
+	for _, v := range s.cfg.Variables {
+		switch {
+		case v.Category != wire.CategoryEnv:
+		case v.Key == variable.Parallelism:
+			env = append(env, "TF_CLI_ARGS_plan=-parallelism="+v.Value, "TF_CLI_ARGS_apply=-parallelism="+v.Value)
+		default:
+			env = append(env, v.Key+"="+v.Value)
+		}
+	}
+	return env
+}
+
 // hasProviders reports whether Init installed provider plugins. As long as there are none, the engine is a short process with a
 // small heap, a quarter of whose time is garbage collection; it may take more memory instead. Schemas of providers are large,
 // and plugins inherit what the engine is told, so with them it is left as it is.
@@ -153,7 +199,7 @@ func (s *Session) specPath() string { return filepath.Join(s.cfg.Dir, specFile) 
 
 // inherited is the only part of our own environment that a run sees: how to reach the network, and PATH.
 func inherited() []string {
-	var env []string
+	env := []string{"LANG=C.UTF-8"}
 	for _, key := range []string{
 		"PATH", "SSL_CERT_FILE", "SSL_CERT_DIR",
 		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",

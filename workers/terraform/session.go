@@ -25,10 +25,10 @@ type SessionConfig struct {
 	Root   string // folder of the root module, absolute
 	Output string // file that everything the engine prints is appended to, stdout and stderr in order
 
-	Env       []string           // the run's own variables, KEY=VALUE, beside those every run has
-	Variables []wire.RunVariable // values of root-module variables
-	State     []byte             // the state to start from; nil means none; not needed with StateURL
-	Grace     time.Duration      // from SIGINT to SIGKILL after the context of a call ends
+	Env       []string        // what a run may know about itself, KEY=VALUE
+	Variables []wire.Variable // values of root-module variables and of the environment
+	State     []byte          // the state to start from; nil means none; not needed with StateURL
+	Grace     time.Duration   // from SIGINT to SIGKILL after the context of a call ends
 
 	Providers     Providers // where provider plugins come from
 	Plugins       string    // folder for the plugins that Init downloads, kept as long as Root; empty means below Root

@@ -57,7 +57,7 @@ func TestPlanThenApplyInAnotherFolder(t *testing.T) {
 	}
 	planning := work(t, files)
 	planning.Env = []string{"TF_VAR_TFC_RUN_ID=run-1", "TF_VAR_undeclared=x"}
-	planning.Variables = []wire.RunVariable{{Key: "size", Value: "2 + 40"}}
+	planning.Variables = []wire.Variable{{Key: "size", Value: "2 + 40", Category: wire.CategoryTerraform, HCL: true}}
 	s := open(t, planning)
 	plan := filepath.Join(planning.Dir, "plan.bin")
 	if err := s.Init(t.Context()); err != nil {
@@ -153,8 +153,8 @@ func TestFailures(t *testing.T) {
 func TestBadVariableName(t *testing.T) {
 	t.Parallel()
 	cfg := work(t, map[string]string{"main.tf": ""})
-	cfg.Variables = []wire.RunVariable{{Key: "a = 1\nb", Value: "2"}}
-	if _, err := terraform.NewSession(cfg); err == nil || !strings.Contains(err.Error(), "not a valid variable name") {
+	cfg.Variables = []wire.Variable{{Key: "a = 1\nb", Value: "2", Category: wire.CategoryTerraform, HCL: true}}
+	if _, err := terraform.NewSession(cfg); err == nil || !strings.Contains(err.Error(), "is not the name of a variable") {
 		t.Errorf("got %v, want a refusal", err)
 	}
 }
