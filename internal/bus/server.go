@@ -204,8 +204,17 @@ const writeError = "Critical write error"
 // Noticef implements server.Logger, as do the other methods.
 func (l serverLog) Noticef(format string, v ...any) { l.log.Debug(serverLine(format, v)) }
 
-// Warnf implements server.Logger.
-func (l serverLog) Warnf(format string, v ...any) { l.log.Warn(serverLine(format, v)) }
+// Warnf implements server.Logger. That a stream's index is read anew after a kill is how it is meant to be: nothing is lost.
+func (l serverLog) Warnf(format string, v ...any) {
+	line := serverLine(format, v)
+	for _, normal := range []string{"Stream state detected prior state", "Stream state outdated", "Recovering stream state from index", "TTL state is outdated"} {
+		if strings.Contains(line, "Filestore [") && strings.Contains(line, normal) {
+			l.log.Debug(line)
+			return
+		}
+	}
+	l.log.Warn(line)
+}
 
 // Errorf implements server.Logger.
 func (l serverLog) Errorf(format string, v ...any) {

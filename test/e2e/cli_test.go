@@ -287,7 +287,7 @@ func cliWorkspaces(t *testing.T, s *server) {
 	s.must("runs", "apply", s.runs(ws)[0].ID)
 	s.waitFor(s.runs(ws)[0].ID, "applied")
 	s.must("run", dir, "-w", ws, "--auto-approve")
-	s.expect(1, "--force for the other", "workspaces", "delete", ws, "--yes")
+	s.expect(1, "managed by nobody, with --force", "workspaces", "delete", ws, "--yes")
 	s.must("workspaces", "delete", ws, "--yes", "--force")
 	s.expect(1, "does not exist", "workspaces", "show", ws)
 }

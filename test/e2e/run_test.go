@@ -211,3 +211,36 @@ func waitForFile(t *testing.T, path string) {
 		<-tick.C
 	}
 }
+
+// TestPlanOnlyRunsBesideAnApply: a plan-only run of a workspace neither waits for its apply nor disturbs it.
+func TestPlanOnlyRunsBesideAnApply(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	dir, gate := gated(t)
+	created := func(r result) run {
+		t.Helper()
+		if r.code != 0 {
+			t.Fatalf("got %s, want the run to be accepted", r)
+		}
+		var out run
+		decode(t, r.stdout, &out)
+		return out
+	}
+	apply := created(s.gantry("run", dir, "-w", "default/beside", "--auto-approve", "--detach", "-o", "json"))
+	s.waitFor(apply.ID, "applying")
+	beside := created(s.gantry("run", dir, "-w", "default/beside", "--plan-only", "--detach", "-o", "json"))
+	s.waitFor(beside.ID, "planned_and_finished")
+	behind := created(s.gantry("run", dir, "-w", "default/beside", "--auto-approve", "--detach", "-o", "json"))
+	if got := s.show(apply.ID).Status; got != "applying" {
+		t.Errorf("got the apply %s after the plan beside it, want it applying still", got)
+	}
+	if got := s.must("runs", "show", behind.ID).stdout; !strings.Contains(got, "Behind run "+apply.ID+", which is applying") {
+		t.Errorf("got\n%s\nwant it to say what the run waits behind", got)
+	}
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.waitFor(apply.ID, "applied")
+	s.waitFor(behind.ID, "planned_and_finished")
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gantry.example/workers/executor"
+	"gantry.example/workers/runner"
 )
 
 const (
@@ -63,6 +64,7 @@ func (e *Executor) adopt(f folder) {
 		if code, exited = r.look(); !exited {
 			a.runner = r
 			e.log.Info("adopted a runner", append(ref.LogAttrs(), "pid", pid)...)
+			e.cutOff(a)
 			e.follow(a)
 			return
 		}
@@ -75,6 +77,16 @@ func (e *Executor) adopt(f folder) {
 	}
 	e.remember(a)
 	e.exited(a, code)
+}
+
+// cutOff tells of a living runner that was told other addresses than this worker has: it can't deliver anything meanwhile.
+func (e *Executor) cutOff(a *attempt) {
+	told, ok := runner.Undelivered(a.folder.dir)
+	now := e.cfg.Assignment
+	if ok && (told.Address != now.Address || told.NATSURL != now.NATSURL) {
+		e.log.Warn("the runner does not know the server's new addresses: it goes on, but what it does arrives only when the old ones are back, or when it has ended",
+			append(a.ref.LogAttrs(), "address", told.Address, "nats", told.NATSURL, "new_address", now.Address, "new_nats", now.NATSURL)...)
+	}
 }
 
 // changed is when the folder last got or lost a file.
