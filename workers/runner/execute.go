@@ -82,13 +82,21 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 	return result
 }
 
-// initialize runs init and keeps what it downloaded for other runs.
+// initialize runs init and keeps what it downloaded and made for other runs, or takes what an earlier one made.
 func (r *attempt) initialize(ctx context.Context) error {
+	recalled, err := r.session.Recall()
+	if err != nil {
+		return err
+	}
+	if recalled {
+		r.out.printf("This configuration was initialized before, with the same providers and modules: no %s init is needed.", r.engine.Engine)
+		return nil
+	}
 	if err := r.session.Init(ctx); err != nil {
 		return err
 	}
-	if err := r.session.KeepPlugins(); err != nil {
-		r.log.Warn("other runs have to download provider plugins again", "error", err)
+	if err := errors.Join(r.session.KeepPlugins(), r.session.Remember()); err != nil {
+		r.log.Warn("other runs have to be initialized all over", "error", err)
 	}
 	return nil
 }
@@ -130,6 +138,7 @@ func (r *attempt) openSession(ctx context.Context) error {
 		Env: runEnvironment(r.in), Variables: r.in.Variables, State: r.state, Initialized: r.workFolder.ready != nil,
 		Grace: time.Duration(r.in.GraceSeconds) * time.Second, OwnChildren: r.cfg.Dedicated,
 		Providers: r.Providers, Plugins: r.workFolder.path("plugins"), SharedPlugins: filepath.Join(r.CacheDir, "providers"),
+		Inits: filepath.Join(r.CacheDir, "inits"), Configuration: r.configuration,
 	}
 	if err := r.chooseState(ctx, &cfg); err != nil {
 		return err

@@ -115,7 +115,9 @@ func (r *attempt) fetchConfiguration(ctx context.Context) error {
 	}
 	// A runner that ended before its start may have left a part of it.
 	config := r.workFolder.config()
-	err := errors.Join(os.RemoveAll(config), os.Mkdir(config, 0o700))
+	sum, err := fileSHA256(archive)
+	r.configuration = sum + "/" + r.in.Execution.Folder()
+	err = errors.Join(err, os.RemoveAll(config), os.Mkdir(config, 0o700))
 	if err == nil {
 		err = terraform.Unpack(archive, config, r.Limits)
 	}

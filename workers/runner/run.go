@@ -45,17 +45,18 @@ type attempt struct {
 	stop   *stopper
 	link   *link
 
-	workFolder workFolder
-	root       string // folder of the root module
-	state      []byte // what the attempt starts from
-	engine     terraform.Engine
-	session    *terraform.Session
-	store      *stateStore // nil if terraform's state is a file in root
-	states     *stateSync  // of an apply
-	phases     map[messages.Stage]int64
-	starting   time.Duration // how long the start took to be answered
-	usable     bool          // an apply may use the work folder
-	recovered  bool          // all is delivered, without a result
+	workFolder    workFolder
+	root          string // folder of the root module
+	configuration string // what identifies it
+	state         []byte // what the attempt starts from
+	engine        terraform.Engine
+	session       *terraform.Session
+	store         *stateStore // nil if terraform's state is a file in root
+	states        *stateSync  // of an apply
+	phases        map[messages.Stage]int64
+	starting      time.Duration // how long the start took to be answered
+	usable        bool          // an apply may use the work folder
+	recovered     bool          // all is delivered, without a result
 
 	plan *attempt      // the plan that this apply goes on from, in the same process; nil otherwise
 	next *successor    // the apply that goes on from this plan

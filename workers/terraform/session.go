@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -34,6 +35,10 @@ type SessionConfig struct {
 	Plugins       string    // folder for the plugins that Init downloads, kept as long as Root; empty means below Root
 	SharedPlugins string    // what all runs of this host have downloaded, see plugins.go; empty means none; needs Plugins
 
+	// Inits is the folder that remembers what Init made of a configuration, see Recall; empty means none. Configuration is what
+	// identifies it, with the root module's place in it.
+	Inits, Configuration string
+
 	// Initialized tells that an earlier session prepared Root for the same run, with the same engine, and Init succeeded.
 	Initialized bool
 	// StateURL is where the engine reads and writes the state, by the protocol of its "http" backend. Empty means a file in
@@ -55,6 +60,8 @@ type SessionConfig struct {
 type Session struct {
 	cfg SessionConfig
 	tf  *tfexec.Terraform
+
+	lockBefore []byte // the dependency lock file as Init found it
 }
 
 // Errors of a session's calls, tested with errors.Is. Everything else wraps an *exec.ExitError when the engine ran and
@@ -89,6 +96,7 @@ func NewSession(cfg SessionConfig) (*Session, error) {
 
 // Init runs "init".
 func (s *Session) Init(ctx context.Context) error {
+	s.lockBefore, _ = os.ReadFile(filepath.Join(s.cfg.Root, lockFile)) // often there is none
 	err := s.call(ctx, "init", func(ctx context.Context) error { return s.tf.Init(ctx, tfexec.Upgrade(false)) })
 	if err == nil && s.hasProviders() {
 		err = s.writeSpec() // for what comes now
