@@ -153,7 +153,7 @@ func TestStartRefused(t *testing.T) {
 			b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
 			b.refuseStart = code
 			b.run(t, runner.ExitRefused)
-			if len(b.results) != 0 || b.bus.released == 0 || strings.Contains(string(b.bus.log), "Initializing") {
+			if len(b.results) != 0 || b.bus.released == 0 || strings.Contains(string(b.bus.log), "nitializ") {
 				t.Errorf("got %d results, lease released %d times, log %s", len(b.results), b.bus.released, b.bus.log)
 			}
 		})
