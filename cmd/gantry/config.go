@@ -33,6 +33,7 @@ type config struct {
 	WorkerTokenFile   string
 	Concurrency       int
 	AllowedWorkdirs   []string
+	RunAs             string
 	Log               telemetry.LogConfig
 	OTLPEndpoint      string
 
@@ -69,6 +70,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.WorkerTokenFile, "worker-token-file", "", "token of the local worker (default: <data-dir>/worker-token)")
 	f.IntVar(&c.Concurrency, "concurrency", max(2, runtime.NumCPU()), "tasks the local worker carries out at the same time")
 	f.StringSliceVar(&c.AllowedWorkdirs, "allowed-workdirs", nil, "absolute folders below which workspaces may have their runs carried out (workdir of the execution document); separated by commas")
+	f.StringVar(&c.RunAs, "run-as", runAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
 	logFlags(f, &c.Log)
 	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets a trace of every run, as http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT; none: no traces)")
 	f.DurationVar(&c.LeaseTTL, "lease-ttl", timing.LeaseTTL, "a runner that is silent for this long has lost its lease")

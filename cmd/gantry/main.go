@@ -77,16 +77,16 @@ func serve(cmd *cobra.Command, cfg config) error {
 	if err != nil {
 		return err
 	}
-	log := cfg.Log.New(os.Stderr)
-	if os.Geteuid() == 0 {
-		log.Warn("running as root: terraform runs as root too, so run trusted code only")
-	} else {
-		log.Warn("terraform runs as this user, beside the server's own data: run trusted code only")
+	users, err := cfg.chooseRunUsers()
+	if err != nil {
+		return err
 	}
+	log := cfg.Log.New(os.Stderr)
 	// From the first signal on, the next one has its default effect again: it ends the process at once.
 	stop := context.AfterFunc(cmd.Context(), func() { signal.Reset(syscall.SIGINT, syscall.SIGTERM) })
 	defer stop()
-	s := &server{cfg: cfg, version: version, out: cmd.OutOrStdout(), log: log, fail: fail}
+	s := &server{cfg: cfg, version: version, out: cmd.OutOrStdout(), log: log, fail: fail, users: users}
+	s.tellRights()
 	if err := s.run(cmd.Context()); err != nil {
 		return &cli.Exit{Code: cli.ExitFailure, Message: err.Error()}
 	}

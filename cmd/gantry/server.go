@@ -23,6 +23,7 @@ import (
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/telemetry/otlp"
 	"gantry.example/services/postgres"
+	"gantry.example/workers/process"
 )
 
 // server is one program with every role. Its parts fill its fields in the order of parts; a part uses only what the parts
@@ -33,6 +34,7 @@ type server struct {
 	out     io.Writer // where readiness is told
 	log     *slog.Logger
 	fail    *failpoint.Points
+	users   process.Users // whom terraform runs as
 	metrics *prometheus.Registry
 
 	lock     *os.File

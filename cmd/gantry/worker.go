@@ -79,11 +79,16 @@ func (s *server) executor(ca []byte) (*process.Executor, error) {
 	if err != nil {
 		return nil, err
 	}
+	place, err := s.placeRuns()
+	if err != nil {
+		return nil, err
+	}
 	return process.New(process.Config{
 		Command: append([]string{self, "runner"}, s.cfg.Log.Args()...),
-		Dir:     filepath.Join(s.cfg.DataDir, "work"),
+		Dir:     filepath.Join(place, "work"),
+		Users:   s.users,
 		Assignment: runner.Assignment{
-			Address: s.localURL(), CACert: string(ca), NATSURL: s.nats.ClientURL(), CacheDir: filepath.Join(s.cfg.DataDir, "cache"),
+			Address: s.localURL(), CACert: string(ca), NATSURL: s.nats.ClientURL(), CacheDir: filepath.Join(place, "cache"),
 			SetupLimit: s.cfg.StartWithin, Releases: releases, Providers: s.cfg.Engines.providers(),
 		},
 		Log: s.log, Output: os.Stderr,

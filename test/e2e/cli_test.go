@@ -322,7 +322,7 @@ func cliApprovalsRace(t *testing.T, s *server) {
 // gated is a configuration whose apply prints "line 1" to "line 100" and stops in the middle until the gate is there.
 func gated(t *testing.T) (dir, gate string) {
 	t.Helper()
-	gate = filepath.Join(t.TempDir(), "gate")
+	gate = filepath.Join(shared(t), "gate")
 	return config(t, fmt.Sprintf(`
 resource "terraform_data" "slow" {
   provisioner "local-exec" {

@@ -111,14 +111,18 @@ func tofu(t *testing.T) string {
 		_, err = goCommand(ctx, module.Dir, nil, "build", "-mod=readonly", "-trimpath", "-o", path, "./cmd/tofu")
 		return err
 	})
-	bin := filepath.Join(t.TempDir(), "bin")
-	if err := os.Mkdir(bin, 0o755); err != nil {
+	program := filepath.Join(shared(t), "tofu") // a link would lead to a folder of this user's, where a run cannot go
+	if os.Link(path, program) == nil {
+		return program
+	}
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(program, b, 0o755)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(path, filepath.Join(bin, "tofu")); err != nil {
-		t.Fatal(err)
-	}
-	return filepath.Join(bin, "tofu")
+	return program
 }
 
 const stopwatch = `
@@ -137,7 +141,7 @@ output "week" { value = time_offset.week.rfc3339 }
 // providerMirror is a folder that has the provider, as an installation without access to registries would.
 func providerMirror(t *testing.T) string {
 	t.Helper()
-	program, dir := provider(t), t.TempDir()
+	program, dir := provider(t), shared(t)
 	b, err := os.ReadFile(program)
 	if err != nil {
 		t.Fatal(err)
@@ -234,7 +238,7 @@ func TestProviderFromNetworkMirror(t *testing.T) {
 // certificate writes the site's certificate to a file.
 func certificate(t *testing.T, site *httptest.Server) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "site.pem")
+	path := filepath.Join(shared(t), "site.pem")
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: site.Certificate().Raw}), 0o644); err != nil {
 		t.Fatal(err)
 	}

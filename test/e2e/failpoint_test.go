@@ -35,7 +35,7 @@ func TestServerKilledAtEveryStep(t *testing.T) {
 		t.Run(spec, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			journal := filepath.Join(t.TempDir(), "journal")
+			journal := filepath.Join(shared(t), "journal")
 			dir := config(t, journaled(journal))
 			s.start("GANTRY_FAILPOINT=" + spec)
 			s.crash(spec, "run", dir, "-w", "default/crash", "--auto-approve")
@@ -60,7 +60,7 @@ func TestServerKilledAtEveryStepOfAnApprovedApply(t *testing.T) {
 		t.Run(spec, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			journal := filepath.Join(t.TempDir(), "journal")
+			journal := filepath.Join(shared(t), "journal")
 			s.start("GANTRY_FAILPOINT=" + spec)
 			s.expect(5, "", "run", config(t, journaled(journal)), "-w", "default/crash")
 			id := s.runs("default/crash")[0].ID

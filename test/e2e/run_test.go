@@ -70,7 +70,7 @@ func TestLogStreams(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.start()
-	gate := filepath.Join(t.TempDir(), "gate")
+	gate := filepath.Join(shared(t), "gate")
 	dir := config(t, fmt.Sprintf(`
 resource "terraform_data" "slow" {
   provisioner "local-exec" {
@@ -107,7 +107,7 @@ func TestQueueOfOneWorkspace(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.start()
-	journal := filepath.Join(t.TempDir(), "journal")
+	journal := filepath.Join(shared(t), "journal")
 	ids := make([]string, 4)
 	for i := range ids {
 		dir := config(t, fmt.Sprintf(`
@@ -146,7 +146,7 @@ func TestRunnerOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.start()
-	folder := t.TempDir()
+	folder := shared(t)
 	gate, journal := filepath.Join(folder, "gate"), filepath.Join(folder, "journal")
 	dir := config(t, fmt.Sprintf(`
 resource "terraform_data" "slow" {
@@ -174,7 +174,7 @@ func TestRunnerKilledMidApply(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.start()
-	journal := filepath.Join(t.TempDir(), "journal")
+	journal := filepath.Join(shared(t), "journal")
 	dir := config(t, fmt.Sprintf(`
 resource "terraform_data" "slow" {
   provisioner "local-exec" {

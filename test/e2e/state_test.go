@@ -60,7 +60,7 @@ func TestStateSurvivesKills(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
 			s.start()
-			journal := filepath.Join(t.TempDir(), "journal")
+			journal := filepath.Join(shared(t), "journal")
 			dir := config(t, slowPairs(20, journal))
 			var created run
 			decode(t, s.must("run", dir, "-w", "default/kills", "--auto-approve", "--detach", "-o", "json").stdout, &created)
@@ -89,7 +89,7 @@ func TestStateIsUploadedDuringTheApply(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	s.start()
-	folder := t.TempDir()
+	folder := shared(t)
 	gate, journal := filepath.Join(folder, "gate"), filepath.Join(folder, "journal")
 	dir := config(t, fmt.Sprintf(`
 resource "terraform_data" "first" { input = "early" }

@@ -3,7 +3,7 @@
 //	executor.go     starting, asking, canceling           spare.go   the idle runner that is always ready
 //	adopt.go        what an earlier worker left behind    child.go   one runner process of ours
 //	recover.go      what a killed runner left behind      tree_*.go  killing a runner and all it started
-//	folder.go       the work folder, an attempt's folder
+//	folder.go       the work folder, an attempt's folder  users.go   whom terraform runs as
 //
 // A runner is started ahead of need and waits for one line on its standard input. Idle, it ends with the worker, because
 // its standard input does. Once it has its line nothing ties it to the worker any more: it is in a session of its own,
@@ -34,7 +34,9 @@ type Config struct {
 	Env []string
 	// Dir is the work folder, absolute; made if missing. One executor at a time may have it open.
 	Dir string
-	// Assignment holds what all assignments have in common. Claim and Dir are set for each attempt.
+	// Users is whom terraform runs as.
+	Users Users
+	// Assignment holds what all assignments have in common. Claim, Dir and RunAs are set for each attempt.
 	Assignment runner.Assignment
 	// Keep is how long the folder of an attempt whose result was not delivered is kept; default 7 days.
 	Keep time.Duration
@@ -69,6 +71,8 @@ type Executor struct {
 
 	swept time.Time // when sweepWork looked last; used by New and then by Watch
 
+	users userIDs // guarded by starting
+
 	starting sync.Mutex // held during a start, so that an attempt cannot be started twice at the same time
 
 	mu       sync.Mutex // guards attempts and what they point to
@@ -82,6 +86,7 @@ type attempt struct {
 	runner process
 	status executor.Status
 	since  time.Time // of its exit
+	user   *terraform.User
 }
 
 // process is a runner as the operating system knows it: our child, or one that an earlier worker started.
@@ -111,9 +116,15 @@ func New(cfg Config) (*Executor, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Users != (Users{}) {
+		if err := errors.Join(cfg.Users.Check(), work.letPass()); err != nil {
+			return nil, errors.Join(fmt.Errorf("process executor: %w", err), work.close())
+		}
+	}
 	e := &Executor{
 		cfg: cfg, log: cfg.Log, folder: work, spares: make(chan *child), exits: executor.NewBacklog(), attempts: map[string]*attempt{},
 	}
+	e.users = userIDs{users: cfg.Users, taken: e.usedIDs}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	if err := e.adoptAll(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -160,6 +171,11 @@ func (e *Executor) start(ctx context.Context, a executor.Attempt, phase messages
 	if _, known := e.find(a.AttemptID); known {
 		return nil
 	}
+	user, err := e.users.take()
+	if err != nil {
+		return fmt.Errorf("attempt %s: not started: %w", a.AttemptID, err)
+	}
+	assignment.RunAs = user
 	f := e.folder.attempt(a.AttemptID)
 	if err := f.create(a.Ref()); err != nil {
 		return fmt.Errorf("attempt %s: not started: %w", a.AttemptID, err)
@@ -168,7 +184,7 @@ func (e *Executor) start(ctx context.Context, a executor.Attempt, phase messages
 	if err != nil {
 		return fmt.Errorf("attempt %s: not started: %w", a.AttemptID, errors.Join(err, f.remove()))
 	}
-	e.follow(&attempt{ref: a.Ref(), folder: f, runner: c})
+	e.follow(&attempt{ref: a.Ref(), folder: f, runner: c, user: user})
 	return nil
 }
 

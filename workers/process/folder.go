@@ -59,6 +59,15 @@ func (w workFolder) close() error {
 	return errors.Join(syscall.Flock(int(w.lock.Fd()), syscall.LOCK_UN), w.lock.Close())
 }
 
+// letPass lets the users that terraform runs as get at the folders that are theirs.
+func (w workFolder) letPass() error {
+	err := os.MkdirAll(w.runs(), 0o700)
+	for _, dir := range []string{w.dir, w.attempts(), w.runs()} {
+		err = errors.Join(err, os.Chmod(dir, 0o711))
+	}
+	return err
+}
+
 func (w workFolder) idle() string     { return filepath.Join(w.dir, "idle") }
 func (w workFolder) attempts() string { return filepath.Join(w.dir, "attempts") }
 func (w workFolder) runs() string     { return filepath.Join(w.dir, "runs") }

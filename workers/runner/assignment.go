@@ -32,6 +32,8 @@ type Assignment struct {
 	CacheDir string           `json:"cache_dir"`       // engines, their versions and provider plugins; shared by the attempts of a host
 	Engine   terraform.Engine `json:"engine,omitzero"` // what the worker found already; used if it is what the task wants
 
+	RunAs *terraform.User `json:"run_as,omitempty"` // who terraform runs as; nil means the runner's user
+
 	Releases  terraform.Releases  `json:"releases,omitzero"`  // where engines are installed from
 	Providers terraform.Providers `json:"providers,omitzero"` // where provider plugins come from
 

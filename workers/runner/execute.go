@@ -136,7 +136,7 @@ func (r *attempt) openSession(ctx context.Context) error {
 	cfg := terraform.SessionConfig{
 		Engine: r.engine, Shim: program, Dir: r.Dir, Root: r.root, Output: r.folder.log(),
 		Env: runEnvironment(r.in), Variables: r.in.Variables, State: r.state, Initialized: r.workFolder.ready != nil,
-		Grace: time.Duration(r.in.GraceSeconds) * time.Second, OwnChildren: r.cfg.Dedicated,
+		User: r.user, Grace: time.Duration(r.in.GraceSeconds) * time.Second, OwnChildren: r.cfg.Dedicated,
 		Providers: r.Providers, Plugins: r.workFolder.path("plugins"), SharedPlugins: filepath.Join(r.CacheDir, "providers"),
 		Inits: filepath.Join(r.CacheDir, "inits"), Configuration: r.configuration,
 	}
@@ -168,7 +168,7 @@ func (r *attempt) locateEngine(ctx context.Context) (err error) {
 	}
 	if !r.engine.Satisfies(want.Engine, want.TerraformVersion) {
 		r.engine, err = terraform.Locate(ctx, terraform.LocateConfig{
-			Version: want.TerraformVersion, Engine: want.Engine, CacheDir: r.CacheDir, Releases: r.Releases, Tell: r.out.printf,
+			Version: want.TerraformVersion, Engine: want.Engine, CacheDir: r.CacheDir, User: r.user, Releases: r.Releases, Tell: r.out.printf,
 		})
 	}
 	return err

@@ -116,7 +116,11 @@ func (f folder) linkRoot(root string) error {
 
 // newestState is the newest complete state that terraform wrote, wherever; nil if there is none.
 func (f folder) newestState() ([]byte, wire.StateRef, error) {
-	return terraform.NewestState(f.root(), f.savedState())
+	user, err := terraform.UserOf(f.dir)
+	if err != nil {
+		return nil, wire.StateRef{}, err
+	}
+	return terraform.NewestState(user, f.root(), f.savedState())
 }
 
 // settle notes that the server has all there is, and drops what is secret: the log too if it is, because the server has it

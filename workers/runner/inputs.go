@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -69,21 +70,24 @@ func (r *attempt) fetch(ctx context.Context) error {
 // chooseWork finds out what terraform will work in: what the plan left, for its apply; a place where the apply may find it,
 // for a plan; else the attempt's own folder.
 func (r *attempt) chooseWork() (err error) {
-	r.workFolder = workFolder{dir: r.Dir}
+	r.workFolder, r.user = workFolder{dir: r.Dir}, r.RunAs
 	base := r.in.Execution.Base()
 	if base != "" && r.Work == "" {
 		return setupFailure(fmt.Errorf("the workspace wants its runs below %s, which this worker does not do: write a folder inside the configuration", base))
 	}
 	if r.in.Phase == messages.PhaseApply {
-		w, err := findWork(r.Work, r.in.PlanAttemptID)
+		w, user, err := findWork(r.Work, r.in.PlanAttemptID, r.RunAs)
 		if err == nil {
-			r.workFolder = w
+			r.workFolder, r.user = w, user
 			return nil
 		}
 		r.log.Debug("the plan's folder is not used, starting from nothing", "reason", err)
 	}
 	if base != "" || r.in.Phase == messages.PhasePlan && r.Work != "" && !r.in.Options.PlanOnly {
 		r.workFolder, err = makeWork(r.Work, base, r.in.AttemptID)
+	}
+	if err == nil {
+		err = r.user.LetPass(r.workFolder.dir)
 	}
 	if err != nil && base != "" {
 		return setupFailure(fmt.Errorf("the workspace wants its runs below %s: %w", base, err))
@@ -117,9 +121,9 @@ func (r *attempt) fetchConfiguration(ctx context.Context) error {
 	config := r.workFolder.config()
 	sum, err := fileSHA256(archive)
 	r.configuration = sum + "/" + r.in.Execution.Folder()
-	err = errors.Join(err, os.RemoveAll(config), os.Mkdir(config, 0o700))
+	err = errors.Join(err, os.RemoveAll(config), r.user.MakeDir(config))
 	if err == nil {
-		err = terraform.Unpack(archive, config, r.Limits)
+		err = terraform.Unpack(archive, config, r.user, r.Limits)
 	}
 	if err != nil {
 		return setupFailure(err)
@@ -135,7 +139,14 @@ func (r *attempt) findRoot() error {
 		return setupFailure(fmt.Errorf("the working directory %q is not a path inside the configuration", workdir))
 	}
 	r.root = filepath.Join(r.workFolder.config(), workdir)
-	if info, err := os.Stat(r.root); err != nil || !info.IsDir() {
+	isFolder := func() error {
+		info, err := os.Stat(r.root)
+		if err == nil && !info.IsDir() {
+			err = syscall.ENOTDIR
+		}
+		return err
+	}
+	if err := r.user.Do(isFolder); err != nil {
 		return setupFailure(&terraform.ArchiveError{Problem: fmt.Sprintf("the workspace's working directory %q is not in it", workdir)})
 	}
 	if err := r.folder.linkRoot(r.root); err != nil {

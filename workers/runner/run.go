@@ -46,9 +46,10 @@ type attempt struct {
 	link   *link
 
 	workFolder    workFolder
-	root          string // folder of the root module
-	configuration string // what identifies it
-	state         []byte // what the attempt starts from
+	user          *terraform.User // who terraform runs as; nil: as we do
+	root          string          // folder of the root module
+	configuration string          // what identifies it
+	state         []byte          // what the attempt starts from
 	engine        terraform.Engine
 	session       *terraform.Session
 	store         *stateStore // nil if terraform's state is a file in root

@@ -73,14 +73,15 @@ func (w *workFolder) hold() error {
 	return nil
 }
 
-// findWork returns the folder that the plan's attempt left for its apply, or an error that says why it is of no use.
-func findWork(runs, planAttemptID string) (w workFolder, err error) {
+// findWork returns the folder that the plan's attempt left for its apply and whom it belongs to, or an error that says why it is
+// of no use.
+func findWork(runs, planAttemptID string, as *terraform.User) (w workFolder, user *terraform.User, err error) {
 	if runs == "" || !messages.ValidID(planAttemptID, "att-") {
-		return w, errors.New("no plan of this host")
+		return w, nil, errors.New("no plan of this host")
 	}
 	w.dir = filepath.Join(runs, planAttemptID)
 	if err := w.hold(); err != nil {
-		return w, err
+		return w, nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -89,22 +90,23 @@ func findWork(runs, planAttemptID string) (w workFolder, err error) {
 	}()
 	b, err := os.ReadFile(w.path("ready.json")) // after the lock, so that nobody removes what it describes
 	if err != nil {
-		return w, err
+		return w, nil, err
 	}
 	if err := json.Unmarshal(b, &w.ready); err != nil {
-		return w, err
+		return w, nil, err
 	}
 	sum, err := fileSHA256(w.plan())
 	if err != nil {
-		return w, err
+		return w, nil, err
 	}
 	if sum != w.ready.PlanSHA256 {
-		return w, errors.New("its plan is not the one that was stored")
+		return w, nil, errors.New("its plan is not the one that was stored")
 	}
 	if _, err := os.Stat(w.ready.Engine.Path); err != nil {
-		return w, err
+		return w, nil, err
 	}
-	return w, nil
+	user, err = as.Successor(w.config())
+	return w, user, err
 }
 
 // markReady offers the folder to the apply of its plan.

@@ -40,9 +40,9 @@ func (e *ArchiveError) Error() string {
 	return fmt.Sprintf("the uploaded configuration cannot be unpacked: entry %q: %s", e.Entry, e.Problem)
 }
 
-// Unpack unpacks the tar.gz file at archive into the empty folder dir. Everything is checked before anything is written:
+// Unpack unpacks the tar.gz file at archive into the empty folder dir, which is user's, as are then the files. Everything is checked before anything is written:
 // regular files, folders and relative links that stay inside are accepted. A refusal is an *ArchiveError.
-func Unpack(archive, dir string, limits Limits) error {
+func Unpack(archive, dir string, user *User, limits Limits) error {
 	if limits.Bytes == 0 {
 		limits.Bytes = defaultMaxBytes
 	}
@@ -60,7 +60,7 @@ func Unpack(archive, dir string, limits Limits) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	if err := slug.Unpack(f, dir); err != nil {
+	if err := user.Do(func() error { return slug.Unpack(f, dir) }); err != nil {
 		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EIO) {
 			return err // our disk, not the archive
 		}

@@ -69,7 +69,7 @@ func TestUnpackRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			err := terraform.Unpack(archive(t, tt.entries...), dir, limits)
+			err := terraform.Unpack(archive(t, tt.entries...), dir, nil, limits)
 			var refusal *terraform.ArchiveError
 			if !errors.As(err, &refusal) {
 				t.Fatalf("got %v, want an ArchiveError", err)
@@ -89,7 +89,7 @@ func TestUnpackBombIsStoppedBeforeItIsWritten(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	bomb := archive(t, tar.Header{Name: "zeros", Typeflag: tar.TypeReg, Size: 64 << 20})
-	err := terraform.Unpack(bomb, dir, terraform.Limits{Bytes: 1 << 20})
+	err := terraform.Unpack(bomb, dir, nil, terraform.Limits{Bytes: 1 << 20})
 	if entries, _ := os.ReadDir(dir); err == nil || len(entries) > 0 {
 		t.Errorf("got %v and %d entries, want a refusal and nothing written", err, len(entries))
 	}
@@ -103,7 +103,7 @@ func TestUnpackNotAnArchive(t *testing.T) {
 			t.Fatal(err)
 		}
 		var refusal *terraform.ArchiveError
-		if err := terraform.Unpack(path, t.TempDir(), terraform.Limits{}); !errors.As(err, &refusal) {
+		if err := terraform.Unpack(path, t.TempDir(), nil, terraform.Limits{}); !errors.As(err, &refusal) {
 			t.Errorf("%s: got %v, want an ArchiveError", name, err)
 		}
 	}
@@ -117,7 +117,7 @@ func TestUnpackAccepts(t *testing.T) {
 		tar.Header{Name: "./main.tf", Typeflag: tar.TypeReg, Size: 3},
 		tar.Header{Name: "m/x/y.tf", Typeflag: tar.TypeReg, Size: 3},
 		tar.Header{Name: "m/link.tf", Typeflag: tar.TypeSymlink, Linkname: "../main.tf"},
-	), dir, terraform.Limits{})
+	), dir, nil, terraform.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

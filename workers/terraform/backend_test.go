@@ -118,7 +118,7 @@ func TestNewestState(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, _, err := terraform.NewestState(dir, kept)
+			got, _, err := terraform.NewestState(nil, dir, kept)
 			if string(got) != tt.want || (err != nil) != tt.damaged {
 				t.Errorf("got %s, %v, want %s", got, err, tt.want)
 			}

@@ -30,6 +30,7 @@ type LocateConfig struct {
 	Engine   messages.Engine                  // empty means terraform
 	CacheDir string                           // remembered versions and installed engines; required
 	Path     string                           // folders to search, as in $PATH; empty means $PATH
+	User     *User                            // who is going to run it
 	Releases Releases                         // where an engine is installed from that is not on this machine
 	Tell     func(format string, args ...any) // for people, before something that takes its time; nil means nobody
 }
@@ -84,7 +85,16 @@ func Locate(ctx context.Context, cfg LocateConfig) (Engine, error) {
 	versions := openVersionCache(filepath.Join(cfg.CacheDir, "engine-versions.json"))
 	missing := &MissingError{Engine: cfg.Engine, Wanted: cfg.Version}
 	var found []Engine
-	for _, path := range candidates(cfg) {
+	paths := candidates(cfg)
+	reachable, err := cfg.User.reaches(paths)
+	if err != nil {
+		return Engine{}, err
+	}
+	for i, path := range paths {
+		if !reachable[i] {
+			missing.Found = append(missing.Found, fmt.Sprintf("%s, which is out of reach for the user that runs it (uid %d)", path, cfg.User.UID))
+			continue
+		}
 		v, err := versions.of(ctx, path)
 		if err != nil {
 			missing.Found = append(missing.Found, fmt.Sprintf("%s, which does not tell its version (%s)", path, oneLine(err)))

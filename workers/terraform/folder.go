@@ -21,6 +21,19 @@ const (
 	specFile = "exec.json" // see shim.Spec; in the attempt's folder
 )
 
+// prepareRoot writes what the engine finds in the root module. It is the user's folder, also while somebody else's engine has
+// left it to this one.
+func (s *Session) prepareRoot() error {
+	return s.cfg.User.Do(func() error {
+		for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.writeOverride, s.writeVariables} {
+			if err := prepare(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // cleanRoot removes what an upload or an earlier session must not bring along: a state, and, unless it is a session's own,
 // the memory of another backend or workspace.
 func (s *Session) cleanRoot() error {
@@ -116,6 +129,9 @@ func (s *Session) writeSpec() error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("prepare the attempt's folder: %w", err)
 		}
+		if err := s.cfg.User.own(dir); err != nil {
+			return fmt.Errorf("prepare the attempt's folder: %w", err)
+		}
 	}
 	settings, err := s.cfg.Providers.cliConfiguration()
 	if err != nil {
@@ -134,11 +150,15 @@ func (s *Session) writeSpec() error {
 		weak = []string{"GOGC=400", "GOMEMLIMIT=1GiB"}
 	}
 	env := environment(inherited(), weak, s.userEnvironment(), slices.DeleteFunc(slices.Clone(s.cfg.Env), s.forbidden), own)
-	spec, err := json.Marshal(shim.Spec{Engine: s.cfg.Engine.Path, Version: s.cfg.Engine.Version, Env: env, Output: s.cfg.Output})
+	spec := shim.Spec{Engine: s.cfg.Engine.Path, Version: s.cfg.Engine.Version, Env: env, Output: s.cfg.Output}
+	if u := s.cfg.User; u != nil {
+		spec.UID, spec.GID = u.UID, u.GID
+	}
+	b, err := json.Marshal(spec)
 	if err != nil {
 		return err
 	}
-	return errors.Join(replaceFile(cliConfig, settings), replaceFile(s.specPath(), spec))
+	return errors.Join(replaceFile(cliConfig, settings), s.cfg.User.lend(cliConfig), replaceFile(s.specPath(), b))
 }
 
 // pluginCacheVariable names the folder in which the engine keeps plugins. It has no expansion of "$", unlike the setting.

@@ -62,7 +62,7 @@ func (e *releaseError) Unwrap() error { return e.err }
 // installOnce installs version v, unless somebody else has just done it. Its error is a *releaseError, or about our own folder.
 func installOnce(ctx context.Context, cfg LocateConfig, from source, v *version.Version) (Engine, error) {
 	parent, name := filepath.Join(cfg.CacheDir, "engines"), string(cfg.Engine)+"-"+v.String()
-	if err := os.MkdirAll(parent, 0o700); err != nil {
+	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return Engine{}, err
 	}
 	unlock, err := exclusive(ctx, filepath.Join(parent, "."+name+".lock"))
@@ -88,6 +88,10 @@ func installOnce(ctx context.Context, cfg LocateConfig, from source, v *version.
 	}
 	if err != nil {
 		return Engine{}, &releaseError{err}
+	}
+	// Runs may be another user's.
+	if err := errors.Join(os.Chmod(tmp, 0o755), os.Chmod(filepath.Join(tmp, string(cfg.Engine)), 0o755)); err != nil {
+		return Engine{}, err
 	}
 	return engine, os.Rename(tmp, dir)
 }

@@ -121,6 +121,9 @@ func (s *Session) takePlugins() error {
 			}
 		}
 	}
+	if err := s.cfg.User.ownFolders(s.cfg.Plugins); err != nil {
+		return fmt.Errorf("prepare the run's plugin cache: %w", err)
+	}
 	return nil
 }
 
@@ -156,7 +159,11 @@ func (s *Session) KeepPlugins() error {
 	if s.cfg.Plugins == "" || s.cfg.SharedPlugins == "" || s.cfg.Initialized || !s.hasProviders() {
 		return nil
 	}
-	locked, err := lockedProviders(s.cfg.Root) // Init has added the hashes of what it installed
+	var locked []lockedProvider
+	err := s.cfg.User.Do(func() (err error) {
+		locked, err = lockedProviders(s.cfg.Root) // Init has added the hashes of what it installed
+		return err
+	})
 	if err != nil {
 		return err
 	}

@@ -23,13 +23,15 @@ type SessionConfig struct {
 	Engine Engine
 	Shim   string // path of a program that acts as the shim: gantry-exec
 	Dir    string // the attempt's private folder, absolute; the engine's HOME, TMPDIR and settings are made in it
-	Root   string // folder of the root module, absolute
+	Root   string // folder of the root module, absolute; User's
 	Output string // file that everything the engine prints is appended to, stdout and stderr in order
 
 	Env       []string        // what a run may know about itself, KEY=VALUE
 	Variables []wire.Variable // values of root-module variables and of the environment
 	State     []byte          // the state to start from; nil means none; not needed with StateURL
 	Grace     time.Duration   // from SIGINT to SIGKILL after the context of a call ends
+
+	User *User // who the engine runs as; nil means the user of this process
 
 	Providers     Providers // where provider plugins come from
 	Plugins       string    // folder for the plugins that Init downloads, kept as long as Root; empty means below Root
@@ -77,7 +79,7 @@ var (
 // an environment made from nothing, and an override of whatever backend the configuration names.
 func NewSession(cfg SessionConfig) (*Session, error) {
 	s := &Session{cfg: cfg}
-	for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.writeOverride, s.writeVariables, s.takePlugins, s.writeSpec} {
+	for _, prepare := range []func() error{s.letPass, s.prepareRoot, s.takePlugins, s.writeSpec} {
 		if err := prepare(); err != nil {
 			return nil, err
 		}
@@ -94,6 +96,9 @@ func NewSession(cfg SessionConfig) (*Session, error) {
 	return s, nil
 }
 
+// letPass lets the user get at what is its own in the attempt's folder.
+func (s *Session) letPass() error { return s.cfg.User.LetPass(s.cfg.Dir) }
+
 // Init runs "init".
 func (s *Session) Init(ctx context.Context) error {
 	s.lockBefore, _ = os.ReadFile(filepath.Join(s.cfg.Root, lockFile)) // often there is none
@@ -104,8 +109,11 @@ func (s *Session) Init(ctx context.Context) error {
 	return err
 }
 
-// Plan runs "plan", saves the plan in the file out and reports whether it has changes to make.
+// Plan runs "plan", saves the plan in the file out, which is in a folder of ours, and reports whether it has changes to make.
 func (s *Session) Plan(ctx context.Context, o wire.RunOptions, out string) (hasChanges bool, err error) {
+	if err := s.givePlanFile(out); err != nil {
+		return false, err
+	}
 	opts := []tfexec.PlanOption{
 		tfexec.Out(out), tfexec.Lock(true), tfexec.Destroy(o.Destroy), tfexec.Refresh(!o.SkipRefresh), tfexec.RefreshOnly(o.RefreshOnly),
 	}
@@ -119,7 +127,26 @@ func (s *Session) Plan(ctx context.Context, o wire.RunOptions, out string) (hasC
 		hasChanges, err = s.tf.Plan(ctx, opts...)
 		return err
 	})
+	if err == nil {
+		err = s.takePlanFile(out)
+	}
 	return hasChanges && err == nil, err
+}
+
+// givePlanFile makes the file that the engine writes its plan to. The engine could make none in a folder of ours.
+func (s *Session) givePlanFile(out string) error {
+	if s.cfg.User == nil {
+		return nil
+	}
+	return errors.Join(replaceFile(out, nil), s.cfg.User.own(out))
+}
+
+// takePlanFile makes sure that what is stored and approved as the plan is what is applied: nobody of the run writes to it any more.
+func (s *Session) takePlanFile(out string) error {
+	if s.cfg.User == nil {
+		return nil
+	}
+	return errors.Join(s.Kill(), s.cfg.User.lend(out))
 }
 
 // UsePlanLock puts the provider versions that the saved plan was made with in place. Call it before the Init of an apply.
@@ -128,15 +155,19 @@ func (s *Session) UsePlanLock(plan string) error {
 	if err != nil || lock == nil {
 		return err
 	}
-	return replaceFile(filepath.Join(s.cfg.Root, lockFile), lock)
+	return s.cfg.User.Do(func() error { return replaceFile(filepath.Join(s.cfg.Root, lockFile), lock) })
 }
 
 // Apply applies the saved plan and nothing else. The state is at the plan's own choice of StateURL and file: both are there.
 func (s *Session) Apply(ctx context.Context, plan string) error {
 	if s.cfg.StateURL != "" && s.cfg.State != nil { // not earlier: Init would want to move the file's state to the URL
-		if err := replaceFile(filepath.Join(s.cfg.Root, stateFile), s.cfg.State); err != nil {
+		write := func() error { return replaceFile(filepath.Join(s.cfg.Root, stateFile), s.cfg.State) }
+		if err := s.cfg.User.Do(write); err != nil {
 			return err
 		}
+	}
+	if err := s.cfg.User.lend(plan); err != nil {
+		return err
 	}
 	return s.call(ctx, "apply", func(ctx context.Context) error {
 		return s.tf.Apply(ctx, tfexec.DirOrPlan(plan), tfexec.Lock(true))

@@ -87,7 +87,7 @@ func TestPlanThenApplyInAnotherFolder(t *testing.T) {
 			t.Fatalf("apply: %v\n%s", err, read(t, applying.Output))
 		}
 	}
-	state, _, err := terraform.NewestState(applying.Root)
+	state, _, err := terraform.NewestState(nil, applying.Root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestNoChangesFromState(t *testing.T) {
 	}
 	second := work(t, files)
 	var err error
-	if second.State, _, err = terraform.NewestState(first.Root); err != nil {
+	if second.State, _, err = terraform.NewestState(nil, first.Root); err != nil {
 		t.Fatal(err)
 	}
 	hasChanges, err := initialized(t, second).Plan(t.Context(), planOptions(), filepath.Join(second.Dir, "plan.bin"))
@@ -214,7 +214,7 @@ func TestCancelKeepsState(t *testing.T) {
 	if !errors.Is(err, terraform.ErrCanceled) || errors.Is(err, terraform.ErrKilled) {
 		t.Errorf("got %v, want canceled and not killed", err)
 	}
-	state, _, err := terraform.NewestState(cfg.Root)
+	state, _, err := terraform.NewestState(nil, cfg.Root)
 	if err != nil || !strings.Contains(string(state), `"name": "fast"`) {
 		t.Errorf("state after cancel: got %s, %v, want the finished resource", state, err)
 	}

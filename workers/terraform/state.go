@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 
 	"gantry.example/internal/wire"
 )
@@ -20,20 +23,27 @@ func StateRefOf(state []byte) (wire.StateRef, error) {
 	return ref, nil
 }
 
+// maxStateFile bounds what is read of a state file, far above any real one.
+const maxStateFile = 1 << 30
+
 // NewestState returns the newest complete state among the files that the engine writes in the root module at root and the
 // files kept elsewhere. Nil means that there is none. The error is about an unreadable file, or, if nothing better was found,
 // about a damaged one, whose bytes come with it: the engine rewrites its file in place, so whoever kills it may leave half a
-// state.
-func NewestState(root string, kept ...string) ([]byte, wire.StateRef, error) {
+// state. The engine ran as user, and what is in root is read with no other rights.
+func NewestState(user *User, root string, kept ...string) ([]byte, wire.StateRef, error) {
 	// The engine leaves the first one when it could not write the others; where serials are equal it is the newer one.
-	paths := append([]string{filepath.Join(root, erroredStateFile), filepath.Join(root, stateFile)}, kept...)
+	own := []string{filepath.Join(root, erroredStateFile), filepath.Join(root, stateFile)}
 	var newest []byte
 	var ref wire.StateRef
 	var damaged error
 	var remains []byte
-	for _, path := range paths {
-		b, err := os.ReadFile(path)
-		if errors.Is(err, os.ErrNotExist) || err == nil && len(bytes.TrimSpace(b)) == 0 {
+	for i, path := range slices.Concat(own, kept) {
+		reader := user
+		if i >= len(own) {
+			reader = nil
+		}
+		b, err := readState(reader, path)
+		if err == nil && len(bytes.TrimSpace(b)) == 0 {
 			continue
 		}
 		if err != nil {
@@ -52,4 +62,29 @@ func NewestState(root string, kept ...string) ([]byte, wire.StateRef, error) {
 		return newest, ref, nil
 	}
 	return remains, wire.StateRef{}, damaged
+}
+
+// readState reads a state file with the rights of user; nothing if there is none. Something else of that name, such as a pipe or a
+// device, is none: opening it does not wait.
+func readState(user *User, path string) (content []byte, err error) {
+	err = user.Do(func() error {
+		f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil || !info.Mode().IsRegular() {
+			return err
+		}
+		if info.Size() > maxStateFile {
+			return fmt.Errorf("%s has %d bytes, which is no Terraform state: at most %d are read", path, info.Size(), maxStateFile)
+		}
+		content, err = io.ReadAll(io.LimitReader(f, maxStateFile))
+		return err
+	})
+	return content, err
 }

@@ -2,7 +2,6 @@ package terraform
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -13,8 +12,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"gantry.example/workers/terraform/shim"
 )
 
 // BecomeSubreaper makes orphans among this process's descendants its own children instead of init's, so that Close finds
@@ -92,15 +89,8 @@ func Interrupt(dir string) error {
 // engines lists the processes of the attempt that the shim became, as it names them; a script shows after its interpreter.
 // Those that the engine starts under its own name, as provider plugins of itself, are not among them.
 func engines(dir string) ([]int, error) {
-	var spec shim.Spec
-	b, err := os.ReadFile(filepath.Join(dir, specFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(b, &spec); err != nil {
+	spec, err := readSpec(dir)
+	if err != nil || spec.Engine == "" {
 		return nil, err
 	}
 	pids, err := members(dir, false)

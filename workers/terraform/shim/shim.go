@@ -7,6 +7,7 @@
 //   - with pipes as stdout and stderr, so that the engine dies of SIGPIPE when its runner is gone; the shim points both at
 //     the log file of the attempt, which also keeps their order;
 //   - with a refusal to set TF_VAR_* and others; the shim takes the whole environment from a private file.
+//   - with the rights of its runner, which may be root; the shim gives them up for those of the run's own user.
 //
 // It imports the standard library and x/sys only, to start fast.
 package shim
@@ -38,6 +39,9 @@ type Spec struct {
 	Version string   `json:"version"` // answered to "version -json" without starting the engine
 	Env     []string `json:"env"`     // the complete environment of the engine, KEY=VALUE
 	Output  string   `json:"output"`  // file that stdout and stderr are appended to, except for commands that print data
+
+	UID int `json:"uid,omitempty"` // user that the engine runs as; 0 means the user of the shim
+	GID int `json:"gid,omitempty"` // its only group
 }
 
 // Main runs the shim and returns only if it did not become the engine: with the exit code of the process.
@@ -75,6 +79,11 @@ func run(argv, environ []string) error {
 	if spec.Output != "" && !printsData(args) {
 		if err := redirect(spec.Output); err != nil {
 			return err
+		}
+	}
+	if spec.UID != 0 { // last: files are opened with the runner's rights
+		if err := become(spec.UID, spec.GID); err != nil {
+			return fmt.Errorf("become uid %d, gid %d: %w", spec.UID, spec.GID, err)
 		}
 	}
 	if err := syscall.Exec(spec.Engine, append([]string{spec.Engine}, args...), spec.Env); err != nil {

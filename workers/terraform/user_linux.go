@@ -1,0 +1,56 @@
+package terraform
+
+import (
+	"fmt"
+	"io/fs"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Do calls f with u's rights to files and no others, so that a link that u made leads f nowhere u could not go itself. What f
+// makes is u's. f must not start goroutines or processes. The error is f's, or that this process may not do it.
+func (u *User) Do(f func() error) error {
+	if u == nil {
+		return f()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread, and who it is, ends with this goroutine
+		err := u.become()
+		if err == nil {
+			err = f()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// become changes who the calling thread is for the file system. The system calls are made directly, because those of package
+// syscall are for all threads.
+func (u *User) become() error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, 0, 0, 0); errno != 0 {
+		return fmt.Errorf("act as uid %d: give up the groups of this process: %w", u.UID, errno)
+	}
+	// These two return the id from before and no error, so they are asked twice. The group is first: without the user's rights
+	// it could not be changed any more.
+	for _, set := range []struct {
+		call func(int) (int, error)
+		id   int
+	}{{unix.SetfsgidRetGid, u.GID}, {unix.SetfsuidRetUid, u.UID}} {
+		_, _ = set.call(set.id)
+		if now, err := set.call(-1); err != nil || now != set.id {
+			return fmt.Errorf("act as uid %d, gid %d: this process may not, or there are no such ids here (%d)", u.UID, u.GID, now)
+		}
+	}
+	return nil
+}
+
+func ownerOf(info fs.FileInfo) (uid, gid int) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return -1, -1
+	}
+	return int(stat.Uid), int(stat.Gid)
+}
