@@ -80,6 +80,11 @@ func runnerMain(scratch string) int {
 			return 75
 		}
 	}
+	if a.RunAs != nil {
+		if err := note(scratch, a.Claim.AttemptID, "as "+strconv.Itoa(a.RunAs.UID)); err != nil {
+			return 76
+		}
+	}
 	if err := note(scratch, a.Claim.AttemptID, "started"); err != nil {
 		return 76
 	}
