@@ -24,14 +24,18 @@ const (
 // prepareRoot writes what the engine finds in the root module. It is the user's folder, also while somebody else's engine has
 // left it to this one.
 func (s *Session) prepareRoot() error {
-	return s.cfg.User.Do(func() error {
-		for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.writeOverride, s.writeVariables} {
+	err := s.cfg.User.Do(func() error {
+		for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.writeOverride} {
 			if err := prepare(); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return s.writeVariables()
 }
 
 // cleanRoot removes what an upload or an earlier session must not bring along: a state, and, unless it is a session's own,
@@ -92,7 +96,11 @@ func (s *Session) writeVariables() error {
 	if b.Len() == 0 || s.cfg.Initialized {
 		return nil
 	}
-	name, err := lastName(s.cfg.Root, variablesFile, ".auto.tfvars", ".auto.tfvars.json")
+	var name string
+	err := s.cfg.User.Do(func() (err error) {
+		name, err = lastName(s.cfg.Root, variablesFile, ".auto.tfvars", ".auto.tfvars.json")
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -102,23 +110,27 @@ func (s *Session) writeVariables() error {
 			return err
 		}
 	}
-	return newFile(path, []byte(b.String()))
+	return s.cfg.User.Do(func() error { return newFile(path, []byte(b.String())) })
 }
 
 // Forget removes the values of variables from an attempt's folder, of which no engine runs any more. A folder that a plan
 // shares with its apply keeps them as it keeps the plan, which is made of them.
 func Forget(dir string) error {
-	gone := []string{filepath.Join(dir, specFile)}
-	if path, err := os.ReadFile(filepath.Join(dir, variablesPath)); err == nil {
-		gone = append(gone, filepath.Join(dir, string(path)), filepath.Join(dir, variablesPath))
-	}
 	var failed error
-	for _, path := range gone {
-		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-			failed = errors.Join(failed, err)
+	remove := func(path string) error {
+		if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+			return err
 		}
+		return nil
 	}
-	return failed
+	if path, err := os.ReadFile(filepath.Join(dir, variablesPath)); err == nil {
+		user, err := UserOf(dir)
+		if err == nil {
+			err = user.Do(func() error { return remove(filepath.Join(dir, string(path))) })
+		}
+		failed = errors.Join(err, remove(filepath.Join(dir, variablesPath)))
+	}
+	return errors.Join(failed, remove(filepath.Join(dir, specFile)))
 }
 
 // writeSpec makes the engine's environment: built from nothing, so that no secret of the host reaches a run.

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"gantry.example/internal/wire"
 	"gantry.example/workers/terraform"
 	"gantry.example/workers/terraform/shim"
 )
@@ -59,9 +60,11 @@ resource "terraform_data" "a" {
     command = "id -u; id -G; grep -E 'NoNewPrivs|CapEff' /proc/self/status; touch ~/home $TMPDIR/tmp; cat ../exec.json; cat ../plan.bin >/dev/null && echo plan readable; echo x >> ../plan.bin; touch ../x; kill -0 $RUNNER"
   }
 }
-output "out" { value = 1 }`)
+variable "given" {}
+output "out" { value = var.given }`)
 	cfg.Plugins = filepath.Join(cfg.Dir, "plugins")
 	cfg.Env = []string{fmt.Sprintf("RUNNER=%d", os.Getpid()), "SECRET=hunter2"}
+	cfg.Variables = []wire.Variable{{Key: "given", Value: "here", Category: wire.CategoryTerraform}}
 	s := open(t, cfg)
 	plan := filepath.Join(cfg.Dir, "plan.bin")
 	if err := s.Init(t.Context()); err != nil {
@@ -87,11 +90,17 @@ output "out" { value = 1 }`)
 		t.Errorf("got error %v and log\n%s\nwant the last command to fail and no secret", applied, log)
 	}
 	state, _, err := terraform.NewestState(u, cfg.Root)
-	if err != nil || !strings.Contains(string(state), `"terraform_data"`) {
+	if err != nil || !strings.Contains(string(state), `"terraform_data"`) || !strings.Contains(log, `out = "here"`) {
 		t.Errorf("got state %s, %v, want one with the resource", state, err)
 	}
 	if left, err := terraform.UserOf(cfg.Dir); err != nil || *left != *u {
 		t.Errorf("got user %v, %v of the folder, want %v", left, err, u)
+	}
+	if err := terraform.Forget(cfg.Dir); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(cfg.Root, "*.tfvars")); err != nil || len(left) > 0 {
+		t.Errorf("got %v, %v after Forget, want no values of variables", left, err)
 	}
 	if successor, err := u.Successor(cfg.Root); err != nil || *successor != *u {
 		t.Errorf("got successor %v, %v, want %v", successor, err, u)
