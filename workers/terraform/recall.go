@@ -69,12 +69,20 @@ func (s *Session) Recall() (bool, error) {
 	if err != nil || json.Unmarshal(b, &m) != nil {
 		return false, nil
 	}
-	data := filepath.Join(s.cfg.Root, ".terraform")
-	if os.Mkdir(data, 0o700) != nil {
-		return false, nil // the archive brought one along
-	}
-	if err := s.recallInto(data, m); err != nil {
-		return false, os.RemoveAll(data)
+	recalled := false
+	err = s.cfg.User.Do(func() error {
+		data := filepath.Join(s.cfg.Root, ".terraform")
+		if os.Mkdir(data, 0o700) != nil {
+			return nil // the archive brought one along
+		}
+		if err := s.recallInto(data, m); err != nil {
+			return os.RemoveAll(data)
+		}
+		recalled = true
+		return nil
+	})
+	if err != nil || !recalled {
+		return false, err
 	}
 	now := time.Now()
 	return true, errors.Join(os.Chtimes(path, now, now), s.writeSpec()) // which depends on whether there are providers
@@ -120,9 +128,26 @@ func (s *Session) Remember() error {
 	if path == "" || err != nil {
 		return err
 	}
+	var m initMemory
+	err = s.cfg.User.Do(func() (err error) {
+		m, err = s.made()
+		return err
+	})
+	if err != nil || m.Files == nil {
+		return err
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.MkdirAll(s.cfg.Inits, 0o700), replaceWhole(path, b), sweepInits(s.cfg.Inits, time.Now()))
+}
+
+// made is what Init made. It has no files if the configuration is not of a kind that is remembered.
+func (s *Session) made() (initMemory, error) {
 	lock, err := os.ReadFile(filepath.Join(s.cfg.Root, lockFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) || !bytes.Equal(lock, s.lockBefore) {
-		return err
+		return initMemory{}, err
 	}
 	m := initMemory{Files: map[string][]byte{}}
 	data := filepath.Join(s.cfg.Root, ".terraform")
@@ -147,13 +172,9 @@ func (s *Session) Remember() error {
 		return err
 	})
 	if err != nil || !ownModules(m.Files["modules/modules.json"]) {
-		return nil // not a kind of configuration that is remembered
+		return initMemory{}, nil
 	}
-	b, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.MkdirAll(s.cfg.Inits, 0o700), replaceWhole(path, b), sweepInits(s.cfg.Inits, time.Now()))
+	return m, nil
 }
 
 // ownModules reports whether every module of the engine's list is in the configuration itself.

@@ -101,8 +101,14 @@ func (s *Session) letPass() error { return s.cfg.User.LetPass(s.cfg.Dir) }
 
 // Init runs "init".
 func (s *Session) Init(ctx context.Context) error {
-	s.lockBefore, _ = os.ReadFile(filepath.Join(s.cfg.Root, lockFile)) // often there is none
-	err := s.call(ctx, "init", func(ctx context.Context) error { return s.tf.Init(ctx, tfexec.Upgrade(false)) })
+	err := s.cfg.User.Do(func() error {
+		s.lockBefore, _ = os.ReadFile(filepath.Join(s.cfg.Root, lockFile)) // often there is none
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	err = s.call(ctx, "init", func(ctx context.Context) error { return s.tf.Init(ctx, tfexec.Upgrade(false)) })
 	if err == nil && s.hasProviders() {
 		err = s.writeSpec() // for what comes now
 	}

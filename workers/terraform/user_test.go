@@ -62,6 +62,7 @@ resource "terraform_data" "a" {
 }
 variable "given" {}
 output "out" { value = var.given }`)
+	cfg.Inits, cfg.Configuration = filepath.Join(t.TempDir(), "inits"), "this"
 	cfg.Plugins = filepath.Join(cfg.Dir, "plugins")
 	cfg.Env = []string{fmt.Sprintf("RUNNER=%d", os.Getpid()), "SECRET=hunter2"}
 	cfg.Variables = []wire.Variable{{Key: "given", Value: "here", Category: wire.CategoryTerraform}}
@@ -69,6 +70,15 @@ output "out" { value = var.given }`)
 	plan := filepath.Join(cfg.Dir, "plan.bin")
 	if err := s.Init(t.Context()); err != nil {
 		t.Fatalf("init: %v\n%s", err, read(t, cfg.Output))
+	}
+	if err := s.Remember(); err != nil {
+		t.Error(err)
+	}
+	if err := os.RemoveAll(filepath.Join(cfg.Root, ".terraform")); err != nil {
+		t.Fatal(err)
+	}
+	if recalled, err := s.Recall(); !recalled || err != nil {
+		t.Errorf("got recalled %v, %v, want true", recalled, err)
 	}
 	if _, err := s.Plan(t.Context(), planOptions(), plan); err != nil {
 		t.Fatalf("plan: %v\n%s", err, read(t, cfg.Output))
