@@ -56,8 +56,13 @@ func (f *fakeAPI) objectRoutes(mux *http.ServeMux) {
 		"GET /api/gantry/v1/tokens":                                `[{"id":"at-1","description":"ci","created_at":"2026-01-02T03:04:05Z"}]`,
 		"POST /api/gantry/v1/tokens":                               `{"id":"at-2","description":"ci","created_at":"2026-01-02T03:04:05Z","token":"gantry-s3cret"}`,
 		"DELETE /api/gantry/v1/tokens/at-1":                        `{"id":"at-1","own":true}`,
+		"GET /api/gantry/v1/dead-letters":                          "[" + deadLetter + "]",
+		"GET /api/gantry/v1/dead-letters/7":                        deadLetter,
+		"POST /api/gantry/v1/dead-letters/7/replay":                deadLetter,
+		"DELETE /api/gantry/v1/dead-letters/7":                     ``,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			body := body
 			if r.Header.Get("Authorization") != "Bearer "+token {
 				refuse(w, 401, "unauthorized", "unknown token")
 				return
@@ -65,6 +70,9 @@ func (f *fakeAPI) objectRoutes(mux *http.ServeMux) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.record(r)
+			if r.URL.Query().Get("after") == "7" { // the last there is
+				body = "[]"
+			}
 			if f.failure != "" && r.Method != http.MethodGet {
 				refuse(w, 409, f.failure, "no: "+f.failure)
 				return

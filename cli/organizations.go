@@ -114,9 +114,9 @@ func (a *app) listOrganizations(cmd *cobra.Command) error {
 		return err
 	}
 	return a.show(all, func(t *table) {
-		t.head("NAME", "CREATED")
+		t.head("NAME", "ID", "CREATED")
 		for _, o := range all {
-			t.row(o.Name, o.CreatedAt)
+			t.row(o.Name, o.ExternalID, o.CreatedAt)
 		}
 	})
 }

@@ -155,6 +155,14 @@ func knownFields(raw any, t reflect.Type, at string) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
+	if items, ok := raw.([]any); ok && t.Kind() == reflect.Slice {
+		for i, item := range items {
+			if err := knownFields(item, t.Elem(), fmt.Sprintf("%s[%d]", at, i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	obj, ok := raw.(map[string]any)
 	if !ok {
 		if t.Kind() == reflect.Struct && raw != nil {

@@ -77,3 +77,21 @@ func FuzzTask(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a producer sends, the answer is a request that validates or a *Failure with a code and no value of a variable.
+func FuzzParseRunRequest(f *testing.F) {
+	addGolden(f, "run_request_*.json")
+	for _, s := range []string{``, `null`, `[]`, `{"workspace_id":1}`, `{"options":[]}`, `{"options":{"variables":[{"kay":"x"}]}}`, `{"execution":null}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := messages.ParseRunRequest(b)
+		var failure *messages.Failure
+		switch {
+		case err == nil && r.WorkspaceID == "":
+			t.Fatalf("got %+v, want a workspace in every request that is taken", r)
+		case err != nil && (!errors.As(err, &failure) || failure.Code == "" || failure.Message == ""):
+			t.Fatalf("got error %#v, want a *Failure with a code and a message", err)
+		}
+	})
+}

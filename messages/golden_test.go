@@ -120,3 +120,34 @@ func TestGoldenExecutions(t *testing.T) {
 		wantEqual(t, file, got, want)
 	}
 }
+
+func TestGoldenRunRequests(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]messages.RunRequest{
+		"run_request_minimal.json": {WorkspaceID: wsID},
+		"run_request_full.json": {V: 1, WorkspaceID: wsID, ConfigurationVersionID: "cv-123456789abcdefg", Message: "nightly drift check",
+			Options: messages.RunOptions{PlanOnly: true, Destroy: true, SkipRefresh: true, TargetAddrs: []string{"module.a"},
+				ReplaceAddrs: []string{"null_resource.b"}, Variables: []messages.RunVariable{{Key: "region", Value: `"eu-west-1"`}}},
+			Execution: messages.Execution{Mode: messages.ModeLocal, TerraformVersion: "1.11.4"}},
+		"run_request_later_version.json": {V: 2, WorkspaceID: wsID, Options: messages.RunOptions{AutoApply: true, RefreshOnly: true}},
+	} {
+		got, err := messages.ParseRunRequest(read(t, file))
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		wantEqual(t, file, got, want)
+	}
+	wantEqual(t, "run_answer_created.json", decode[messages.RunAnswer](t, "run_answer_created.json"),
+		messages.RunAnswer{V: 1, IdempotencyKey: "deploy-42", RunID: runID})
+	wantEqual(t, "run_answer_refused.json", decode[messages.RunAnswer](t, "run_answer_refused.json"),
+		messages.RunAnswer{V: 1, IdempotencyKey: "deploy-42", Error: &messages.Failure{Code: messages.CodeInvalid, Field: "options.plan-only", Message: "unknown field"}})
+}
+
+func TestGoldenDeadLetter(t *testing.T) {
+	t.Parallel()
+	wantEqual(t, "dead_letter.json", decode[messages.DeadLetter](t, "dead_letter.json"), messages.DeadLetter{
+		V: 1, Subject: messages.IntakeSubject(orgID), Stream: messages.IntakeStream, Sequence: 7, At: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
+		Failure: messages.Failure{Code: messages.CodeInvalid, Message: "the run request is not JSON: unexpected end of JSON input"},
+		Headers: map[string][]string{messages.HeaderIdempotencyKey: {"deploy-42"}}, Data: []byte("{"), Size: 1,
+	})
+}

@@ -56,6 +56,30 @@ func LogSubject(pool, runID, attemptID string) string {
 	return strings.Join([]string{"logs", pool, runID, attemptID}, ".")
 }
 
+// IntakeStream holds the run requests of producers until they are carried out; the intake reads it with the durable
+// IntakeConsumer.
+const (
+	IntakeStream   = "INTAKE"
+	IntakeSubjects = "intake.>"
+	IntakeConsumer = "intake"
+)
+
+// IntakeSubject is where the producers of an organization publish a RunRequest.
+func IntakeSubject(organizationID string) string { return "intake.run." + organizationID }
+
+// ProducerInboxPrefix is the inbox prefix of all producers of an organization.
+func ProducerInboxPrefix(organizationID string) string { return InboxPrefix(organizationID) }
+
+// DeadLetterStream holds every message that its reader could not use, as a DeadLetter.
+const (
+	DeadLetterStream   = "DEADLETTERS"
+	DeadLetterSubjects = "dead.>"
+)
+
+// DeadLetterSubject is where a message of the subject is published when it is given up. The subject it had is part of it, so
+// that whoever may write dead letters decides no more by them than by messages.
+func DeadLetterSubject(subject string) string { return "dead." + subject }
+
 // LeaseBucket is the KV bucket with the leases of one pool; keys are exclusivity keys.
 func LeaseBucket(pool string) string { return "LOCKS_" + pool }
 

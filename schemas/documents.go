@@ -25,8 +25,12 @@ func documents(root string) []document {
 		{"event.json", message(messages.Event{}, lenient)},
 		{"command.json", message(messages.Command{}, lenient)},
 		{"lease.json", message(messages.Lease{}, lenient)},
+		{"run_request.json", message(messages.RunRequest{}, strict)},
+		{"run_answer.json", message(messages.RunAnswer{}, lenient)},
+		{"dead_letter.json", message(messages.DeadLetter{}, lenient)},
 		{"execution.json", message(messages.Execution{}, strict)},
 		{"codes.json", codes},
+		{"asyncapi.json", asyncapi},
 		{"openapi.json", openapi(root)},
 	}
 }

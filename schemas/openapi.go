@@ -242,6 +242,10 @@ func plain(v any) any {
 		for key, value := range v {
 			out[key] = plain(value)
 		}
+		if out["contentEncoding"] == "base64" {
+			delete(out, "contentEncoding")
+			out["format"] = "byte"
+		}
 		if ref, ok := out["$ref"]; ok && len(out) > 1 {
 			delete(out, "$ref")
 			out["allOf"] = []any{object{"$ref": ref}}

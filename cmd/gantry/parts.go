@@ -10,6 +10,7 @@ import (
 	"gantry.example/internal/pgserver"
 	"gantry.example/messages"
 	"gantry.example/services/auth"
+	"gantry.example/services/intake"
 	"gantry.example/services/keeper"
 	"gantry.example/services/logs"
 	"gantry.example/services/postgres"
@@ -123,6 +124,7 @@ func (s *server) admitClients(ctx context.Context) error {
 	}
 	if err := errors.Join(
 		s.bus.EnsureStatus(ctx, replicas), s.bus.EnsureLogs(ctx, replicas),
+		s.bus.EnsureIntake(ctx, replicas), s.bus.EnsureDeadLetters(ctx, replicas),
 		s.bus.EnsureTasks(ctx, messages.ModeLocal, messages.LocalPool, replicas), s.bus.EnsureLeases(ctx, messages.LocalPool, replicas),
 		s.bus.EnsureTaskConsumer(ctx, messages.ModeLocal, messages.LocalPool, nil),
 	); err != nil {
@@ -153,6 +155,10 @@ func (s *server) runLogs(ctx context.Context) error {
 
 func (s *server) runProjector(ctx context.Context) error {
 	return projector.New(s.db, s.bus, replicas, s.fail, s.log).Run(ctx)
+}
+
+func (s *server) runIntake(ctx context.Context) error {
+	return intake.New(s.db, s.bus, replicas, s.traces != nil, s.fail, s.log).Run(ctx)
 }
 
 func (s *server) runReconciler(ctx context.Context) error {

@@ -82,6 +82,7 @@ func (s *server) parts() []lifecycle.Part {
 		{Name: "projector", Run: s.runProjector},
 		{Name: "traces", Start: s.prepareTraces, Run: s.runTraces},
 		{Name: "observer", Run: s.runObserver},
+		{Name: "intake", Run: s.runIntake},
 		{Name: "API", Start: s.prepareAPI, Run: s.serveAPI},
 		{Name: "reconciler", Run: s.runReconciler},
 		{Name: "keeper", Run: s.runKeeper},

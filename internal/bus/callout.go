@@ -8,13 +8,12 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-
-	"gantry.example/messages"
 )
 
 // Authenticator says who the holder of a token is. It is called concurrently, once per connection and again whenever the
-// user expires, so it must be quick and must not remember calls. clientName is what the client calls itself and is a valid
-// name (messages.ValidName), nothing more: the Authenticator binds it to the token. Any error refuses the connection.
+// user expires, so it must be quick and must not remember calls. clientName is what the client calls itself,
+// any text: the Authenticator binds it to the token or ignores it. An Identity whose name is not a valid one
+// (messages.ValidName) is refused. Any error refuses the connection.
 type Authenticator interface {
 	Authenticate(ctx context.Context, token, clientName string) (Identity, error)
 }
@@ -92,13 +91,9 @@ func (c *Callout) answer(m *nats.Msg) {
 
 // admit returns the signed user for the client, or why it is not let in.
 func (c *Callout) admit(req *jwt.AuthorizationRequestClaims) (string, error) {
-	name := req.ConnectOptions.Name
-	if !messages.ValidName(name) { // it becomes part of subjects
-		return "", fmt.Errorf("client name %q is not usable", name)
-	}
 	ctx, cancel := context.WithTimeout(c.ctx, calloutTimeout)
 	defer cancel()
-	id, err := c.auth.Authenticate(ctx, req.ConnectOptions.Token, name)
+	id, err := c.auth.Authenticate(ctx, req.ConnectOptions.Token, req.ConnectOptions.Name)
 	if err != nil {
 		return "", err
 	}

@@ -60,7 +60,7 @@ func (b *Bus) reader(stream, durable string) puller {
 	}}
 }
 
-// EventDelivery is one event. If Err is not nil the message is not a usable event: Term it.
+// EventDelivery is one event. If Err is not nil the message is not a usable event: Bury it.
 type EventDelivery struct {
 	Event    messages.Event
 	Pool     string
@@ -75,13 +75,14 @@ func (r *EventReader) FetchBatch(ctx context.Context, limit int, wait time.Durat
 	msgs, err := r.pull.batch(ctx, limit, wait)
 	out := make([]EventDelivery, 0, len(msgs))
 	for _, m := range msgs {
-		out = append(out, eventDelivery(m))
+		out = append(out, eventDelivery(Receipt{r.pull.bus, m}))
 	}
 	return out, err
 }
 
-func eventDelivery(m jetstream.Msg) EventDelivery {
-	d := EventDelivery{Sequence: sequence(m), Receipt: Receipt{m}}
+func eventDelivery(r Receipt) EventDelivery {
+	m := r.msg
+	d := EventDelivery{Sequence: sequence(m), Receipt: r}
 	if tokens := strings.Split(m.Subject(), "."); len(tokens) > 1 {
 		d.Pool = tokens[1]
 	}

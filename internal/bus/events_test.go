@@ -38,11 +38,11 @@ func TestEventsAreStoredOnceAndReadInBatches(t *testing.T) {
 	}
 	must(t, got[0].Ack(ctx))
 	must(t, got[1].NakWithDelay(0))
-	must(t, got[2].Term("test"))
+	must(t, got[2].Bury(ctx, unusable(errors.New("test"))))
 	again, err := r.FetchBatch(ctx, 10, 5*time.Second)
 	must(t, err)
 	if len(again) != 1 || again[0].Event.Seq != 2 {
-		t.Fatalf("after ack, nak, term: got %v, want event 2 alone", again)
+		t.Fatalf("after ack, nak, burial: got %v, want event 2 alone", again)
 	}
 	must(t, again[0].Ack(ctx))
 	if none, err := r.FetchBatch(ctx, 10, 100*time.Millisecond); err != nil || len(none) != 0 {
@@ -88,7 +88,7 @@ func TestForgedEventIsUnusable(t *testing.T) {
 		if len(got) != 1 || got[0].Err == nil || !strings.Contains(got[0].Err.Error(), want) {
 			t.Fatalf("event %s: got %v, want one whose error says %q", body, got, want)
 		}
-		must(t, got[0].Term(got[0].Err.Error()))
+		must(t, got[0].Bury(ctx, unusable(got[0].Err)))
 	}
 }
 

@@ -29,6 +29,8 @@ func start(t *testing.T) *fixture {
 	ctx := withTimeout(t)
 	must(t, f.bus.EnsureStatus(ctx, 1))
 	must(t, f.bus.EnsureLogs(ctx, 1))
+	must(t, f.bus.EnsureIntake(ctx, 1))
+	must(t, f.bus.EnsureDeadLetters(ctx, 1))
 	must(t, f.bus.EnsureTasks(ctx, messages.ModeAgent, f.pool, 1))
 	must(t, f.bus.EnsureLeases(ctx, f.pool, 1))
 	must(t, f.bus.EnsureTaskConsumer(ctx, messages.ModeAgent, f.pool, nil))
@@ -67,6 +69,10 @@ func leaseOf(id bus.Identity, epoch int64) messages.Lease {
 	return messages.Lease{
 		V: messages.Version, AttemptID: id.Name, RunID: id.RunID, Epoch: epoch, Holder: "testhost/1", Nonce: messages.NewID("n-"),
 	}
+}
+
+func unusable(err error) messages.Failure {
+	return messages.Failure{Code: messages.CodeInvalid, Message: err.Error()}
 }
 
 // withTimeout bounds everything a test waits for; nothing should take a fraction of it.

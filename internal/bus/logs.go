@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"gantry.example/messages"
 )
@@ -52,7 +51,7 @@ func (b *Bus) LogReader() *LogReader {
 	return &LogReader{b.reader(messages.LogStream, messages.LogConsumer)}
 }
 
-// LogDelivery is one chunk, or the end, of an attempt's log. If Err is not nil the message is unusable: Term it.
+// LogDelivery is one chunk, or the end, of an attempt's log. If Err is not nil the message is unusable: Bury it.
 type LogDelivery struct {
 	Pool      string
 	RunID     string
@@ -72,18 +71,19 @@ func (r *LogReader) FetchBatch(ctx context.Context, limit int, wait time.Duratio
 	msgs, err := r.pull.batch(ctx, limit, wait)
 	out := make([]LogDelivery, 0, len(msgs))
 	for _, m := range msgs {
-		out = append(out, logDelivery(m))
+		out = append(out, logDelivery(Receipt{r.pull.bus, m}))
 	}
 	return out, err
 }
 
-func logDelivery(m jetstream.Msg) LogDelivery {
+func logDelivery(r Receipt) LogDelivery {
+	m := r.msg
 	d := LogDelivery{
 		Data:     m.Data(),
 		End:      m.Headers().Get(messages.HeaderEnd) != "",
 		SHA256:   m.Headers().Get(messages.HeaderSHA256),
 		Sequence: sequence(m),
-		Receipt:  Receipt{m},
+		Receipt:  r,
 	}
 	tokens := strings.Split(m.Subject(), ".")
 	if len(tokens) != 4 {

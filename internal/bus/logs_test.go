@@ -63,7 +63,7 @@ func TestUnusableLogMessages(t *testing.T) {
 		if len(got) != 1 || got[0].Err == nil {
 			t.Fatalf("log message on %s with offset %q: got %v, want one with an error", subject, offset, got)
 		}
-		must(t, got[0].Term(got[0].Err.Error()))
+		must(t, got[0].Bury(ctx, unusable(got[0].Err)))
 	}
 }
 

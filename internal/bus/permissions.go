@@ -16,13 +16,15 @@ type Kind string
 const (
 	KindWorker Kind = "worker" // pulls the tasks of one pool
 	KindRunner Kind = "runner" // carries out one attempt
+	// KindProducer asks for runs of one organization.
+	KindProducer Kind = "producer"
 )
 
 // Identity is who a client is; its permissions follow from it alone.
 type Identity struct {
 	Kind Kind
-	Pool string
-	Name string // worker id, or attempt id
+	Pool string // workers and runners
+	Name string // worker id, attempt id, or organization id of a producer
 
 	// Runners only: what the attempt works on. Key is the exclusivity key of its lease; "" for one
 	// that is over and holds none any more.
@@ -49,11 +51,13 @@ func (id Identity) lifetime() time.Duration {
 
 // validate makes sure that no part of the identity can widen a subject.
 func (id Identity) validate() error {
-	fields := map[string]string{"pool": id.Pool, "name": id.Name}
+	fields := map[string]string{"name": id.Name}
 	switch id.Kind {
+	case KindProducer:
 	case KindWorker:
+		fields["pool"] = id.Pool
 	case KindRunner:
-		fields["workspace id"], fields["run id"] = id.WorkspaceID, id.RunID
+		fields["pool"], fields["workspace id"], fields["run id"] = id.Pool, id.WorkspaceID, id.RunID
 		if id.Key != "" {
 			fields["key"] = id.Key
 		}
@@ -70,10 +74,23 @@ func (id Identity) validate() error {
 
 // permissions allow what the identity needs and nothing else: with an allow list everything not on it is refused.
 func (id Identity) permissions() jwt.Permissions {
-	if id.Kind == KindRunner {
+	switch id.Kind {
+	case KindRunner:
 		return id.runnerPermissions()
+	case KindProducer:
+		return id.producerPermissions()
+	default:
+		return id.workerPermissions()
 	}
-	return id.workerPermissions()
+}
+
+// producerPermissions: publish requests, hear the answers. The producers of one organization share an inbox, so they can
+// hear each other's answers: the organization is the trust boundary.
+func (id Identity) producerPermissions() jwt.Permissions {
+	return jwt.Permissions{
+		Pub: jwt.Permission{Allow: jwt.StringList{messages.IntakeSubject(id.Name)}},
+		Sub: jwt.Permission{Allow: jwt.StringList{messages.ProducerInboxPrefix(id.Name) + ".>"}},
+	}
 }
 
 // workerPermissions: pull and acknowledge the pool's tasks, report events. Subjects of acknowledgements carry no worker
@@ -87,6 +104,7 @@ func (id Identity) workerPermissions() jwt.Permissions {
 			"$JS.API.CONSUMER.MSG.NEXT." + stream + ".*",
 			"$JS.ACK." + stream + ".>",
 			messages.PoolStatusSubjects(id.Pool),
+			messages.DeadLetterSubject(messages.TaskStreamSubjects("*", id.Pool)),
 		}},
 		Sub: jwt.Permission{Allow: jwt.StringList{
 			messages.InboxPrefix(id.Name) + ".>",

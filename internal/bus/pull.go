@@ -12,7 +12,10 @@ import (
 
 // Receipt settles one delivered message. Exactly one of its methods is called, once; without one the message is delivered
 // again after the consumer's AckWait.
-type Receipt struct{ msg jetstream.Msg }
+type Receipt struct {
+	bus *Bus
+	msg jetstream.Msg
+}
 
 // Ack says that the message is dealt with and waits until the server knows.
 func (r Receipt) Ack(ctx context.Context) error {
@@ -23,9 +26,6 @@ func (r Receipt) Ack(ctx context.Context) error {
 
 // NakWithDelay asks for the message again after d; at once for 0.
 func (r Receipt) NakWithDelay(d time.Duration) error { return r.msg.NakWithDelay(d) }
-
-// Term gives the message up for good: it can never be processed. The reason reaches operators in an advisory.
-func (r Receipt) Term(reason string) error { return r.msg.TermWithReason(reason) }
 
 // puller asks a durable consumer for messages, one request at a time. It forgets the consumer after any failure and binds
 // or creates it anew, because stream and consumer may have been deleted or rebuilt. Not for concurrent use.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"gantry.example/messages"
 )
@@ -40,7 +39,7 @@ func (b *Bus) TaskQueue(pool string, labels []string, log *slog.Logger) *TaskQue
 	}
 }
 
-// Delivery is one task message. If Err is not nil the message cannot be carried out by anyone: Term it. Otherwise claim
+// Delivery is one task message. If Err is not nil the message cannot be carried out by anyone: Bury it. Otherwise claim
 // Task and settle the message within 10 s, or another worker gets it too, which the claim makes harmless.
 type Delivery struct {
 	Task    messages.Task
@@ -58,7 +57,7 @@ func (q *TaskQueue) Next(ctx context.Context) (*Delivery, error) {
 		msg, err := q.pull.one(ctx, pullWait)
 		if msg != nil {
 			q.report(nil)
-			return delivery(msg), nil
+			return delivery(Receipt{q.pull.bus, msg}), nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -86,8 +85,9 @@ func (q *TaskQueue) report(err error) {
 	q.down = err != nil
 }
 
-func delivery(m jetstream.Msg) *Delivery {
-	d := &Delivery{Headers: traceHeaders(m.Headers()), Receipt: Receipt{m}}
+func delivery(r Receipt) *Delivery {
+	m := r.msg
+	d := &Delivery{Headers: traceHeaders(m.Headers()), Receipt: r}
 	if err := json.Unmarshal(m.Data(), &d.Task); err != nil {
 		d.Err = fmt.Errorf("task message %s: not readable: %w", m.Subject(), err)
 	} else if err := d.Task.Validate(); err != nil {

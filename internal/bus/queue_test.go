@@ -151,7 +151,7 @@ func TestUnusableTaskIsDeliveredWithItsError(t *testing.T) {
 		if d.Err == nil || !strings.Contains(d.Err.Error(), what) {
 			t.Errorf("message %s: got error %v, want one that says %q", body, d.Err, what)
 		}
-		must(t, d.Term(d.Err.Error()))
+		must(t, d.Bury(ctx, unusable(d.Err)))
 		until(t, ctx, "the message to go", func() bool {
 			has, err := f.bus.HasTask(ctx, f.pool, subject)
 			must(t, err)

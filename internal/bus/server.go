@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -116,16 +117,19 @@ func (s *Server) options(c ServerConfig, host string, port int) (*server.Options
 	}
 	app, auth := server.NewAccount(appAccount), server.NewAccount(authAccount)
 	return &server.Options{
-		ServerName:    "gantry",
-		Host:          host,
-		Port:          port,
-		DontListen:    c.Listen == "",
-		NoSigs:        true,
-		JetStream:     true,
-		StoreDir:      c.StoreDir,
-		SyncAlways:    !c.NoSync,
-		SystemAccount: systemAccount,
-		Accounts:      []*server.Account{app, auth, server.NewAccount(systemAccount)},
+		ServerName: "gantry",
+		Host:       host,
+		Port:       port,
+		DontListen: c.Listen == "",
+		NoSigs:     true,
+		JetStream:  true,
+		StoreDir:   c.StoreDir,
+		// The streams have their own limits. The server's, a share of what is free at its start, would refuse to create them
+		// on a small disk.
+		JetStreamMaxStore: math.MaxInt64,
+		SyncAlways:        !c.NoSync,
+		SystemAccount:     systemAccount,
+		Accounts:          []*server.Account{app, auth, server.NewAccount(systemAccount)},
 		Users: []*server.User{
 			{Username: serverUser, Password: string(hash), Account: app},
 			{Username: authUser, Password: string(hash), Account: auth},

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,19 @@ import (
 // dedupWindow is how long a stream remembers message ids. It only has to cover a publisher's own retries.
 const dedupWindow = 2 * time.Minute
 
+// What the streams that grow with use may take of the disk. They are ways through to Postgres, read within milliseconds, so
+// what is in them matters only while their reader or Postgres is away; a longer absence must not fill the disk, because NATS
+// gives up all its streams then. The oldest message goes first: the reconciler makes up for events that are lost, and a log
+// says where it has a gap.
+const (
+	maxStatusBytes      = 256 << 20 // some 500,000 events, those of 35,000 runs
+	maxLogBytes         = 1 << 30
+	maxDeadLetterBytes  = 64 << 20
+	maxDeadLetterAge    = 30 * 24 * time.Hour
+	maxIntakeBytes      = 256 << 20
+	maxIntakePerSubject = 10_000 // requests of one organization that wait, so that none can take all the room
+)
+
 // EnsureStatus creates the stream of events, or brings an existing one to these settings. The Ensure functions may be
 // called at any time and by several processes at once; replicas is 1 on a single server, 3 in a cluster.
 func (b *Bus) EnsureStatus(ctx context.Context, replicas int) error {
@@ -21,6 +35,8 @@ func (b *Bus) EnsureStatus(ctx context.Context, replicas int) error {
 		Subjects:    []string{messages.StatusSubjects},
 		Retention:   jetstream.LimitsPolicy,
 		MaxAge:      7 * 24 * time.Hour,
+		MaxBytes:    maxStatusBytes,
+		Discard:     jetstream.DiscardOld,
 		Duplicates:  10 * time.Minute, // a runner repeats its events after an outage of up to the offline limit
 		AllowDirect: true,
 		Replicas:    replicas,
@@ -34,10 +50,44 @@ func (b *Bus) EnsureLogs(ctx context.Context, replicas int) error {
 		Subjects:    []string{messages.LogSubjects},
 		Retention:   jetstream.LimitsPolicy,
 		MaxAge:      24 * time.Hour,
+		MaxBytes:    maxLogBytes,
+		Discard:     jetstream.DiscardOld,
 		Compression: jetstream.S2Compression,
 		Duplicates:  10 * time.Minute,
 		AllowDirect: true,
 		Replicas:    replicas,
+	})
+}
+
+// EnsureIntake creates the stream of run requests. A request that was taken is never dropped for a newer one: when there is
+// no room, the producer is told so at once. Message ids are those of producers of all organizations, which know nothing of
+// each other, so the stream is to forget them as soon as it can; Postgres recognizes what is repeated.
+func (b *Bus) EnsureIntake(ctx context.Context, replicas int) error {
+	return b.ensureStream(ctx, jetstream.StreamConfig{
+		Name:                 messages.IntakeStream,
+		Subjects:             []string{messages.IntakeSubjects},
+		Retention:            jetstream.WorkQueuePolicy,
+		MaxBytes:             maxIntakeBytes,
+		MaxMsgsPerSubject:    maxIntakePerSubject,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+		Duplicates:           100 * time.Millisecond, // the least there is
+		Replicas:             replicas,
+	})
+}
+
+// EnsureDeadLetters creates the stream of messages that nobody could use. The newest tell of what is wrong now, so the
+// oldest go when there are too many.
+func (b *Bus) EnsureDeadLetters(ctx context.Context, replicas int) error {
+	return b.ensureStream(ctx, jetstream.StreamConfig{
+		Name:       messages.DeadLetterStream,
+		Subjects:   []string{messages.DeadLetterSubjects},
+		Retention:  jetstream.LimitsPolicy,
+		MaxAge:     maxDeadLetterAge,
+		MaxBytes:   maxDeadLetterBytes,
+		Discard:    jetstream.DiscardOld,
+		Duplicates: 10 * time.Minute, // a message whose end was not heard of comes again
+		Replicas:   replicas,
 	})
 }
 
@@ -76,7 +126,13 @@ func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error 
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	c.Storage = jetstream.FileStorage
-	if _, err := b.js.CreateOrUpdateStream(ctx, c); err != nil {
+	_, err := b.js.CreateStream(ctx, c)
+	if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		// With other settings, that is: creating one that is just so changes nothing, and an update is not quite safe beside
+		// the creation of its consumers (nats-server 2.15).
+		_, err = b.js.UpdateStream(ctx, c)
+	}
+	if err != nil {
 		return fmt.Errorf("stream %s: create or update: %w", c.Name, err)
 	}
 	return nil

@@ -126,12 +126,15 @@ func (a *Tokens) Grant(id bus.Identity) string {
 }
 
 // Authenticate implements bus.Authenticator.
-func (a *Tokens) Authenticate(_ context.Context, token, _ string) (bus.Identity, error) {
+func (a *Tokens) Authenticate(_ context.Context, token, clientName string) (bus.Identity, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	id, ok := a.byToken[token]
 	if !ok {
 		return bus.Identity{}, errors.New("unknown token")
+	}
+	if id.Kind != bus.KindProducer && clientName != id.Name {
+		return bus.Identity{}, errors.New("the client's name is not that of the token")
 	}
 	return id, nil
 }

@@ -66,16 +66,7 @@ func (in Inputs) Key() string {
 }
 
 // RunOptions are Terraform's planning options as the user asked for them.
-type RunOptions struct {
-	PlanOnly     bool          `json:"plan_only,omitempty"`
-	AutoApply    bool          `json:"auto_apply,omitempty"`
-	Destroy      bool          `json:"destroy,omitempty"`
-	RefreshOnly  bool          `json:"refresh_only,omitempty"`
-	SkipRefresh  bool          `json:"skip_refresh,omitempty"`
-	TargetAddrs  []string      `json:"target_addrs,omitempty"`
-	ReplaceAddrs []string      `json:"replace_addrs,omitempty"`
-	Variables    []RunVariable `json:"variables,omitempty"`
-}
+type RunOptions = messages.RunOptions
 
 // The categories of a variable, in TFE's words.
 const (
@@ -92,11 +83,8 @@ type Variable struct {
 	Sensitive bool   `json:"sensitive,omitempty"` // no log may show it
 }
 
-// RunVariable is a root-module variable given with the run. Value is an HCL expression, as Terraform's CLI sends it.
-type RunVariable struct {
-	Key   string `json:"key"`
-	Value string `json:"value"`
-}
+// RunVariable is a root-module variable given with the run.
+type RunVariable = messages.RunVariable
 
 // StateRef names a state by what decides whether it is the same: serial and lineage. The zero value is "no state".
 type StateRef struct {

@@ -23,9 +23,11 @@ type Config struct {
 	// SigningKey signs URLs that carry their own permission.
 	SigningKey []byte
 	// Ready reports why the server can't serve yet, or nil.
-	Ready   func(context.Context) error
-	Version string
-	Log     *slog.Logger
+	Ready func(context.Context) error
+	// DeadLetters are the messages that nobody could use.
+	DeadLetters DeadLetters
+	Version     string
+	Log         *slog.Logger
 	// Registerer takes the HTTP metrics; nil means none.
 	Registerer prometheus.Registerer
 	// Traces begins a trace for every run. A caller's own trace is continued either way.
@@ -55,6 +57,7 @@ type Server struct {
 	traces   bool
 	fail     *failpoint.Points
 	rights   table
+	letters  DeadLetters
 	stop     context.Context // ends open streams when the server stops
 }
 
@@ -70,7 +73,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	return &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey}, ready: cfg.Ready,
-		version: cfg.Version, log: cfg.Log, metrics: m, traces: cfg.Traces, fail: cfg.Fail, rights: rights(), stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), stop: ctx,
 	}, nil
 }
 

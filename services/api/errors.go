@@ -65,12 +65,15 @@ func statusOf(c messages.Code) int {
 func (s *Server) errorReply(req *request, err error) reply {
 	var coded *postgres.Error
 	var field *messages.FieldError
+	var failure *messages.Failure
 	code, detail := messages.CodeInternal, ""
 	switch {
 	case errors.As(err, &coded):
 		code, detail = coded.Code, coded.Message
 	case errors.As(err, &field):
 		code, detail = field.Code, field.Error()
+	case errors.As(err, &failure):
+		code, detail = failure.Code, failure.Error()
 	case req.Context().Err() != nil:
 		return reply{handled: true} // the caller went away, and whatever it waited for was interrupted
 	default:

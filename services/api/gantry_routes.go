@@ -22,7 +22,7 @@ func (s *Server) gantryRoutes() []route {
 			summary: "Replace the default execution document of an organization (id or name): what its workspaces do not say themselves; runs that exist keep theirs",
 			in:      messages.Execution{}, out: executionAnswer{}},
 		{method: "POST", pattern: base + "/runs", access: person, handle: s.createOwnRun, status: http.StatusCreated, create: true, point: "api.run_created",
-			summary: "Create a run, with an execution document of its own over its workspace's", in: runInput{}, out: run.Run{}},
+			summary: "Create a run, with an execution document of its own over its workspace's", in: messages.RunRequest{}, out: run.Run{}},
 		{method: "GET", pattern: base + "/runs/{run}", access: person, handle: s.run,
 			summary: "Read a run with its tasks and attempts", out: run.Run{}},
 		{method: "GET", pattern: base + "/runs/{run}/waiting", access: person, handle: s.runWaiting,

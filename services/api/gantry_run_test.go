@@ -23,7 +23,7 @@ func TestARunWithItsOwnDocument(t *testing.T) {
 	must(t, err)
 	cv := f.upload(false)
 	body := fmt.Appendf(nil, `{"workspace_id":%q,"configuration_version_id":%q,"message":"why","options":{"destroy":true,"target_addrs":["a.b"],
-		"variables":[{"key":"v","value":"\"geheim\""}]},"execution":{"workdir":"own"},"from_the_future":1}`, f.ws.ID, cv)
+		"variables":[{"key":"v","value":"\"geheim\""}]},"execution":{"workdir":"own"}}`, f.ws.ID, cv)
 	create := func(key string) (a answer, got run.Run) {
 		a = f.call("POST", path, adminToken, body, "Idempotency-Key", key).want(http.StatusCreated, "")
 		equal(t, "content type", a.header.Get("Content-Type"), "application/json")
@@ -52,8 +52,9 @@ func TestARunWithItsOwnDocument(t *testing.T) {
 	}{
 		{`{}`, messages.CodeInvalid, "field workspace_id"},
 		{`[]`, messages.CodeInvalid, "JSON"},
-		{`{"workspace_id":"WS","execution":{"pod_template":{"cpu":1}}}`, messages.CodeExecutionUnknownField, "field pod_template.cpu"},
-		{`{"workspace_id":"WS","execution":{"workdir":1}}`, messages.CodeExecutionInvalid, "field workdir"},
+		{`{"workspace_id":"WS","options":{"plan-only":true}}`, messages.CodeInvalid, "field options.plan-only"},
+		{`{"workspace_id":"WS","execution":{"pod_template":{"cpu":1}}}`, messages.CodeExecutionUnknownField, "field execution.pod_template.cpu"},
+		{`{"workspace_id":"WS","execution":{"workdir":1}}`, messages.CodeExecutionInvalid, "field execution.workdir"},
 		{`{"workspace_id":"WS","execution":{"execution_mode":"k8s"}}`, messages.CodeExecutionUnsupported, "execution_mode"},
 		{`{"workspace_id":"WS","options":{"refresh_only":true,"destroy":true}}`, messages.CodeInvalid, "field options.refresh_only"},
 		{`{"workspace_id":"WS","options":{"variables":[{"value":"1"}]}}`, messages.CodeInvalid, "field options.variables[0].key"},

@@ -42,6 +42,9 @@ func rights() table {
 		"GET" + v2 + "/authentication-tokens/{token}":       own, "DELETE" + v2 + "/authentication-tokens/{token}": own,
 		"GET" + gantry + "/tokens": own, "POST" + gantry + "/tokens": own, "DELETE" + gantry + "/tokens/{token}": own,
 
+		"GET" + gantry + "/dead-letters": site, "GET" + gantry + "/dead-letters/{letter}": site,
+		"POST" + gantry + "/dead-letters/{letter}/replay": site, "DELETE" + gantry + "/dead-letters/{letter}": site,
+
 		"GET" + gantry + "/users": site, "POST" + gantry + "/users": site, "GET" + gantry + "/users/{user}": own,
 		"PATCH" + gantry + "/users/{user}": site, "DELETE" + gantry + "/users/{user}": site,
 		"PUT" + gantry + "/users/{user}/password": own,

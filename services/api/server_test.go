@@ -40,6 +40,7 @@ type fixture struct {
 	metrics *prometheus.Registry
 	stop    context.CancelFunc // as the program does before it closes the listener
 	ws      postgres.Workspace
+	letters *letters
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -68,7 +69,7 @@ func newFixtureWith(t *testing.T, cfg postgres.Config) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, db: db, key: []byte("signing key of the test"), metrics: prometheus.NewRegistry()}
+	f := &fixture{t: t, db: db, key: []byte("signing key of the test"), metrics: prometheus.NewRegistry(), letters: &letters{}}
 	t.Cleanup(func() { _ = db.Close() })
 	f.seed()
 	f.serve()
@@ -97,6 +98,7 @@ func (f *fixture) serve() {
 	s, err := api.New(ctx, api.Config{
 		DB: f.db, Notifier: notifier, PublicURL: f.server.URL, SigningKey: f.key, Version: "test",
 		Ready: func(context.Context) error { return nil }, Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
+		DeadLetters: f.letters,
 	})
 	must(f.t, err)
 	s.Register(mux)

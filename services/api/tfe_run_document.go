@@ -2,11 +2,9 @@ package api
 
 import (
 	"encoding/json"
-	"errors"
 	"strings"
 	"time"
 
-	"gantry.example/internal/variable"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -97,7 +95,8 @@ func (in tfeRunInput) newRun(w postgres.Workspace, source string) (postgres.NewR
 	if in.SavePlan {
 		return out, invalid("field save-plan: saved plans (terraform plan -out) are not supported by this server yet: plan without -out, or apply directly")
 	}
-	if other := excludedByRefreshOnly(out.Options); other != "" {
+	o := messages.RunOptions{RefreshOnly: in.RefreshOnly, Destroy: in.IsDestroy, SkipRefresh: out.Options.SkipRefresh, ReplaceAddrs: in.ReplaceAddrs}
+	if other := o.ExcludedByRefreshOnly(); other != "" {
 		words := map[string]string{"destroy": "is-destroy", "skip_refresh": "refresh false", "replace_addrs": "replace-addrs"}
 		return out, invalid("field refresh-only: can't go together with %s", words[other])
 	}
@@ -116,32 +115,7 @@ func runVariables(given any) ([]wire.RunVariable, error) {
 	if json.Unmarshal(raw, &out) != nil {
 		return nil, invalid(`field variables: want a list of {"key": string, "value": string}, where value is an HCL expression`)
 	}
-	return out, checkVariables("variables", out)
-}
-
-func checkVariables(field string, vars []wire.RunVariable) error {
-	for i, v := range vars {
-		var problem *variable.Error
-		if err := variable.Check(wire.Variable{Key: v.Key, Value: v.Value, Category: wire.CategoryTerraform, HCL: true}); errors.As(err, &problem) {
-			return invalid("field %s[%d].%s: %s", field, i, problem.Field, problem.Problem)
-		}
-	}
-	return nil
-}
-
-// excludedByRefreshOnly names the option, in the words of wire.RunOptions, that makes no sense in a run that only
-// refreshes, or "".
-func excludedByRefreshOnly(o run.Options) string {
-	switch {
-	case o.RefreshOnly && o.Destroy:
-		return "destroy"
-	case o.RefreshOnly && o.SkipRefresh:
-		return "skip_refresh"
-	case o.RefreshOnly && len(o.ReplaceAddrs) > 0:
-		return "replace_addrs"
-	default:
-		return ""
-	}
+	return out, postgres.CheckRunVariables("variables", out)
 }
 
 // forceCoolOff is how long terraform gets after a cancel before a person may force it.

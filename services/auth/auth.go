@@ -23,7 +23,8 @@ type NATS struct{ store Store }
 func NewNATS(store Store) *NATS { return &NATS{store: store} }
 
 // Authenticate implements bus.Authenticator: a pool token makes a worker of that pool under the client's own name, an
-// attempt token the runner of that attempt, whatever it calls itself. After its attempt is closed a runner still has the end
+// organization token whose role is write or more a producer of that organization, an attempt token the runner of that attempt, whatever they call
+// themselves. After its attempt is closed a runner still has the end
 // of its log and its event to deliver, for a while, but no lease to hold any more.
 func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (bus.Identity, error) {
 	if postgres.IsAttemptToken(token) {
@@ -33,10 +34,18 @@ func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (bus.
 	if err != nil {
 		return bus.Identity{}, err
 	}
-	if t.Kind != postgres.TokenPool {
+	switch t.Kind {
+	case postgres.TokenPool:
+		return bus.Identity{Kind: bus.KindWorker, Pool: t.Pool(), Name: clientName}, nil
+	case postgres.TokenOrganization:
+		// A message carries no role, so the intake takes all of them for those of a token that may write.
+		if !t.Role.Covers(postgres.RoleWrite) {
+			return bus.Identity{}, errors.New("a producer needs a token with the role write, this one has " + string(t.Role))
+		}
+		return bus.Identity{Kind: bus.KindProducer, Name: t.OrganizationID}, nil
+	default:
 		return bus.Identity{}, errors.New("this kind of token has no business on NATS")
 	}
-	return bus.Identity{Kind: bus.KindWorker, Pool: t.Pool(), Name: clientName}, nil
 }
 
 func (n *NATS) runner(ctx context.Context, token, clientName string) (bus.Identity, error) {

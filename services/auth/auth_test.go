@@ -32,6 +32,20 @@ func TestIdentities(t *testing.T) {
 	}
 	exclusive, a := w.Claim(w.NewRun(run.Options{}).ID)
 	planOnly, b := w.Claim(w.NewRun(run.Options{PlanOnly: true}).ID)
+	of := func(role postgres.Role) (postgres.Token, string) {
+		t.Helper()
+		made, secret, err := w.DB.CreateToken(t.Context(), postgres.NewToken{Description: "bot", OrganizationID: w.Workspace.OrganizationID, Role: role})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made, secret
+	}
+	_, producer := of(postgres.RoleWrite)
+	_, planner := of(postgres.RolePlan)
+	ended, revoked := of(postgres.RoleAdmin)
+	if err := w.DB.RevokeToken(t.Context(), postgres.Token{Kind: postgres.TokenAdmin}, ended.ID); err != nil {
+		t.Fatal(err)
+	}
 	runner := func(id, runID, key string) bus.Identity {
 		return bus.Identity{Kind: bus.KindRunner, Pool: messages.LocalPool, Name: id, WorkspaceID: w.Workspace.ID, RunID: runID, Key: key}
 	}
@@ -39,13 +53,16 @@ func TestIdentities(t *testing.T) {
 		token, client string
 		want          bus.Identity // zero: refused
 	}{
-		"worker":               {"worker", "host-1", bus.Identity{Kind: bus.KindWorker, Pool: messages.LocalPool, Name: "host-1"}},
-		"runner":               {exclusive.Token, a.ID, runner(a.ID, a.RunID, w.Workspace.ID)},
-		"runner of plan only":  {planOnly.Token, b.ID, runner(b.ID, b.RunID, b.RunID)},
-		"runner under another": {exclusive.Token, b.ID, bus.Identity{}},
-		"person":               {"person", "laptop", bus.Identity{}},
-		"unknown":              {"guess", "host-1", bus.Identity{}},
-		"none":                 {"", "host-1", bus.Identity{}},
+		"worker":                 {"worker", "host-1", bus.Identity{Kind: bus.KindWorker, Pool: messages.LocalPool, Name: "host-1"}},
+		"runner":                 {exclusive.Token, a.ID, runner(a.ID, a.RunID, w.Workspace.ID)},
+		"runner of plan only":    {planOnly.Token, b.ID, runner(b.ID, b.RunID, b.RunID)},
+		"runner under another":   {exclusive.Token, b.ID, bus.Identity{}},
+		"producer":               {producer, "any name at all", bus.Identity{Kind: bus.KindProducer, Name: w.Workspace.OrganizationID}},
+		"producer that may plan": {planner, "bot", bus.Identity{}},
+		"producer revoked":       {revoked, "bot", bus.Identity{}},
+		"person":                 {"person", "laptop", bus.Identity{}},
+		"unknown":                {"guess", "host-1", bus.Identity{}},
+		"none":                   {"", "host-1", bus.Identity{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := auth.NewNATS(w.DB).Authenticate(t.Context(), tt.token, tt.client)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gantry.example/internal/bus"
+	"gantry.example/messages"
 	"gantry.example/services/postgres"
 )
 
@@ -60,7 +61,7 @@ func (s *Service) Run(ctx context.Context) error {
 			err = s.storeAll(ctx, deliveries)
 		}
 		if errors.Is(err, bus.ErrNoStream) {
-			err = errors.Join(err, s.bus.EnsureLogs(ctx, s.replicas))
+			err = errors.Join(err, s.bus.EnsureLogs(ctx, s.replicas), s.bus.EnsureDeadLetters(ctx, s.replicas))
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("logs: not everything was stored, trying again", "error", err)
@@ -76,8 +77,8 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) storeAll(ctx context.Context, deliveries []bus.LogDelivery) error {
 	for _, d := range deliveries {
 		if d.Err != nil {
-			s.log.Warn("log message is not usable, dropped", "error", d.Err)
-			if err := d.Term(d.Err.Error()); err != nil {
+			s.log.Warn("log message is not usable, kept as a dead letter", "error", d.Err)
+			if err := d.Bury(ctx, messages.Failure{Code: messages.CodeInvalid, Message: d.Err.Error()}); err != nil {
 				return err
 			}
 			continue

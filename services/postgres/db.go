@@ -145,12 +145,23 @@ func (d *DB) Ping(ctx context.Context) error {
 type Error struct {
 	Code    messages.Code
 	Message string
+	// Field is the path, in a messages.RunRequest, of what the error is about. Empty where that is not one field.
+	Field string
 }
 
 func (e *Error) Error() string { return e.Message }
 
 func fail(code messages.Code, format string, args ...any) error {
-	return &Error{code, fmt.Sprintf(format, args...)}
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// inField says which field of a request the error is about, unless that is known.
+func inField(err error, field string) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Field != "" {
+		return err
+	}
+	return &Error{e.Code, e.Message, field}
 }
 
 func notFound(what, id string) error {

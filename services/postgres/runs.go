@@ -13,6 +13,7 @@ import (
 // NewRun is what a user asks for.
 type NewRun struct {
 	WorkspaceID            string
+	OrganizationID         string // the workspace must belong to it; empty: any will do
 	ConfigurationVersionID string // empty: the newest uploaded one of the workspace
 	Options                run.Options
 	Variables              []wire.RunVariable
@@ -31,7 +32,7 @@ func (d *DB) CreateRun(ctx context.Context, in NewRun) (run.Run, error) {
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		ws, err := lockGate(ctx, tx, in.WorkspaceID)
 		if err != nil {
-			return err
+			return inField(err, "workspace_id")
 		}
 		spec, err := d.runSpec(ctx, tx, in)
 		if err != nil {
@@ -75,13 +76,16 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, in.WorkspaceID); err != nil {
 		return run.Spec{}, err
 	}
+	if in.OrganizationID != "" && in.OrganizationID != ws.Organization {
+		return run.Spec{}, inField(notFound("workspace", in.WorkspaceID), "workspace_id") // in the words for one that does not exist anywhere
+	}
 	target, err := d.usableTarget(in.Execution, ws.Execution, ws.Defaults)
 	if err != nil {
-		return run.Spec{}, err
+		return run.Spec{}, inField(err, "execution.execution_mode")
 	}
 	cv, speculative, err := usableConfiguration(ctx, tx, in, ws.Name)
 	if err != nil {
-		return run.Spec{}, err
+		return run.Spec{}, inField(err, "configuration_version_id")
 	}
 	in.Options.PlanOnly = in.Options.PlanOnly || speculative
 	spec := run.Spec{

@@ -127,7 +127,7 @@ func (l *locked) apply(ctx context.Context, in run.Input, c Cause) (after run.Ru
 	before := l.run
 	events, ref := run.Transition(before, in, run.Env{Now: now(), Actor: c.Actor, SourceID: c.SourceID, NewID: messages.NewID})
 	if ref != nil {
-		refusal = &Error{ref.Code, ref.Message}
+		refusal = &Error{Code: ref.Code, Message: ref.Message}
 	}
 	if len(events) == 0 {
 		return before, refusal, nil

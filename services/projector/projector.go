@@ -48,7 +48,7 @@ func (p *Projector) Run(ctx context.Context) error {
 			err = p.project(ctx, deliveries)
 		}
 		if errors.Is(err, bus.ErrNoStream) {
-			err = errors.Join(err, p.bus.EnsureStatus(ctx, p.replicas))
+			err = errors.Join(err, p.bus.EnsureStatus(ctx, p.replicas), p.bus.EnsureDeadLetters(ctx, p.replicas))
 		}
 		if err != nil && ctx.Err() == nil {
 			p.log.Warn("events: not projected, trying again", "error", err)
@@ -64,8 +64,8 @@ func (p *Projector) project(ctx context.Context, deliveries []bus.EventDelivery)
 	for _, d := range deliveries {
 		if d.Err != nil {
 			// Nobody can ever use it. It ends no run: the reconciler judges attempts by what they do, not by lost words.
-			p.log.Warn("event message is not usable, dropped", "error", d.Err)
-			if err := d.Term(d.Err.Error()); err != nil {
+			p.log.Warn("event message is not usable, kept as a dead letter", "error", d.Err)
+			if err := d.Bury(ctx, messages.Failure{Code: messages.CodeInvalid, Message: d.Err.Error()}); err != nil {
 				return err
 			}
 			continue

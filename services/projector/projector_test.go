@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"gantry.example/internal/bus"
 	"gantry.example/internal/pgtest"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -109,4 +110,32 @@ func publish(t *testing.T, w *servicestest.World, e messages.Event) {
 	if err := w.Bus.PublishEvent(t.Context(), messages.LocalPool, e); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestRubbishIsKeptAndEndsNothing: what is no event becomes a dead letter, and the attempt it came from goes on.
+func TestRubbishIsKeptAndEndsNothing(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	w.Start(projector.New(w.DB, w.Bus, 1, nil, w.Log).Run)
+	r := w.NewRun(run.Options{})
+	_, a := w.Begin(r.ID)
+	if err := w.Bus.EnsureStatus(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	// As the attempt's own runner, which may write this subject: the stream of dead letters is made when it is needed.
+	_, nc := w.NATS.As(t, bus.Identity{Kind: bus.KindRunner, Pool: messages.LocalPool, Name: a.ID, WorkspaceID: w.Workspace.ID, RunID: r.ID})
+	subject := messages.StatusSubject(messages.LocalPool, w.Workspace.ID, r.ID, a.ID)
+	if err := nc.Publish(subject, []byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	w.Result(a)
+	publish(t, w, w.Finished(a))
+	w.WaitFor(r.ID, run.Planned)
+	w.Until(r.ID, "planned beside a dead letter", func(run.Run) bool {
+		letters, err := w.Bus.DeadLetters().List(t.Context(), 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(letters) == 1 && letters[0].Subject == subject && string(letters[0].Data) == "{"
+	})
 }

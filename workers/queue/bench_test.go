@@ -55,6 +55,7 @@ func newBench(t *testing.T) *bench {
 	must(t, b.bus.EnsureTasks(t.Context(), messages.ModeLocal, messages.LocalPool, 1))
 	must(t, b.bus.EnsureTaskConsumer(t.Context(), messages.ModeLocal, messages.LocalPool, nil))
 	must(t, b.bus.EnsureStatus(t.Context(), 1))
+	must(t, b.bus.EnsureDeadLetters(t.Context(), 1))
 	b.events = b.bus.EventReader()
 	return b
 }

@@ -2,7 +2,7 @@
 //
 //	free slot ─▶ pull ─▶ claim (HTTPS) ─▶ acknowledge ─▶ executor.Start ─▶ … ─▶ exit ─▶ free slot
 //	              │        └ refused for good: acknowledge · not now, no answer: again in 1 to 10 s
-//	              └ not a task: terminate
+//	              └ not a task: bury (dead letter)
 //
 // The message is only a doorbell and is settled at once; the claim decides who carries the task out. A worker may be killed
 // at any point: before the claim somebody else gets the message, after it and before the start the server's claim deadline
@@ -266,7 +266,7 @@ func (w *Worker) report(ctx context.Context, x executor.Exit) error {
 	return nil
 }
 
-// settle acknowledges, delays or terminates the message, as err says.
+// settle acknowledges, delays or buries the message, as err says.
 func (w *Worker) settle(ctx context.Context, d *bus.Delivery, err error) {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
@@ -276,8 +276,8 @@ func (w *Worker) settle(ctx context.Context, d *bus.Delivery, err error) {
 	var failed error
 	switch {
 	case errors.As(err, &terminate):
-		log.Error("task message dropped, nobody could carry it out", "error", err)
-		failed = d.Term(err.Error())
+		log.Error("task message kept as a dead letter, nobody could carry it out", "error", err)
+		failed = d.Bury(ctx, messages.Failure{Code: messages.CodeInvalid, Message: err.Error()})
 	case errors.As(err, &snooze):
 		log.Warn("task not claimed, trying again", "after", snooze.after, "error", err)
 		failed = d.NakWithDelay(snooze.after)

@@ -116,7 +116,7 @@ func TestALostAnswerIsAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoTaskIsTerminated(t *testing.T) {
+func TestWhatIsNoTaskIsBuried(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	conn, err := b.nats.Connect("test-producer")
@@ -131,6 +131,11 @@ func TestWhatIsNoTaskIsTerminated(t *testing.T) {
 	must(t, err)
 	if got, want := string(advisory.Data), "not readable"; !strings.Contains(got, want) {
 		t.Errorf("advisory: got %s, want %q in it", got, want)
+	}
+	letters, err := b.bus.DeadLetters().List(t.Context(), 0, 10)
+	must(t, err)
+	if len(letters) != 1 || string(letters[0].Data) != "not a task" || !strings.Contains(letters[0].Failure.Message, "not readable") {
+		t.Errorf("dead letters: got %+v, want the message with its reason", letters)
 	}
 	task := b.publish(t, messages.PhasePlan) // its slot is free again
 	b.started(t)
