@@ -17,7 +17,7 @@ build: ## build the programs into bin/
 run: build ## start a server, plan and apply examples/hello, keep serving until Ctrl-C (ONCE=1: stop after the run)
 	@scripts/run
 
-test: ## vet and test both modules with the race detector
+test: ## vet and test all modules with the race detector
 	@scripts/test
 
 e2e: build ## test the freshly built programs from outside
