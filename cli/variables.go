@@ -48,8 +48,7 @@ func (v variables) expressions(dir, root string, out []wire.RunVariable) ([]wire
 		case known, strings.HasPrefix(one.value, "["), strings.HasPrefix(one.value, "{"):
 			expression = one.value
 		}
-		probe := wire.Variable{Key: one.name, Value: expression, Category: wire.CategoryTerraform, HCL: true}
-		if err := variable.Check(probe); err != nil {
+		if err := variable.CheckExpression(one.name, expression); err != nil {
 			return nil, fmt.Errorf("--var %s: %w", one.name, err)
 		}
 		out = with(out, wire.RunVariable{Key: one.name, Value: expression})

@@ -185,10 +185,10 @@ func (a *app) setVar(ctx context.Context, r setRequest) error {
 	if r.sensitive && r.given {
 		return fmt.Errorf("the value of a sensitive variable does not belong on the command line: %s", public)
 	}
-	// What can be known to be wrong is told before anything is asked for or sent.
-	probe := wire.Variable{Key: r.key, Value: r.value, Category: r.category(), HCL: r.hcl && r.given}
-	if err := variable.Check(probe); err != nil && (r.given || r.key != variable.Parallelism) {
-		return err
+	if r.given {
+		if err := r.check(r.value); err != nil {
+			return err
+		}
 	}
 	return a.withVars(ctx, r.varsRequest, func(c *client.Client, h client.VariableHolder, what string) error {
 		old, err := findVar(ctx, c, h, r.key, r.category())
@@ -267,7 +267,15 @@ func (a *app) readValue(ctx context.Context, r setRequest) (string, error) {
 		return "", err
 	}
 	value := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
-	return value, variable.Check(wire.Variable{Key: r.key, Value: value, Category: r.category(), HCL: r.hcl})
+	return value, r.check(value)
+}
+
+// check tells what can be known to be wrong before anything is sent.
+func (r setRequest) check(value string) error {
+	if err := variable.Check(wire.Variable{Key: r.key, Value: value, Category: r.category(), HCL: r.hcl}); err != nil || !r.hcl || r.env {
+		return err
+	}
+	return variable.CheckExpression(r.key, value)
 }
 
 func (a *app) deleteVar(ctx context.Context, r varsRequest, key string) error {

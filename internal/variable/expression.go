@@ -39,8 +39,20 @@ func CheckExpression(key, text string) error {
 	return nil
 }
 
+// checkSyntax refuses what is no expression, or more than one: it would reach beyond its place in a file of variables.
+func checkSyntax(key, text string) error {
+	if _, diags := parse(text); diags.HasErrors() {
+		return &Error{"value", fmt.Sprintf("the value of %q is not an HCL expression: %s", key, summary(diags))}
+	}
+	return nil
+}
+
+func parse(text string) (hclsyntax.Expression, hcl.Diagnostics) {
+	return hclsyntax.ParseExpression([]byte(text+"\n"), "", hcl.InitialPos) // with the end of line that a heredoc needs
+}
+
 func evaluate(text string) (cty.Value, string) {
-	e, diags := hclsyntax.ParseExpression([]byte(text+"\n"), "", hcl.InitialPos) // with the end of line that a heredoc needs
+	e, diags := parse(text)
 	if diags.HasErrors() {
 		return cty.NilVal, summary(diags)
 	}
@@ -66,11 +78,11 @@ func summary(diags hcl.Diagnostics) string {
 // ParseFile reads a file of variables, in the language that its name tells (.tfvars or .json), in the order of its lines.
 func ParseFile(name string, text []byte) ([]wire.RunVariable, error) {
 	parser := hclparse.NewParser()
-	parse := parser.ParseHCL
+	read := parser.ParseHCL
 	if strings.HasSuffix(name, ".json") {
-		parse = parser.ParseJSON
+		read = parser.ParseJSON
 	}
-	file, diags := parse(text, name)
+	file, diags := read(text, name)
 	if diags.HasErrors() {
 		return nil, fmt.Errorf("%s: %s", name, summary(diags))
 	}

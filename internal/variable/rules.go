@@ -24,7 +24,8 @@ type Error struct {
 
 func (e *Error) Error() string { return "field " + e.Field + ": " + e.Problem }
 
-// Check reports what makes the variable unusable as an *Error, or nil.
+// Check reports what makes the variable unusable as an *Error, or nil. Of an expression it checks, as TFE does, the syntax;
+// see CheckExpression.
 func Check(v wire.Variable) error {
 	switch {
 	case v.Category != wire.CategoryTerraform && v.Category != wire.CategoryEnv:
@@ -39,15 +40,16 @@ func Check(v wire.Variable) error {
 		return &Error{"value", fmt.Sprintf("the value of %q has the character U+0000, which no variable can hold", v.Key)}
 	case v.Category == wire.CategoryEnv:
 		return checkEnvironment(v.Key, v.Value)
-	case !ValidName(v.Key):
-		return &Error{"key", fmt.Sprintf("%q is not the name of a variable: use letters, digits, _ and -, and begin with a letter or _", v.Key)}
+	case !regexp.MustCompile(`^[\p{L}\p{N}_-]+$`).MatchString(v.Key):
+		return &Error{"key", fmt.Sprintf("%q is not the name of a variable: use letters, digits, _ and -", v.Key)}
 	case v.HCL:
-		return CheckExpression(v.Key, v.Value)
+		return checkSyntax(v.Key, v.Value)
 	}
 	return nil
 }
 
-// ValidName reports whether a root module can declare a variable of that name.
+// ValidName reports whether a root module can declare a variable of that name. Check takes, as TFE does, more than that: a name
+// that begins with a digit, which no run can use.
 func ValidName(name string) bool {
 	return regexp.MustCompile(`^[\p{L}_][\p{L}\p{N}_-]*$`).MatchString(name)
 }

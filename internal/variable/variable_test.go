@@ -29,6 +29,7 @@ func TestCheck(t *testing.T) {
 		says  string
 	}{
 		{"text", terraform("región-1", "any ${text}\n"), "", ""},
+		{"a digit first, as TFE takes it", terraform("1-x", ""), "", ""},
 		{"an empty value", terraform("x", ""), "", ""},
 		{"an expression", hcl("[\n  1,\n  2,\n]"), "", ""},
 		{"a heredoc", hcl("<<EOT\ntext\nEOT"), "", ""},
@@ -44,7 +45,7 @@ func TestCheck(t *testing.T) {
 		{"NUL", env("X", "a\x00b"), "value", "U+0000"},
 		{"no expression", hcl("[geheim"), "value", "line 1, column"},
 		{"two lines", hcl("1\ngeheim = 2"), "value", "not an HCL expression"},
-		{"a reference", hcl("geheim"), "value", "Variables not allowed"},
+		{"a reference, as TFE takes it", hcl("name"), "", ""},
 		{"a hyphen in the environment", env("A-B", ""), "key", `"A-B" is not the name of an environment variable`},
 		{"CLI configuration", env("TF_CLI_CONFIG_FILE", "/x"), "key", "TF_CLI_CONFIG_FILE cannot be set: every run has"},
 		{"arguments", env("TF_CLI_ARGS_plan", "-out=x"), "key", "use TFE_PARALLELISM"},
@@ -67,6 +68,18 @@ func TestCheck(t *testing.T) {
 				t.Errorf("got %v, want field %s, %q, and no value", err, tt.field, tt.says)
 			}
 		})
+	}
+}
+
+func TestCheckExpression(t *testing.T) {
+	t.Parallel()
+	for text, says := range map[string]string{
+		`{ a = [1, "x"] }`: "", "geheim": "Variables not allowed", "upper(\"geheim\")": "Function calls not allowed", "[geheim": "line 1, column",
+	} {
+		err := variable.CheckExpression("x", text)
+		if says == "" && err != nil || says != "" && (err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "geheim")) {
+			t.Errorf("%s: got %v, want %q and no value", text, err, says)
+		}
 	}
 }
 

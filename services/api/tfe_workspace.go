@@ -35,6 +35,7 @@ type tfeWorkspace struct {
 	Actions             map[string]bool  `jsonapi:"attr,actions"`
 	Organization        *organizationRef `jsonapi:"relation,organization"`
 	CurrentRun          *runRef          `jsonapi:"relation,current-run"`
+	Variables           []*variableRef   `jsonapi:"relation,vars"`
 }
 
 // tfeWorkspaceInput is what of a workspace can be set. Nil means "not said".
@@ -67,6 +68,9 @@ func workspaceDocument(w postgres.Workspace, role postgres.Role) (*tfeWorkspace,
 	}
 	if doc.TerraformVersion == "" {
 		doc.TerraformVersion = versionLatest
+	}
+	for _, id := range w.VariableIDs {
+		doc.Variables = append(doc.Variables, &variableRef{id})
 	}
 	if w.GateRunID != nil {
 		doc.CurrentRun = &runRef{*w.GateRunID}

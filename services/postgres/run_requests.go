@@ -37,7 +37,11 @@ func ParseRequest(body []byte) (NewRun, error) {
 func CheckRunVariables(field string, vars []wire.RunVariable) error {
 	for i, v := range vars {
 		var problem *variable.Error
-		if err := variable.Check(wire.Variable{Key: v.Key, Value: v.Value, Category: wire.CategoryTerraform, HCL: true}); errors.As(err, &problem) {
+		err := variable.Check(wire.Variable{Key: v.Key, Value: v.Value, Category: wire.CategoryTerraform, HCL: true})
+		if err == nil {
+			err = variable.CheckExpression(v.Key, v.Value)
+		}
+		if errors.As(err, &problem) {
 			return &messages.Failure{Code: messages.CodeInvalid, Field: fmt.Sprintf("%s[%d].%s", field, i, problem.Field), Message: problem.Problem}
 		}
 	}

@@ -169,8 +169,8 @@ func (v Variable) check() error {
 	return nil
 }
 
-// UpdateVariable changes a variable. What is sensitive stays so and keeps its key and category: nothing may turn it into
-// something that can be read. Errors: not_found, invalid, name_taken.
+// UpdateVariable changes a variable. What is sensitive stays so: nothing turns its value into one that can be read. Errors:
+// not_found, invalid, name_taken.
 func (d *DB) UpdateVariable(ctx context.Context, h Holder, id string, c VariableChange) (Variable, error) {
 	var out Variable
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
@@ -210,14 +210,8 @@ func (c VariableChange) applied(v Variable) (Variable, error) {
 			*flag.to = *flag.from
 		}
 	}
-	const stays = "field %s: variable %q is sensitive, and what is sensitive stays as it is but for its value and description: delete it and create another one"
-	switch {
-	case old.Sensitive && !v.Sensitive:
-		return v, fail(messages.CodeInvalid, stays, "sensitive", old.Key)
-	case old.Sensitive && v.Key != old.Key:
-		return v, fail(messages.CodeInvalid, stays, "key", old.Key)
-	case old.Sensitive && v.Category != old.Category:
-		return v, fail(messages.CodeInvalid, stays, "category", old.Key)
+	if old.Sensitive && !v.Sensitive {
+		return v, fail(messages.CodeInvalid, "field sensitive: variable %q is sensitive and stays so: delete it and create another one", old.Key)
 	}
 	v.VersionID = messages.NewID("")
 	return v, nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"gantry.example/messages"
 )
@@ -27,12 +28,15 @@ type Workspace struct {
 	OutcomeUnknown   bool      `db:"outcome_unknown"` // the gate's run ended without a known outcome
 	CreatedAt        time.Time `db:"created_at"`
 	UpdatedAt        time.Time `db:"updated_at"`
+
+	VariableIDs pq.StringArray `db:"variable_ids"` // of its own variables
 }
 
 const selectWorkspace = `
 	SELECT w.id, w.organization_id, o.name AS organization_name, w.name, w.description, w.auto_apply, w.execution,
 	       o.execution AS defaults, w.locked, w.lock_reason, w.locked_by, w.gate_run_id,
-	       COALESCE(r.status = 'errored', false) AS outcome_unknown, w.created_at, w.updated_at
+	       COALESCE(r.status = 'errored', false) AS outcome_unknown, w.created_at, w.updated_at,
+	       ARRAY(SELECT v.id FROM variables v WHERE v.workspace_id = w.id ORDER BY v.key) AS variable_ids
 	FROM workspaces w JOIN organizations o ON o.id = w.organization_id LEFT JOIN runs r ON r.id = w.gate_run_id`
 
 // NewWorkspace is what a workspace is created from.

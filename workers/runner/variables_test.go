@@ -36,6 +36,7 @@ func secretVariables() []wire.Variable {
 		{Key: "list", Value: "[\n  \"geheim1\",\n  \"geheim2\",\n]", Category: wire.CategoryTerraform, HCL: true, Sensitive: true},
 		{Key: "plain", Value: "seen", Category: wire.CategoryTerraform},
 		{Key: "undeclared", Value: "geheimnis", Category: wire.CategoryTerraform, Sensitive: true},
+		{Key: "1st", Value: "of no use", Category: wire.CategoryTerraform},
 		{Key: "TOKEN", Value: "geheimtoken", Category: wire.CategoryEnv, Sensitive: true},
 		{Key: "KEY", Value: key, Category: wire.CategoryEnv, Sensitive: true},
 		{Key: "PLAIN", Value: "visible", Category: wire.CategoryEnv},

@@ -89,7 +89,7 @@ func (s *Session) writeVariables() error {
 		if err := variable.Check(v); err != nil {
 			return fmt.Errorf("%s variable %q: %w", v.Category, v.Key, err)
 		}
-		if v.Category == wire.CategoryTerraform {
+		if v.Category == wire.CategoryTerraform && variable.ValidName(v.Key) { // no configuration declares another one
 			fmt.Fprintf(&b, "%s = %s\n", v.Key, variable.Expression(v))
 		}
 	}
