@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -21,6 +22,17 @@ type node[A any] struct {
 
 type relation struct {
 	Data *reference `json:"data"`
+}
+
+// UnmarshalJSON leaves Data nil for a relationship to many.
+func (r *relation) UnmarshalJSON(b []byte) error {
+	var plain struct {
+		Data json.RawMessage `json:"data"`
+	}
+	if err := json.Unmarshal(b, &plain); err != nil || bytes.HasPrefix(plain.Data, []byte("[")) {
+		return err
+	}
+	return json.Unmarshal(plain.Data, &r.Data)
 }
 
 type reference struct {
