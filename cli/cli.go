@@ -36,6 +36,8 @@ type Env struct {
 	// except where the command says otherwise.
 	Signals <-chan os.Signal
 	Version string
+	// Admin are further commands of gantry admin.
+	Admin []*cobra.Command
 }
 
 // New returns the gantry command with the extra commands beside its own. Its errors are for Main to show.

@@ -71,6 +71,8 @@ const (
 	CodeRunQueueTimedOut Code = "run.queue_timed_out"
 	// CodeRunApprovalTimedOut: nobody applied or discarded the planned run within its limit, so it was discarded.
 	CodeRunApprovalTimedOut Code = "run.approval_timed_out"
+	// CodeRunRestored: the run was not over when the backup was taken that the server was restored from; it was not carried on.
+	CodeRunRestored Code = "run.restored"
 
 	// CodeTaskTaken: another worker claimed the task.
 	CodeTaskTaken Code = "task.taken"
@@ -100,7 +102,7 @@ func Codes() []Code {
 		CodeNameTaken, CodeTooManyRequests, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
 		CodeConfigurationMissing, CodeConfigurationInvalid, CodeWorkspaceLocked, CodeRunNotAllowed, CodeRunTerraformFailed,
 		CodeRunSetupFailed, CodeRunEngineMissing, CodeRunPlanStale, CodeRunNeverStarted, CodeRunLost, CodeRunOutcomeUnknown,
-		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
+		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeRunRestored, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
 		CodeAttemptStaleBase, CodeAttemptDuplicate, CodeStateConflict, CodeStateStaleEpoch,
 	}
 }

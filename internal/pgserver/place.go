@@ -92,3 +92,12 @@ func exists(path string) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// Outside returns the folder outside of the data folder that Place chose, or "" where there is none.
+func Outside(dataDir string) (string, error) {
+	target, err := os.Readlink(filepath.Join(dataDir, outsideLink))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return target, err
+}

@@ -31,7 +31,8 @@ const (
 // CAFile is the name of the authority's certificate in the data folder: what users trust.
 const CAFile = "ca.pem"
 
-const caKeyFile = "ca-key.pem"
+// CAKeyFile is the name of its key.
+const CAKeyFile = "ca-key.pem"
 
 // Authority signs certificates for this server. Safe for concurrent use.
 type Authority struct {
@@ -58,13 +59,13 @@ func Open(dir string, hosts []string) (*Authority, error) {
 }
 
 func read(dir string) (*Authority, error) {
-	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, CAFile), filepath.Join(dir, caKeyFile))
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, CAFile), filepath.Join(dir, CAKeyFile))
 	if err != nil {
 		return nil, err
 	}
 	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
 	if !ok {
-		return nil, fmt.Errorf("%s is not an ECDSA key", caKeyFile)
+		return nil, fmt.Errorf("%s is not an ECDSA key", CAKeyFile)
 	}
 	return &Authority{cert: pair.Leaf, key: key}, nil
 }
@@ -93,7 +94,7 @@ func create(dir string) (*Authority, error) {
 		return nil, err
 	}
 	// The key first: a crash in between leaves no certificate, and the next start makes both anew.
-	if err := secrets.WriteFile0600(filepath.Join(dir, caKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})); err != nil {
+	if err := secrets.WriteFile0600(filepath.Join(dir, CAKeyFile), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})); err != nil {
 		return nil, err
 	}
 	if err := secrets.WriteFile0600(filepath.Join(dir, CAFile), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})); err != nil {

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -28,6 +29,8 @@ type Config struct {
 	DeadLetters DeadLetters
 	Version     string
 	Log         *slog.Logger
+	// Backup writes a backup of everything the server keeps; nil means that it can't.
+	Backup func(ctx context.Context, w io.Writer) error
 	// Registerer takes the HTTP metrics; nil means none.
 	Registerer prometheus.Registerer
 	// Traces begins a trace for every run. A caller's own trace is continued either way.
@@ -58,6 +61,7 @@ type Server struct {
 	fail     *failpoint.Points
 	rights   table
 	letters  DeadLetters
+	backups  func(context.Context, io.Writer) error
 	stop     context.Context // ends open streams when the server stops
 }
 
@@ -73,7 +77,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	return &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey}, ready: cfg.Ready,
-		version: cfg.Version, log: cfg.Log, metrics: m, traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), backups: cfg.Backup, stop: ctx,
 	}, nil
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Names of the events of a stream.
 const (
-	eventSnapshot = "snapshot" // the first of a stream that is not resumed
+	eventSnapshot = "snapshot" // the first of a stream that is not resumed, or can't be: it replaces all before it
 	eventChange   = "change"
 	eventEnd      = "end" // the run is final: do not reconnect
 )
@@ -127,10 +127,16 @@ func (s *Server) organizationEvents(r *request) (reply, error) {
 	feed := feed{s: s, organization: o.ID, runs: map[string]run.Run{}}
 	var newest runList
 	last := r.resumeAfter()
+	if last != "" {
+		if feed.cursor, err = postgres.ParseCursor(last); err == nil {
+			feed.pending, feed.cursor, err = s.db.Follow(ctx, o.ID, feed.cursor)
+		}
+		if errors.Is(err, postgres.ErrOtherEra) { // the snapshot tells the client to start anew
+			last, err = "", nil
+		}
+	}
 	if last == "" {
 		newest.Runs, feed.cursor, err = s.db.Snapshot(ctx, o.ID, snapshotRuns)
-	} else if feed.cursor, err = postgres.ParseCursor(last); err == nil {
-		feed.pending, feed.cursor, err = s.db.Follow(ctx, o.ID, feed.cursor)
 	}
 	if err != nil {
 		return reply{}, err

@@ -34,6 +34,9 @@ func (s *Server) gantryRoutes() []route {
 			summary: "Follow the runs of an organization (id or name): a snapshot of the newest, then every change. Resumes after header Last-Event-ID",
 			out:     runChange{}, media: kindEvents, query: []string{"after"}},
 
+		{method: "GET", pattern: base + "/backup", access: person, handle: s.backup, media: kindBytes,
+			summary: "Back up everything the server keeps, sealed with its encryption key"},
+
 		{method: "GET", pattern: base + "/tokens", access: person, handle: s.listTokens,
 			summary: "List the tokens one looks after, never the secrets", out: []shownToken{}},
 		{method: "POST", pattern: base + "/tokens", access: person, handle: s.createToken, status: http.StatusCreated,

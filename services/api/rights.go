@@ -58,6 +58,8 @@ func rights() table {
 		"DELETE" + v2 + "/organization-memberships/{membership}": admin,
 		"GET" + org + "/authentication-token":                    admin, "POST" + org + "/authentication-token": admin, "DELETE" + org + "/authentication-token": admin,
 
+		"GET" + gantry + "/backup": site,
+
 		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
 		"GET" + org: read, "GET" + org + "/entitlement-set": read, "GET" + org + "/capacity": read,
 		"GET" + org + "/runs": read, "GET" + org + "/runs/queue": read, "GET" + gantry + "/organizations/{organization}/events": read,

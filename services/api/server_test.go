@@ -41,6 +41,8 @@ type fixture struct {
 	stop    context.CancelFunc // as the program does before it closes the listener
 	ws      postgres.Workspace
 	letters *letters
+	// backupErr is how a backup ends, after a few bytes.
+	backupErr error
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -99,6 +101,12 @@ func (f *fixture) serve() {
 		DB: f.db, Notifier: notifier, PublicURL: f.server.URL, SigningKey: f.key, Version: "test",
 		Ready: func(context.Context) error { return nil }, Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
 		DeadLetters: f.letters,
+		Backup: func(_ context.Context, w io.Writer) error {
+			if _, err := io.WriteString(w, "sealed"); err != nil {
+				return err
+			}
+			return f.backupErr
+		},
 	})
 	must(f.t, err)
 	s.Register(mux)

@@ -76,6 +76,22 @@ type DB struct {
 // Open connects and brings the schema up to date. Several servers may open the same database at once: migrations run
 // under an advisory lock.
 func Open(ctx context.Context, cfg Config) (*DB, error) {
+	d, err := connect(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.migrate(ctx); err != nil {
+		_ = d.Close()
+		return nil, fmt.Errorf("database: bring the schema up to date: %w", err)
+	}
+	if err := d.checkLoaded(ctx); err != nil {
+		_ = d.Close()
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return d, nil
+}
+
+func connect(cfg Config) (*DB, error) {
 	db, err := sqlx.Open("postgres", cfg.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
@@ -92,12 +108,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if len(cfg.Modes) == 0 {
 		cfg.Modes = []messages.Mode{messages.ModeLocal}
 	}
-	d := &DB{sql: db, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce)}
-	if err := d.migrate(ctx); err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("database: bring the schema up to date: %w", err)
-	}
-	return d, nil
+	return &DB{sql: db, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce)}, nil
 }
 
 func (d *DB) migrate(ctx context.Context) error {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -32,19 +33,30 @@ func (d *DB) RunEvents(ctx context.Context, runID string, after int64, limit int
 // Cursor is a position in the events of all runs. Commits of different runs become visible in no particular order, so a
 // position is not a number: it is what a snapshot of Postgres had seen (From), what the next one had seen (To), and how
 // far the events between the two were read (ID). A reader that goes on from any Cursor misses nothing and sees nothing
-// twice.
+// twice. All of that means something in one era only: a database that was restored counts anew.
 type Cursor struct {
+	Era      string // "" where nothing was ever restored
 	From, To string // pg_snapshot as text
 	ID       int64
 }
 
 // String is the cursor as an event id of an SSE stream.
-func (c Cursor) String() string { return c.From + "/" + c.To + "/" + strconv.FormatInt(c.ID, 10) }
+func (c Cursor) String() string {
+	s := c.From + "/" + c.To + "/" + strconv.FormatInt(c.ID, 10)
+	if c.Era != "" {
+		s = c.Era + "/" + s
+	}
+	return s
+}
 
 // ParseCursor reads what String wrote. Errors: invalid.
 func ParseCursor(s string) (Cursor, error) {
 	bad := fail(messages.CodeInvalid, "Last-Event-ID %q is not one this server sent: reconnect without it", s)
 	parts := strings.Split(s, "/")
+	era := ""
+	if len(parts) == 4 && messages.ValidID(parts[0], "era-") {
+		era, parts = parts[0], parts[1:]
+	}
 	if len(parts) != 3 {
 		return Cursor{}, bad
 	}
@@ -52,7 +64,7 @@ func ParseCursor(s string) (Cursor, error) {
 	if err != nil || id < 0 || !validSnapshot(parts[0]) || !validSnapshot(parts[1]) {
 		return Cursor{}, bad
 	}
-	return Cursor{From: parts[0], To: parts[1], ID: id}, nil
+	return Cursor{Era: era, From: parts[0], To: parts[1], ID: id}, nil
 }
 
 // validSnapshot reports whether Postgres takes s as a pg_snapshot: xmin:xmax:xip,… with 0 < xmin ≤ xip < xmax, rising.
@@ -91,10 +103,10 @@ func (d *DB) Snapshot(ctx context.Context, organizationID string, limit int) ([]
 	var out []run.Run
 	var c Cursor
 	err := d.read(ctx, func(tx *sqlx.Tx) error {
-		if err := tx.GetContext(ctx, &c.From, `SELECT pg_current_snapshot()::text`); err != nil {
+		var err error
+		if c, err = here(ctx, tx); err != nil {
 			return err
 		}
-		c.To = c.From
 		var docs [][]byte
 		if err := tx.SelectContext(ctx, &docs, `SELECT doc FROM runs WHERE organization_id = $1 ORDER BY position DESC LIMIT $2`,
 			organizationID, limit); err != nil {
@@ -112,24 +124,40 @@ func (d *DB) Snapshot(ctx context.Context, organizationID string, limit int) ([]
 	return out, c, err
 }
 
+// ErrOtherEra is returned by Follow for a cursor of before the database was restored: its reader has to start anew.
+var ErrOtherEra = errors.New("the position is of a time before this server was restored from a backup")
+
+// here is the position after everything there is.
+func here(ctx context.Context, tx *sqlx.Tx) (Cursor, error) {
+	var row struct {
+		Snapshot string `db:"snapshot"`
+		Era      string `db:"era"`
+	}
+	err := tx.GetContext(ctx, &row, `
+		SELECT pg_current_snapshot()::text AS snapshot, COALESCE((SELECT value FROM meta WHERE key = $1), '') AS era`, metaEra)
+	return Cursor{Era: row.Era, From: row.Snapshot, To: row.Snapshot}, err
+}
+
 // Follow returns the events of an organization after the cursor, in an order in which each run's own events are in order,
-// and the cursor after the last of them.
+// and the cursor after the last of them. Errors: ErrOtherEra.
 func (d *DB) Follow(ctx context.Context, organizationID string, c Cursor) ([]FeedEvent, Cursor, error) {
 	var out []FeedEvent
 	err := d.read(ctx, func(tx *sqlx.Tx) error {
-		var err error
+		end, err := here(ctx, tx)
+		if err == nil && end.Era != c.Era {
+			err = ErrOtherEra
+		}
+		if err != nil {
+			return err
+		}
 		if c.From != c.To { // the rest of an interrupted step first
 			if out, err = feed(ctx, tx, organizationID, c); err != nil {
 				return err
 			}
 		}
-		next := Cursor{From: c.To}
-		if err := tx.GetContext(ctx, &next.To, `SELECT pg_current_snapshot()::text`); err != nil {
-			return err
-		}
-		more, err := feed(ctx, tx, organizationID, next)
+		more, err := feed(ctx, tx, organizationID, Cursor{Era: end.Era, From: c.To, To: end.To})
 		out = append(out, more...)
-		c = Cursor{From: next.To, To: next.To}
+		c = end
 		return err
 	})
 	return out, c, err
@@ -153,7 +181,7 @@ func feed(ctx context.Context, tx *sqlx.Tx, organizationID string, step Cursor) 
 		if err := json.Unmarshal(r.Event, &out[i].Event); err != nil {
 			return nil, err
 		}
-		out[i].Cursor = Cursor{From: step.From, To: step.To, ID: r.ID}
+		out[i].Cursor = Cursor{Era: step.Era, From: step.From, To: step.To, ID: r.ID}
 	}
 	return out, nil
 }

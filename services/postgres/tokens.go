@@ -99,9 +99,12 @@ func (d *DB) EnsureBasics(ctx context.Context) error {
 	return err
 }
 
+// metaSigningKey is the key of meta that has the SigningKey.
+const metaSigningKey = "signing-key"
+
 // SigningKey returns the installation's key for signed URLs, made at first use and kept sealed.
 func (d *DB) SigningKey(ctx context.Context) ([]byte, error) {
-	const name = "signing-key"
+	const name = metaSigningKey
 	sealed, err := d.seal.Seal([]byte(secrets.NewToken("")), []byte(name))
 	if err != nil {
 		return nil, err

@@ -83,6 +83,8 @@ type (
 	// Release frees the workspace of a run whose outcome is unknown, on a person's word. What its runner may still send comes
 	// too late then.
 	Release struct{ Comment string }
+	// Restored tells that the server came back from a backup taken at At, and knows nothing of what happened since.
+	Restored struct{ At time.Time }
 	// Confirm approves a planned run.
 	Confirm struct{ Comment string }
 	// Discard drops a planned or pending run.
@@ -108,6 +110,7 @@ func (Timeout) input()       {}
 func (Expire) input()        {}
 func (GiveUp) input()        {}
 func (Release) input()       {}
+func (Restored) input()      {}
 func (Confirm) input()       {}
 func (Discard) input()       {}
 func (Cancel) input()        {}

@@ -135,6 +135,7 @@ func inputs() []input {
 		{"confirm", plain(run.Confirm{})},
 		{"discard", plain(run.Discard{})},
 		{"release", plain(run.Release{})},
+		{"restored", plain(run.Restored{At: time.Unix(0, 0)})},
 		{"cancel", plain(run.Cancel{})},
 		{"force cancel", plain(run.Cancel{Force: true})},
 	}

@@ -31,6 +31,8 @@ func Transition(r Run, in Input, env Env) ([]Event, *Refusal) {
 			return nil, m.notAllowed("released", "only a run whose outcome is unknown keeps its workspace after its end")
 		}
 		m.emit(EventReleased, Data{Message: in.Comment})
+	case Restored:
+		m.restored(in)
 	case Confirm:
 		refusal = m.confirm(in)
 	case Discard:
