@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"gantry.example/internal/settings"
 	"gantry.example/internal/telemetry"
 	"gantry.example/services/postgres"
 	"gantry.example/services/reconciler"
@@ -45,14 +46,21 @@ type config struct {
 	RepublishAfter time.Duration
 	Limits         run.Patience
 
-	Retention postgres.Retention
-	Engines   engineConfig
+	Retention   postgres.Retention
+	MinFreeDisk settings.Size
+	LogLimit    settings.Size
+	Engines     engineConfig
 }
 
 // The records of runs are small and say who changed what, so they stay; logs, plans and configurations are what fills disks.
 const (
 	keepLogs           = 180 * 24 * time.Hour
 	keepConfigurations = 90 * 24 * time.Hour
+)
+
+const (
+	minFreeDisk = 1 << 30
+	logLimit    = 64 << 20
 )
 
 func (c *config) flags(f *pflag.FlagSet) {
@@ -78,6 +86,9 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Grace, "grace", timing.Grace, "from asking terraform to stop until killing it")
 	f.DurationVar(&c.LostAfter, "lost-after", patience.LostAfter, "an apply without contact for this long ends with an unknown outcome")
 	f.DurationVar(&c.Settle, "settle", patience.Settle, "after a start or an outage nobody is judged for lost contact for this long")
+	c.MinFreeDisk, c.LogLimit = minFreeDisk, logLimit
+	f.Var(&c.MinFreeDisk, "min-free-disk", "the local worker takes nothing new while the disk of its work folder has less room; 0 takes the risk")
+	f.Var(&c.LogLimit, "log-limit", "of the log of one attempt no more is stored, but for its end; 0 stores all")
 	f.DurationVar(&c.Retention.Runs, "keep-runs", 0, "runs that ended longer ago are removed, with all that belongs to them; 0 keeps them for ever")
 	f.DurationVar(&c.Retention.Logs, "keep-logs", keepLogs, "logs and plans of runs that ended longer ago are removed; 0 keeps them for ever")
 	f.DurationVar(&c.Retention.Configurations, "keep-configurations", keepConfigurations,

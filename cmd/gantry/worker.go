@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"gantry.example/client"
 	"gantry.example/internal/bus"
+	"gantry.example/internal/host"
 	"gantry.example/internal/pki"
 	"gantry.example/messages"
 	"gantry.example/workers/process"
@@ -44,33 +46,42 @@ func (s *server) runWorker(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	exec, err := s.executor(ca)
+	place, err := s.placeRuns()
+	if err != nil {
+		return err
+	}
+	exec, err := s.executor(ca, place)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, exec.Close()) }()
+	space := room{dir: workDir(place), min: uint64(s.cfg.MinFreeDisk), exec: exec}
 	claims := client.NewPool(transport)
 	w, err := queue.New(queue.Config{
 		Name: name, Pool: messages.LocalPool, Slots: s.cfg.Concurrency, Tasks: b.TaskQueue(messages.LocalPool, nil, s.log),
 		Claims: claims, Executor: exec, Events: b, Log: s.log,
-		Passed: s.fail.Hit,
+		Passed: s.fail.Hit, Ready: space.ready,
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.metrics.Register(w); err != nil {
+	if err := errors.Join(s.metrics.Register(w), s.metrics.Register(host.NewMetrics(s.log, slices.Compact([]string{s.cfg.DataDir, place})...))); err != nil {
 		return err
 	}
-	var announcing sync.WaitGroup
-	defer announcing.Wait()
-	announced, stop := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	inRun, stop := context.WithCancel(ctx)
 	defer stop()
-	announcing.Go(func() { w.Announce(announced, claims) })
+	beside.Go(func() { w.Announce(inRun, claims) })
+	beside.Go(func() { space.tidy(inRun) })
 	return w.Run(ctx)
 }
 
+// workDir is where the local worker's runners work.
+func workDir(place string) string { return filepath.Join(place, "work") }
+
 // executor runs runners as child processes of this program.
-func (s *server) executor(ca []byte) (*process.Executor, error) {
+func (s *server) executor(ca []byte, place string) (*process.Executor, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
@@ -79,17 +90,14 @@ func (s *server) executor(ca []byte) (*process.Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	place, err := s.placeRuns()
-	if err != nil {
-		return nil, err
-	}
 	return process.New(process.Config{
 		Command: append([]string{self, "runner"}, s.cfg.Log.Args()...),
-		Dir:     filepath.Join(place, "work"),
+		Dir:     workDir(place),
 		Users:   s.users,
 		Assignment: runner.Assignment{
 			Address: s.localURL(), CACert: string(ca), NATSURL: s.nats.ClientURL(), CacheDir: filepath.Join(place, "cache"),
 			SetupLimit: s.cfg.StartWithin, Releases: releases, Providers: s.cfg.Engines.providers(),
+			LogLimit: int64(s.cfg.LogLimit), //nolint:gosec // no log is as large
 		},
 		Log: s.log, Output: os.Stderr,
 	})

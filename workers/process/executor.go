@@ -69,7 +69,8 @@ type Executor struct {
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 
-	swept time.Time // when sweepWork looked last; used by New and then by Watch
+	sweeping sync.Mutex // held while folders are removed
+	swept    time.Time  // when sweepWork looked last; guarded by sweeping
 
 	users userIDs // guarded by starting
 
@@ -347,21 +348,28 @@ func (e *Executor) settle(x executor.Exit) error {
 
 // sweep forgets what is over for long enough, and removes folders nobody came for.
 func (e *Executor) sweep(now time.Time) {
+	e.sweeping.Lock()
+	defer e.sweeping.Unlock()
 	e.sweepWork(now)
 	for _, a := range e.over(now.Add(-forgetAfter)) {
 		if a.folder.exists() {
 			if !a.folder.reported() || now.Sub(a.since) < e.cfg.Keep {
 				continue
 			}
-			if err := a.folder.remove(); err != nil {
-				e.log.Warn("the folder of an old attempt was not removed", append(a.ref.LogAttrs(), "error", err)...)
-				continue
-			}
 		}
-		e.mu.Lock()
-		delete(e.attempts, a.ref.AttemptID)
-		e.mu.Unlock()
+		e.forget(a)
 	}
+}
+
+// forget removes an attempt that is over, and its folder if there is one.
+func (e *Executor) forget(a attempt) {
+	if err := a.folder.remove(); err != nil {
+		e.log.Warn("the folder of an old attempt was not removed", append(a.ref.LogAttrs(), "error", err)...)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.attempts, a.ref.AttemptID)
 }
 
 // over lists the attempts that exited before that time.

@@ -88,6 +88,11 @@ func (e *Executor) sweepWork(now time.Time) {
 		return
 	}
 	e.swept = now
+	e.removeWork(now.Add(-e.cfg.KeepWork))
+}
+
+// removeWork removes the folders that plans prepared before that time, but for those in use.
+func (e *Executor) removeWork(before time.Time) {
 	folders, err := e.folder.list()
 	if err != nil {
 		e.log.Warn("old folders are not looked for", "error", err)
@@ -99,7 +104,7 @@ func (e *Executor) sweepWork(now time.Time) {
 			needed = append(needed, root)
 		}
 	}
-	removed, err := runner.SweepWork(e.folder.runs(), now.Add(-e.cfg.KeepWork), func(dir string) bool {
+	removed, err := runner.SweepWork(e.folder.runs(), before, func(dir string) bool {
 		for _, root := range needed {
 			if strings.HasPrefix(root, dir+"/") {
 				return true

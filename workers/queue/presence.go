@@ -47,8 +47,8 @@ func (w *Worker) Announce(ctx context.Context, to Presence) {
 
 func (w *Worker) status() wire.WorkerStatus {
 	s := wire.WorkerStatus{V: messages.Version, Name: w.cfg.Name, Slots: w.cfg.Slots, Busy: w.slots.running()}
-	if w.cfg.Refusing != nil {
-		s.Refusing = w.cfg.Refusing()
+	if err := w.ready(); err != nil {
+		s.Refusing = err.Error()
 	}
 	return s
 }

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,10 +64,11 @@ type Config struct {
 	Executor Executor
 	Events   Events
 	Log      *slog.Logger
+	// Ready, if set, says why nothing new may be taken now, such as a disk that is nearly full; nil means that all is well. It
+	// is called concurrently: before every task, and for people who ask why a run waits.
+	Ready func() error
 	// Passed, if set, is called when a task has come to a point at which a test may want the program killed.
 	Passed func(point string)
-	// Refusing, if set, says why the worker takes nothing at present, or "". It is for people; called concurrently.
-	Refusing func() string
 }
 
 const (
@@ -82,6 +84,7 @@ const (
 
 // Worker takes and places tasks. It is a prometheus.Collector.
 type Worker struct {
+	paused  atomic.Bool // Ready said no when it was asked last
 	cfg     Config
 	log     *slog.Logger
 	slots   *slots
@@ -147,6 +150,10 @@ func (w *Worker) take(ctx context.Context) {
 		if w.slots.acquire(ctx) != nil {
 			return
 		}
+		if w.untilReady(ctx) != nil {
+			w.slots.release()
+			return
+		}
 		d, err := w.cfg.Tasks.Next(ctx)
 		if err != nil {
 			w.slots.release()
@@ -178,6 +185,10 @@ func (w *Worker) claim(ctx context.Context, d *bus.Delivery) (wire.Claim, error)
 	if d.Err != nil {
 		w.metrics.claims.WithLabelValues(answerUnreadable).Inc()
 		return wire.Claim{}, &terminateError{d.Err}
+	}
+	if err := w.ready(); err != nil { // no more, since the worker began to wait for a message
+		w.metrics.claims.WithLabelValues(answerUnready).Inc()
+		return wire.Claim{}, &snoozeError{readyPause, err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimLimit)
 	defer cancel()

@@ -42,6 +42,8 @@ type Assignment struct {
 	OfflineLimit time.Duration `json:"offline_limit,omitempty"`
 	// SetupLimit bounds the time until the start is answered; default 30 seconds, as the server's claim deadline.
 	SetupLimit time.Duration `json:"setup_limit,omitempty"`
+	// LogLimit is how many bytes of the log are stored; of a longer one the rest is left out but for its end. 0 stores all.
+	LogLimit int64 `json:"log_limit,omitempty"`
 
 	// Recover tells that an earlier runner of the attempt is gone and that this one has to save and deliver what it left. No
 	// terraform is executed.

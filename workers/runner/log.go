@@ -30,12 +30,13 @@ const (
 // The file is the truth; the sink gets each byte in order, as often as it takes, but for secrets, which are masked on the
 // way: sizes, offsets and the hash are those of the masked log.
 type logStream struct {
-	file *os.File
-	hide *mask.Secrets
-	log  *slog.Logger
-	quit context.CancelFunc
-	end  chan logEnd   // sent once, when nothing more is appended
-	done chan struct{} // closed when everything is stored, or when the stream was stopped
+	file  *os.File
+	hide  *mask.Secrets
+	limit int64 // see Assignment.LogLimit
+	log   *slog.Logger
+	quit  context.CancelFunc
+	end   chan logEnd   // sent once, when nothing more is appended
+	done  chan struct{} // closed when everything is stored, or when the stream was stopped
 }
 
 // logEnd says what the complete log is.
@@ -45,12 +46,12 @@ type logEnd struct {
 	raw    int64 // size of the file
 }
 
-func openLog(path string, hide *mask.Secrets, log *slog.Logger) (*logStream, error) {
+func openLog(path string, hide *mask.Secrets, limit int64, log *slog.Logger) (*logStream, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("attempt folder: %w", err)
 	}
-	return &logStream{file: f, hide: hide, log: log, quit: func() {}, end: make(chan logEnd, 1), done: make(chan struct{})}, nil
+	return &logStream{file: f, hide: hide, limit: limit, log: log, quit: func() {}, end: make(chan logEnd, 1), done: make(chan struct{})}, nil
 }
 
 // printf appends lines of ours.
@@ -76,10 +77,11 @@ func (l *logStream) start(sink LogSink) {
 func (l *logStream) finish() (logEnd, error) {
 	hash := sha256.New()
 	raw := io.NewSectionReader(l.file, 0, 1<<62)
-	size, err := l.hide.Copy(hash, raw)
-	if err != nil {
+	stored := logCutter{logCut: logCut{limit: l.limit}, to: hash}
+	if _, err := l.hide.Copy(&stored, raw); err != nil {
 		return logEnd{}, err
 	}
+	size := stored.end()
 	read, _ := raw.Seek(0, io.SeekCurrent) // cannot fail
 	end := logEnd{size: size, sha256: hex.EncodeToString(hash.Sum(nil)), raw: read}
 	l.end <- end
@@ -96,7 +98,7 @@ func (l *logStream) stop() {
 func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 	written, stopWatching := watchFile(l.file.Name())
 	defer stopWatching()
-	from := logReader{file: l.file, buf: make([]byte, messages.MaxLogChunk), mask: l.hide.Stream()}
+	from := logReader{file: l.file, buf: make([]byte, messages.MaxLogChunk), mask: l.hide.Stream(), cut: logCut{limit: l.limit}}
 	var offset int64
 	end, err := l.pause(ctx)
 	for err == nil {
@@ -139,7 +141,8 @@ type logReader struct {
 	buf   []byte
 	at    int64 // read so far
 	mask  *mask.Stream
-	ready []byte // masked and not taken yet
+	cut   logCut
+	ready []byte // masked, cut and not taken yet
 }
 
 // next returns what is there, a chunk at most, good until the next call. What may be the beginning of a secret is not there
@@ -151,7 +154,7 @@ func (r *logReader) next(end *logEnd) ([]byte, error) {
 			return nil, err
 		}
 		r.at += int64(n)
-		if out := r.mask.Add(r.buf[:n]); len(r.ready) == 0 {
+		if out := r.cut.add(r.mask.Add(r.buf[:n])); len(r.ready) == 0 {
 			r.ready = out // without secrets it is buf itself, which is read into when it is sent
 		} else {
 			r.ready = append(r.ready, out...)
@@ -161,7 +164,8 @@ func (r *logReader) next(end *logEnd) ([]byte, error) {
 		}
 	}
 	if end != nil && r.at >= end.raw {
-		r.ready = append(r.ready, r.mask.Rest()...)
+		r.ready = append(r.ready, r.cut.add(r.mask.Rest())...)
+		r.ready = append(r.ready, r.cut.rest()...)
 	}
 	chunk := r.ready[:min(len(r.ready), messages.MaxLogChunk)]
 	r.ready = r.ready[len(chunk):]

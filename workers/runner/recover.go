@@ -32,7 +32,7 @@ func (r *attempt) recover(ctx context.Context) error {
 		return err
 	}
 	defer transport.Close()
-	if r.out, err = openLog(r.folder.log(), r.hide, r.log); err != nil {
+	if r.out, err = openLog(r.folder.log(), r.hide, r.LogLimit, r.log); err != nil {
 		return err
 	}
 	result, err := r.folder.result()

@@ -175,7 +175,7 @@ func (r *attempt) work(ctx context.Context) (err error) {
 	if err := r.folder.saveAssignment(r.Assignment); err != nil {
 		return err
 	}
-	if r.out, err = openLog(r.folder.log(), r.hide, r.log); err != nil {
+	if r.out, err = openLog(r.folder.log(), r.hide, r.LogLimit, r.log); err != nil {
 		return err
 	}
 	r.events = newEvents(r.in)
