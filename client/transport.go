@@ -103,6 +103,7 @@ func NewTransport(cfg Config) (*Transport, error) {
 				TLSHandshakeTimeout:   10 * time.Second,
 				ResponseHeaderTimeout: time.Minute,
 				IdleConnTimeout:       time.Minute,
+				ExpectContinueTimeout: 10 * time.Second,
 				MaxIdleConnsPerHost:   8,
 				ForceAttemptHTTP2:     true,
 			},
@@ -204,6 +205,9 @@ func (t *Transport) try(ctx context.Context, r Request) (wait time.Duration, err
 	return never, nil
 }
 
+// askFirst is the size of a body in bytes above which the server is asked before it is sent.
+const askFirst = 1 << 20
+
 func (t *Transport) request(ctx context.Context, r Request) (*http.Request, error) {
 	var body io.Reader
 	if r.Body != nil && r.Size > 0 {
@@ -220,6 +224,10 @@ func (t *Transport) request(ctx context.Context, r Request) (*http.Request, erro
 	req.Header.Set("User-Agent", "gantry")
 	if t.trace != "" {
 		req.Header.Set("Traceparent", t.trace)
+	}
+	// A large body is sent when the server wants it: while it refuses, and closes, a sender may not hear why.
+	if r.Size > askFirst {
+		req.Header.Set("Expect", "100-continue")
 	}
 	if t.token != "" {
 		req.Header.Set("Authorization", "Bearer "+t.token)

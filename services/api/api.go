@@ -11,6 +11,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"golang.org/x/sync/semaphore"
+
 	"gantry.example/internal/failpoint"
 	"gantry.example/services/postgres"
 )
@@ -39,14 +41,6 @@ type Config struct {
 	Fail *failpoint.Points
 }
 
-// Limits of request bodies in bytes.
-const (
-	maxJSONBody      = 1 << 20
-	maxConfiguration = 256 << 20 // a compressed archive
-	maxState         = 512 << 20
-	maxPlan          = 512 << 20
-)
-
 // Server serves the API. Safe for concurrent use.
 type Server struct {
 	db       *postgres.DB
@@ -57,6 +51,7 @@ type Server struct {
 	version  string
 	log      *slog.Logger
 	metrics  *metrics
+	large    *semaphore.Weighted // bytes of large bodies in memory
 	traces   bool
 	fail     *failpoint.Points
 	rights   table
@@ -77,7 +72,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	return &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey}, ready: cfg.Ready,
-		version: cfg.Version, log: cfg.Log, metrics: m, traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), backups: cfg.Backup, stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), backups: cfg.Backup, stop: ctx,
 	}, nil
 }
 

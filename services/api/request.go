@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -205,9 +204,11 @@ func (s *Server) call(rt route, req *request) (rep reply, err error) {
 			return reply{}, err
 		}
 	}
-	if err := readBody(rt, req); err != nil {
+	done, err := s.readBody(rt, req)
+	if err != nil {
 		return reply{}, err
 	}
+	defer done()
 	if rt.access == person {
 		if err := req.checkText(); err != nil {
 			return reply{}, err
@@ -235,23 +236,6 @@ func (s *Server) once(rt route, req *request, key string) (reply, error) {
 		return postgres.Answer{Status: max(rep.status, rt.status), Body: rep.body}, nil
 	})
 	return reply{status: a.Status, body: a.Body, kind: kind}, err
-}
-
-func readBody(rt route, req *request) error {
-	limit := rt.maxBody
-	if limit == 0 {
-		limit = maxJSONBody
-	}
-	b, err := io.ReadAll(http.MaxBytesReader(req.w, req.Body, limit))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return &postgres.Error{Code: messages.CodeTooLarge, Message: fmt.Sprintf("the body is larger than the %d bytes this call takes", limit)}
-	}
-	if err != nil {
-		return invalid("the body could not be read: %v", err)
-	}
-	req.body = b
-	return nil
 }
 
 // code is the HTTP status of the reply.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/jmoiron/sqlx"
 
@@ -42,27 +43,77 @@ func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, body []byte)
 	})
 }
 
+// blobPart is the size of all parts of a blob but the last, in bytes. What is not larger has one part.
+const blobPart = 4 << 20
+
 func (d *DB) putBlob(ctx context.Context, tx *sqlx.Tx, owner string, kind BlobKind, body []byte) error {
-	sealed, err := d.seal.Seal(body, blobAAD(owner, kind))
-	if err != nil {
-		return err
+	parts := max(1, (len(body)+blobPart-1)/blobPart)
+	for i := range parts {
+		sealed, err := d.seal.Seal(body[i*blobPart:min((i+1)*blobPart, len(body))], blobAAD(owner, kind, i, parts))
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			_, err = tx.ExecContext(ctx, `
+				WITH before AS (DELETE FROM blob_parts WHERE owner = $1 AND kind = $2)
+				INSERT INTO blobs (owner, kind, size, sealed, created_at, parts) VALUES ($1, $2, $3, $4, $5, $6)
+				ON CONFLICT (owner, kind) DO UPDATE SET size = $3, sealed = $4, created_at = $5, parts = $6`,
+				owner, kind, len(body), sealed, now(), parts)
+		} else {
+			_, err = tx.ExecContext(ctx, `INSERT INTO blob_parts (owner, kind, part, sealed) VALUES ($1, $2, $3, $4)`, owner, kind, i, sealed)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO blobs (owner, kind, size, sealed, created_at) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (owner, kind) DO UPDATE SET size = $3, sealed = $4, created_at = $5`, owner, kind, len(body), sealed, now())
-	return err
+	return nil
 }
 
 func (d *DB) blob(ctx context.Context, q sqlx.QueryerContext, owner string, kind BlobKind) ([]byte, error) {
-	var sealed []byte
-	err := sqlx.GetContext(ctx, q, &sealed, `SELECT sealed FROM blobs WHERE owner = $1 AND kind = $2`, owner, kind)
-	if noRows(err) {
-		return nil, fail(messages.CodeNotFound, "%s has no %s", owner, kind)
-	}
+	// One statement sees one version of the blob.
+	rows, err := q.QueryxContext(ctx, `
+		SELECT 0 AS part, parts, size, sealed FROM blobs WHERE owner = $1 AND kind = $2
+		UNION ALL SELECT part, 0, 0, sealed FROM blob_parts WHERE owner = $1 AND kind = $2
+		ORDER BY part`, owner, kind)
 	if err != nil {
 		return nil, err
 	}
-	return d.seal.Open(sealed, blobAAD(owner, kind))
+	defer rows.Close()
+	var body []byte
+	var parts, found int
+	for ; rows.Next(); found++ {
+		var row struct {
+			Part, Parts int
+			Size        int64
+			Sealed      []byte
+		}
+		if err := rows.StructScan(&row); err != nil {
+			return nil, err
+		}
+		if found == 0 {
+			parts, body = row.Parts, make([]byte, 0, row.Size)
+		}
+		opened, err := d.seal.Open(row.Sealed, blobAAD(owner, kind, row.Part, parts))
+		if err != nil {
+			return nil, err
+		}
+		body = append(body, opened...)
+	}
+	switch err := rows.Err(); {
+	case err != nil:
+		return nil, err
+	case found == 0:
+		return nil, fail(messages.CodeNotFound, "%s has no %s", owner, kind)
+	case found != parts:
+		return nil, fmt.Errorf("the %s of %s has %d parts, want %d", kind, owner, found, parts)
+	}
+	return body, nil
 }
 
-func blobAAD(owner string, kind BlobKind) []byte { return []byte(string(kind) + "/" + owner) }
+// blobAAD binds a part to its place.
+func blobAAD(owner string, kind BlobKind, part, parts int) []byte {
+	if parts == 1 {
+		return []byte(string(kind) + "/" + owner)
+	}
+	return fmt.Appendf(nil, "%s/%s/%d/%d", kind, owner, part, parts)
+}

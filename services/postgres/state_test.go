@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -146,6 +147,15 @@ func TestPlansAreTakenFromTheAttemptThatRuns(t *testing.T) {
 	w.result(a, planResult())
 	w.ok(w.PutPlan(ctx, a, postgres.BlobPlanJSON, []byte("{}")))
 	w.refused(w.PutPlan(ctx, a, postgres.BlobPlan, []byte("late")), messages.CodeAttemptClosed)
+	const part = 4 << 20
+	for _, size := range []int{part, part + 1, 2*part + 7, 2 * part, 1} { // a smaller one leaves nothing of a larger one
+		large := bytes.Repeat([]byte("0123456789abcdef-"), size/17+1)[:size]
+		w.ok(w.PutPlan(ctx, a, postgres.BlobPlanJSON, large))
+		if got, err := w.Blob(ctx, r.ID, postgres.BlobPlanJSON); err != nil || !bytes.Equal(got, large) {
+			t.Errorf("%d bytes: got %d, %v, want the same", size, len(got), err)
+		}
+	}
+	w.ok(w.PutPlan(ctx, a, postgres.BlobPlanJSON, []byte("{}")))
 	for kind, want := range map[postgres.BlobKind]string{postgres.BlobPlan: "plan", postgres.BlobPlanJSON: "{}"} {
 		got, err := w.Blob(ctx, r.ID, kind)
 		w.ok(err)
