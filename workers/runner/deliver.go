@@ -157,8 +157,8 @@ func (r *attempt) uploadState(ctx context.Context, result *wire.Result) error {
 		}
 		return fmt.Errorf("the state with serial %d was not stored: %w%s", ref.Serial, err, kept)
 	}
-	if r.states.any {
-		result.State = &ref
+	if last := r.states.last(); last != nil {
+		result.State = last
 	}
 	return nil
 }

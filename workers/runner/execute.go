@@ -191,11 +191,19 @@ func (r *attempt) chooseState(ctx context.Context, cfg *terraform.SessionConfig)
 		}
 		r.states = r.syncStates(r.state, base)
 	}
-	if r.store, err = serveState(r.folder, r.state, r.log); err != nil {
+	if r.store, err = serveState(r.folder, r.state, r.elsewhere(), r.log); err != nil {
 		return err
 	}
 	cfg.StateURL = r.store.url
 	return nil
+}
+
+// elsewhere is who takes states that cannot be written here: nobody in a plan.
+func (r *attempt) elsewhere() func([]byte, wire.StateRef) error {
+	if r.states == nil {
+		return nil
+	}
+	return r.states.direct
 }
 
 // syncStates follows the state of the attempt from the one that the server has.

@@ -33,6 +33,7 @@ type fakeAPI struct {
 	state, plan   []byte
 	planJSON      []byte
 	refuseStart   messages.Code // code of the refusal, if any
+	refusePlan    messages.Code
 	resultFailing int           // so many results are answered 503
 	cancelHeader  string
 	starts        []wire.StartRequest
@@ -50,7 +51,13 @@ func newAPI(t testing.TB, files map[string]string) *fakeAPI {
 	mux.HandleFunc("GET "+attempt+"configuration", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.configuration) })
 	mux.HandleFunc("GET "+attempt+"state", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.state) })
 	mux.HandleFunc("GET "+attempt+"plan", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.plan) })
-	mux.HandleFunc("PUT "+attempt+"plan", func(_ http.ResponseWriter, r *http.Request) { api.plan = api.take(r, "plan") })
+	mux.HandleFunc("PUT "+attempt+"plan", func(w http.ResponseWriter, r *http.Request) {
+		if api.refusePlan != "" {
+			refuse(w, http.StatusRequestEntityTooLarge, api.refusePlan)
+			return
+		}
+		api.plan = api.take(r, "plan")
+	})
 	mux.HandleFunc("PUT "+attempt+"plan-json", func(_ http.ResponseWriter, r *http.Request) { api.planJSON = api.take(r, "plan-json") })
 	mux.HandleFunc("PUT "+attempt+"state", api.putState)
 	mux.HandleFunc("POST "+attempt+"start", api.start)

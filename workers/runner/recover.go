@@ -69,7 +69,7 @@ func (r *attempt) endTerraform(ctx context.Context) error {
 	if !alive {
 		return terraform.KillTree(r.Dir, false)
 	}
-	if store, err := serveState(r.folder, nil, r.log); err != nil {
+	if store, err := serveState(r.folder, nil, r.elsewhere(), r.log); err != nil {
 		r.log.Warn("terraform cannot save its state here, it will leave it in a file", "error", err)
 	} else {
 		defer store.close()

@@ -143,6 +143,18 @@ func TestPlanThenApply(t *testing.T) {
 	}
 }
 
+// TestPlanTooLarge: what the server does not take is the result, at once.
+func TestPlanTooLarge(t *testing.T) {
+	t.Parallel()
+	b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
+	b.refusePlan = messages.CodeTooLarge
+	b.run(t, runner.ExitDelivered)
+	got := b.onlyResult(t)
+	if got.Outcome != wire.OutcomeFailed || got.Code != messages.CodeTooLarge || !strings.Contains(got.Message, "the plan was not stored: refused by the test") {
+		t.Errorf("got %+v, want a failure that names the plan", got)
+	}
+}
+
 func TestStartRefused(t *testing.T) {
 	t.Parallel()
 	for _, code := range []messages.Code{

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"gantry.example/internal/wire"
 	"gantry.example/workers/terraform"
 )
 
@@ -29,6 +30,9 @@ type stateStore struct {
 	server *http.Server
 	done   chan struct{}
 
+	// elsewhere takes a state that cannot be written here, such as for a full disk; nil means that nobody does.
+	elsewhere func(state []byte, ref wire.StateRef) error
+
 	mu      sync.Mutex // guards current
 	current []byte
 }
@@ -38,13 +42,13 @@ const maxServedState = 1 << 30
 
 // serveState serves the state that the folder has, or else initial. If the folder's attempt served it before, the address is
 // the same again, because terraform may still be using it.
-func serveState(f folder, initial []byte, log *slog.Logger) (*stateStore, error) {
+func serveState(f folder, initial []byte, elsewhere func([]byte, wire.StateRef) error, log *slog.Logger) (*stateStore, error) {
 	address, path := "127.0.0.1:0", "/"+rand.Text() // other users of this host can connect, but not guess
 	if known, err := os.ReadFile(f.stateAddress()); err == nil {
 		address, path, _ = strings.Cut(string(known), "/")
 		path = "/" + path
 	}
-	s := &stateStore{file: f.savedState(), path: path, log: log, current: initial, done: make(chan struct{})}
+	s := &stateStore{file: f.savedState(), path: path, log: log, elsewhere: elsewhere, current: initial, done: make(chan struct{})}
 	if saved, err := os.ReadFile(s.file); err == nil {
 		s.current = saved
 	}
@@ -103,12 +107,22 @@ func (s *stateStore) save(body io.Reader) error {
 	if _, err := b.ReadFrom(body); err != nil {
 		return err
 	}
-	if _, err := terraform.StateRefOf(b.Bytes()); err != nil {
+	ref, err := terraform.StateRefOf(b.Bytes())
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := replaceFile(s.file, b.Bytes()); err != nil {
+	err = replaceFile(s.file, b.Bytes())
+	if err != nil && s.elsewhere != nil {
+		s.log.Warn("terraform's state cannot be written here, it is stored at the server instead", "serial", ref.Serial, "error", err)
+		if other := s.elsewhere(b.Bytes(), ref); other != nil {
+			err = errors.Join(err, other)
+		} else {
+			err = nil
+		}
+	}
+	if err != nil {
 		return err
 	}
 	s.current = b.Bytes()

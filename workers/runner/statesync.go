@@ -20,13 +20,14 @@ const (
 )
 
 // stateSync stores the state of an apply while terraform writes it. Its methods are called one after the other, except that
-// the goroutine of start runs beside everything until the returned stop.
+// the goroutine of start, until the returned stop, and direct run beside everything.
 type stateSync struct {
 	api        *client.Attempt
 	folder     folder
 	superseded func() // called when the server says that the attempt must not write any more
 	log        *slog.Logger
 
+	mu     sync.Mutex    // held during an upload; guards what follows
 	stored []byte        // content last stored, or what the attempt started from
 	ref    wire.StateRef // of stored
 	any    bool          // something was stored
@@ -57,7 +58,7 @@ func (s *stateSync) start() (stop func()) {
 // follow stores the state if there is a newer one. Nothing depends on it: the end of the attempt does it again.
 func (s *stateSync) follow(ctx context.Context) {
 	state, ref, err := s.folder.newestState()
-	if err != nil || state == nil || ref == s.ref {
+	if err != nil || state == nil || !s.follows(ref) {
 		return // terraform is in the middle of writing, or has written nothing new
 	}
 	// Where terraform rewrites its file in place the next look, or a recovery, may find half of it.
@@ -76,9 +77,41 @@ func (s *stateSync) follow(ctx context.Context) {
 	}
 }
 
-// put stores the state unless it is stored already.
+// direct stores a state that is in no file.
+func (s *stateSync) direct(state []byte, ref wire.StateRef) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stateUploadTimeout)
+	defer cancel()
+	return s.put(ctx, state, ref)
+}
+
+// follows reports whether a state with that ref is another one than was stored last, and not an older one.
+func (s *stateSync) follows(ref wire.StateRef) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return ref != s.ref && !s.isOld(ref)
+}
+
+// isOld reports whether a newer state was stored than the one with that ref, which is what the disk had room for.
+func (s *stateSync) isOld(ref wire.StateRef) bool {
+	return s.any && ref.Lineage == s.ref.Lineage && ref.Serial < s.ref.Serial
+}
+
+// last is the ref of the state that was stored last, or nil.
+func (s *stateSync) last() *wire.StateRef {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.any {
+		return nil
+	}
+	ref := s.ref
+	return &ref
+}
+
+// put stores the state unless it, or a newer one, is stored already.
 func (s *stateSync) put(ctx context.Context, state []byte, ref wire.StateRef) error {
-	if bytes.Equal(state, s.stored) || !s.any && ref == s.ref {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if bytes.Equal(state, s.stored) || !s.any && ref == s.ref || s.isOld(ref) {
 		return nil
 	}
 	if err := s.api.PutState(ctx, state); err != nil {
