@@ -34,7 +34,7 @@ type fakeAPI struct {
 	planJSON      []byte
 	refuseStart   messages.Code // code of the refusal, if any
 	refusePlan    messages.Code
-	resultFailing int           // so many results are answered 503
+	resultFailing int // so many results are answered 503
 	cancelHeader  string
 	starts        []wire.StartRequest
 	results       []wire.Result
