@@ -283,14 +283,13 @@ func (r *attempt) endSession() {
 	if r.session == nil {
 		return
 	}
-	end := r.session.Close
-	if r.next != nil { // whose terraform is a child of this process too
-		end = r.session.CloseTree
+	if r.next != nil && r.cfg.Dedicated {
+		return // the apply, whose terraform is a child of this process too, ends what is left of both
 	}
 	if r.plan != nil {
-		<-r.plan.over // it may still be making its JSON form, also by a child of this process
+		<-r.plan.over // it may still be making its JSON form, by a child of this process
 	}
-	if err := end(); err != nil {
+	if err := r.session.Close(); err != nil {
 		r.log.Error("processes left by terraform", "error", err)
 	}
 }

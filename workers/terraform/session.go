@@ -108,6 +108,9 @@ func (s *Session) Init(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.askVersion(ctx); err != nil {
+		return err
+	}
 	err = s.call(ctx, "init", func(ctx context.Context) error { return s.tf.Init(ctx, tfexec.Upgrade(false)) })
 	if err == nil && s.hasProviders() {
 		err = s.writeSpec() // for what comes now
@@ -122,6 +125,11 @@ func (s *Session) Plan(ctx context.Context, o wire.RunOptions, out string) (hasC
 	}
 	opts := []tfexec.PlanOption{
 		tfexec.Out(out), tfexec.Lock(true), tfexec.Destroy(o.Destroy), tfexec.Refresh(!o.SkipRefresh), tfexec.RefreshOnly(o.RefreshOnly),
+	}
+	if o.RefreshOnly || len(o.ReplaceAddrs) > 0 {
+		if err := s.askVersion(ctx); err != nil {
+			return false, err
+		}
 	}
 	for _, addr := range o.TargetAddrs {
 		opts = append(opts, tfexec.Target(addr))
@@ -182,6 +190,9 @@ func (s *Session) Apply(ctx context.Context, plan string) error {
 
 // ShowPlanJSON returns a saved plan in Terraform's JSON form, byte for byte.
 func (s *Session) ShowPlanJSON(ctx context.Context, plan string) ([]byte, error) {
+	if err := s.askVersion(ctx); err != nil {
+		return nil, err
+	}
 	var out bytes.Buffer
 	s.tf.SetStdout(&out)
 	defer s.tf.SetStdout(nil)
@@ -198,18 +209,19 @@ func (s *Session) Kill() error { return KillTree(s.cfg.Dir, s.cfg.OwnChildren) }
 // Close ends what the engine left running: provider plugins of a killed engine, background processes of provisioners.
 func (s *Session) Close() error { return s.Kill() }
 
-// CloseTree is Close for a session whose process has other children than the session's: those that left the engine's tree
-// are not ended.
-func (s *Session) CloseTree() error { return KillTree(s.cfg.Dir, false) }
+// askVersion lets terraform-exec ask for the engine's version, once per session, which it would otherwise do inside a command
+// with an option that not all versions have. The shim answers, but even that takes milliseconds.
+func (s *Session) askVersion(ctx context.Context) error {
+	if _, _, err := s.tf.Version(context.WithoutCancel(ctx), false); err != nil {
+		return &callError{engine: s.cfg.Engine, command: "version", err: err}
+	}
+	return nil
+}
 
 // call runs one command of the engine and gives its failure a form that says what happened.
 func (s *Session) call(ctx context.Context, name string, run func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return &callError{engine: s.cfg.Engine, command: name, canceled: true, err: ctx.Err()}
-	}
-	// Asked now, because terraform-exec would ask inside the command; the shim answers, and it asks once per session.
-	if _, _, err := s.tf.Version(context.WithoutCancel(ctx), false); err != nil {
-		return &callError{engine: s.cfg.Engine, command: "version", err: err}
 	}
 	started := make(chan struct{})
 	s.tf.SetStderr(&firstWrite{seen: started})
