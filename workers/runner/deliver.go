@@ -13,15 +13,12 @@ import (
 	"gantry.example/messages"
 )
 
-// logPatience is how long the result waits for the log to be stored. A log that comes later still counts.
-const logPatience = 5 * time.Second
-
 // logAfterResult is how long a runner waits for the rest of its log once the result is taken. What is not stored by then
 // stays in the folder: a worker's slot is worth more.
 const logAfterResult = 30 * time.Second
 
-// deliver stores state or plan, ends the log, reports the result, releases the lease and says "finished", in this order:
-// each implies the ones before. It does not stop for a cancel.
+// deliver stores state or plan, reports the result, releases the lease and says "finished", in this order: each implies the
+// ones before, and "finished" the whole log, whose last bytes leave beside. It does not stop for a cancel.
 //
 // A plan's result offers to go on with the apply. If the server takes that up, the lease is left to the apply, which replaces
 // it by its higher epoch.
@@ -57,11 +54,6 @@ func (r *attempt) deliver(ctx context.Context, result wire.Result) error {
 		result.CarryOn = r.nonce
 	}
 	r.keepResult(result)
-	select {
-	case <-r.out.done:
-	case <-time.After(logPatience):
-		r.log.Warn("the log is not stored yet, the result goes first")
-	}
 	answer, err := r.api.Result(ctx, result)
 	if err != nil {
 		return remote(err, "the result was not accepted")
@@ -71,9 +63,9 @@ func (r *attempt) deliver(ctx context.Context, result wire.Result) error {
 	} else {
 		r.letGo()
 	}
-	r.events.add(messages.EventFinished, "")
 	select {
 	case <-r.out.done:
+		r.events.add(messages.EventFinished, "")
 		return nil
 	case <-time.After(logAfterResult):
 		return &unavailableError{errors.New("the result was delivered, but not all of the log")}
