@@ -85,7 +85,7 @@ func (a *app) act(ctx context.Context, action runAction, id, comment string) err
 	says := action.done
 	if refused != nil {
 		if !action.already(client.RunState{Status: run.Status}) {
-			if action.name == "cancel" && run.Status == client.Planned {
+			if action.name == "cancel" && (run.Status == client.Planned || run.Status == client.Saved) {
 				refused = fmt.Errorf("%w. Give it up with gantry runs discard %s", refused, id)
 			}
 			return fmt.Errorf("workspace %s: %w", n, refused)

@@ -109,7 +109,7 @@ func statusColor(s client.Status) string {
 		return green
 	case client.Errored, client.ForceCancel:
 		return red
-	case client.Planned, client.Canceled:
+	case client.Planned, client.Saved, client.Canceled:
 		return yellow
 	case client.Discarded, client.Pending:
 		return ""

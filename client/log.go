@@ -105,10 +105,11 @@ type logReader struct {
 // next copies what follows and returns how many bytes of the log it was, marks included.
 func (l *logReader) next(ctx context.Context) (int, error) {
 	var part []byte // written only when it is whole: a retry reads it again
-	path := fmt.Sprintf("%s?limit=%d&offset=%d", l.path, logPart, l.offset)
+	wait := 0
 	if l.wait {
-		path += "&wait=1"
+		wait = 1
 	}
+	path := fmt.Sprintf("%s?limit=%d&offset=%d&wait=%d", l.path, logPart, l.offset, wait)
 	err := l.client.doWithin(ctx, streamPatience, l.client.anonymous, Request{
 		Method: http.MethodGet, Path: path,
 		OnBody: func(body io.Reader) (err error) {

@@ -41,7 +41,8 @@ const (
 	Pending     Status = "pending"
 	PlanQueued  Status = "plan_queued"
 	Planning    Status = "planning"
-	Planned     Status = "planned" // waits for a decision unless the run is auto-applied
+	Planned     Status = "planned"           // waits for a decision unless the run is auto-applied
+	Saved       Status = "planned_and_saved" // waits for a decision, and others do not wait for it
 	ApplyQueued Status = "apply_queued"
 	Applying    Status = "applying"
 	Applied     Status = "applied"

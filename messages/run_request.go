@@ -35,6 +35,7 @@ type RunOptions struct {
 	Destroy      bool          `json:"destroy,omitempty"`
 	RefreshOnly  bool          `json:"refresh_only,omitempty"`
 	SkipRefresh  bool          `json:"skip_refresh,omitempty"`
+	SavePlan     bool          `json:"save_plan,omitempty"` // keep the plan until it is confirmed, without keeping others from running
 	TargetAddrs  []string      `json:"target_addrs,omitempty"`
 	ReplaceAddrs []string      `json:"replace_addrs,omitempty"`
 	Variables    []RunVariable `json:"variables,omitempty"`
@@ -132,6 +133,9 @@ func (r RunRequest) Validate() error {
 	}
 	if other := r.Options.ExcludedByRefreshOnly(); other != "" {
 		return invalid("options.refresh_only", "can't go together with %s", other)
+	}
+	if r.Options.SavePlan && (r.Options.PlanOnly || r.Options.AutoApply) {
+		return invalid("options.save_plan", "can't go together with plan_only or auto_apply")
 	}
 	if i := slices.IndexFunc(r.Options.Variables, func(v RunVariable) bool { return v.Key == "" }); i >= 0 {
 		return invalid(fmt.Sprintf("options.variables[%d].key", i), "missing")

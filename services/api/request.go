@@ -268,10 +268,15 @@ func writeReply(w http.ResponseWriter, rt route, rep reply) {
 	_, _ = w.Write(rep.body) // the caller is gone: nobody to tell
 }
 
+// snapshotInterval is after how many seconds Terraform's CLI, applying on the user's machine, saves the state once more: what
+// a machine that dies then loses are the resources of that time. Less than the CLI's own 20 s changes nothing.
+const snapshotInterval = "20"
+
 // versionHeaders are what Terraform's CLI decides by (reference: its internal/cloud package).
 func (s *Server) versionHeaders(h http.Header) {
 	h.Set("TFP-API-Version", "2.6")
 	h.Set("TFP-AppName", "Gantry")
+	h.Set("X-Terraform-Snapshot-Interval", snapshotInterval)
 }
 
 // unknownCall refuses what is no call of the API, and says which methods a path takes that is one.

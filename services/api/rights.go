@@ -68,6 +68,9 @@ func rights() table {
 		"GET" + named: read, "PATCH" + named: write, "DELETE" + named: admin, "POST" + named + "/actions/safe-delete": admin,
 		"GET" + ws: read, "PATCH" + ws: write, "DELETE" + ws: admin, "POST" + ws + "/actions/safe-delete": admin,
 		"POST" + ws + "/actions/lock": write, "POST" + ws + "/actions/unlock": write, "POST" + ws + "/actions/force-unlock": admin,
+		"GET" + ws + "/tag-bindings": read, "PATCH" + ws + "/tag-bindings": write, "GET" + ws + "/effective-tag-bindings": read,
+		"GET" + ws + "/relationships/tags": read, "POST" + ws + "/relationships/tags": write, "DELETE" + ws + "/relationships/tags": write,
+		"GET" + org + "/projects": read, "POST" + org + "/projects": admin,
 		"GET" + gantry + "/workspaces/{workspace}/execution": read, "PUT" + gantry + "/workspaces/{workspace}/execution": admin,
 		"GET" + gantry + "/organizations/{organization}/execution": read, "PUT" + gantry + "/organizations/{organization}/execution": admin,
 

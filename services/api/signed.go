@@ -33,7 +33,7 @@ func (s *Server) signedRoutes() []route {
 				return s.signer.check(signedUpload, r.PathValue("id"), r.PathValue("signature"), time.Now())
 			}},
 		{method: "GET", pattern: base + "/logs/{run}/{phase}", access: public, handle: s.readLog,
-			summary: "Read the log of a plan or apply: STX, the log, and ETX at its end; with wait=1 an empty answer is held back for a while",
+			summary: "Read the log of a plan or apply: STX, the log, and ETX at its end; an empty answer is held back for a while, but with wait=0",
 			out:     []byte{}, media: "text/plain", query: []string{"limit", "offset", "wait"}, permit: func(r *request) error {
 				return s.signer.check(signedLog, r.PathValue("run")+"/"+r.PathValue("phase"), r.PathValue("signature"), time.Now())
 			}},

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
+	"gantry.example/services/run"
 )
 
 // The log of a phase as clients see it is one row of bytes: STX, what terraform printed, ETX. It only ever grows at its
@@ -17,7 +19,8 @@ const (
 
 	defaultLogLimit = 64 << 10
 	maxLogLimit     = 1 << 20
-	// logWait is how long an empty answer is held back for a client that asked for it.
+	// logWait is how long an empty answer is held back. Terraform's CLI can't ask for that (it replaces the query) and pauses
+	// for up to two seconds after each empty answer, so who does not want to wait says so: wait=0.
 	logWait = 10 * time.Second
 )
 
@@ -36,16 +39,21 @@ type logPart struct {
 	task string // whose log it is, or "" while there is none
 }
 
+// says reports whether the part has more than the STX, which alone is as good as nothing to Terraform's CLI.
+func (p logPart) says(want logRange) bool {
+	return len(p.data) > 1 || len(p.data) == 1 && (want.offset > 0 || want.limit == 1)
+}
+
 func (s *Server) readLog(r *request) (reply, error) {
 	want, err := r.logRange()
 	if err != nil {
 		return reply{}, err
 	}
 	var part logPart
-	if r.URL.Query().Get("wait") == "1" {
-		part, err = s.awaitLog(r, want)
-	} else {
+	if r.URL.Query().Get("wait") == "0" {
 		part, err = s.logPart(r.Context(), want)
+	} else {
+		part, err = s.awaitLog(r, want)
 	}
 	if err != nil {
 		return reply{}, err
@@ -89,7 +97,7 @@ func (s *Server) awaitLog(r *request, want logRange) (logPart, error) {
 	var grown <-chan struct{} // nil until the task is known
 	for {
 		part, err := s.logPart(ctx, want)
-		if err != nil || len(part.data) > 0 || part.over {
+		if err != nil || part.says(want) || part.over {
 			return part, err
 		}
 		if grown == nil && part.task != "" {
@@ -127,9 +135,32 @@ func (s *Server) logPart(ctx context.Context, want logRange) (logPart, error) {
 	if err != nil {
 		return logPart{}, err
 	}
+	if p.Ended {
+		p = epilogue(p, of, want)
+	}
 	part := frame(p, want)
 	part.task = task.ID
 	return part, nil
+}
+
+// epilogue adds to the end of a log what the server, not the runner, decided about its run: Terraform's CLI shows nothing but
+// the log. It stands behind the three lines that the CLI leaves out, also where there is no log at all.
+func epilogue(p postgres.LogPart, of run.Run, want logRange) postgres.LogPart {
+	last := of.Tasks()[len(of.Tasks())-1]
+	verdicts := []messages.Code{
+		messages.CodeRunPlanStale, messages.CodeRunNeverStarted, messages.CodeRunLost, messages.CodeRunOutcomeUnknown, messages.CodeRunTimedOut,
+	}
+	if last.Phase != want.phase || !slices.Contains(verdicts, of.Code) {
+		return p
+	}
+	text := "\n\n\nGantry: " + of.Failure + "\n"
+	inner := want.inner()
+	if from := max(inner.offset-p.Size, 0); from < int64(len(text)) {
+		room := max(inner.limit-len(p.Data), 0)
+		p.Data = append(p.Data, text[from:min(from+int64(room), int64(len(text)))]...)
+	}
+	p.Size += int64(len(text))
+	return p
 }
 
 // inner is the range without the STX.

@@ -118,7 +118,7 @@ func TestLogIsExactAtEveryOffset(t *testing.T) {
 				if offset < len(want) {
 					part = want[offset:min(offset+limit, len(want))]
 				}
-				got := f.get(fmt.Sprintf("%s?limit=%d&offset=%d", path, limit, offset), "").want(http.StatusOK, "")
+				got := f.get(fmt.Sprintf("%s?limit=%d&offset=%d&wait=0", path, limit, offset), "").want(http.StatusOK, "")
 				if string(got.body) != part {
 					t.Fatalf("of %q from %d, %d bytes: got %q, want %q", want, offset, limit, got.body, part)
 				}
@@ -148,7 +148,7 @@ func TestLogOfAPhaseThatIsNotThere(t *testing.T) {
 	f.newRun(run.Options{})
 	waiting := f.newRun(run.Options{})
 	path := f.logPath(waiting.ID, "plan")
-	if got := f.get(path, "").want(http.StatusOK, ""); len(got.body) != 0 {
+	if got := f.get(path+"?wait=0", "").want(http.StatusOK, ""); len(got.body) != 0 {
 		t.Errorf("log of a pending run: got %q, want nothing yet", got.body)
 	}
 	f.transition(waiting.ID, run.Cancel{})
@@ -167,7 +167,7 @@ func TestLogWaits(t *testing.T) {
 	f := newFixture(t)
 	first := f.newRun(run.Options{})
 	r := f.newRun(run.Options{})
-	path := f.logPath(r.ID, "plan") + "?wait=1&offset="
+	path := f.logPath(r.ID, "plan") + "?offset="
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	read := func(offset int) <-chan string {
@@ -195,12 +195,13 @@ func TestLogWaits(t *testing.T) {
 	}
 	begun := read(0)
 	f.transition(first.ID, run.Cancel{}) // frees the gate
-	expect(begun, "\x02")
 	c := f.claim(f.mustRun(r.ID).Plan.ID)
 	f.start(c)
-	grown := read(1)
-	f.append(postgres.LogChunk{AttemptID: c.AttemptID, Data: []byte("text")})
-	expect(grown, "text")
+	f.append(postgres.LogChunk{AttemptID: c.AttemptID, Data: []byte("te")})
+	expect(begun, "\x02te") // the STX alone is not worth an answer
+	grown := read(3)
+	f.append(postgres.LogChunk{AttemptID: c.AttemptID, Offset: 2, Data: []byte("xt")})
+	expect(grown, "xt")
 	over := read(5)
 	f.append(postgres.LogChunk{AttemptID: c.AttemptID, Offset: 4, End: true})
 	f.transition(r.ID, run.Finish{AttemptID: c.AttemptID, Outcome: run.Failed})

@@ -18,7 +18,7 @@ func (s *Server) tfeObjectRoutes() []route {
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/entitlement-set", access: person, summary: "Show what an organization can use",
 			out: tfeEntitlements{}, handle: s.showEntitlements},
 
-		{method: "GET", pattern: "/api/v2/organizations/{organization}/workspaces", access: person, summary: "List workspaces; search[name] is a part of the name", out: []tfeWorkspace{}, query: paging("search[name]"), handle: s.listWorkspaces},
+		{method: "GET", pattern: "/api/v2/organizations/{organization}/workspaces", access: person, summary: "List workspaces; search[name] is a part of the name, search[tags] a list with commas", out: []tfeWorkspace{}, query: paging("search[name]", "search[tags]", "search[exclude-tags]", "filter[tagged][0][key]", "filter[tagged][0][value]"), handle: s.listWorkspaces},
 		{method: "POST", pattern: "/api/v2/organizations/{organization}/workspaces", access: person, summary: "Create a workspace", in: tfeWorkspaceInput{},
 			out: tfeWorkspace{}, status: http.StatusCreated, create: true, handle: s.createWorkspace},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/workspaces/{name}", access: person, summary: "Show a workspace by name", out: tfeWorkspace{}, handle: s.showWorkspace},

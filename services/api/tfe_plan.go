@@ -60,6 +60,8 @@ const (
 func phaseStatus(r run.Run, t *run.Task) string {
 	canceled := r.Status == run.Canceled || r.Status == run.ForceCanceled
 	switch {
+	case t == nil && r.Status.Final() && (r.Plan == nil || !r.Timestamps[run.Confirmed].IsZero()):
+		return phaseCanceled // not unreachable, for whose end Terraform's CLI would wait
 	case t == nil && r.Status.Final():
 		return phaseUnreachable
 	case t == nil:

@@ -93,7 +93,10 @@ func (in tfeRunInput) newRun(w postgres.Workspace, source string) (postgres.NewR
 		out.ConfigurationVersionID = in.Configuration.ID
 	}
 	if in.SavePlan {
-		return out, invalid("field save-plan: saved plans (terraform plan -out) are not supported by this server yet: plan without -out, or apply directly")
+		if in.AutoApply != nil && *in.AutoApply {
+			return out, invalid("field save-plan: can't go together with auto-apply")
+		}
+		out.Options.SavePlan, out.Options.AutoApply = true, false
 	}
 	o := messages.RunOptions{RefreshOnly: in.RefreshOnly, Destroy: in.IsDestroy, SkipRefresh: out.Options.SkipRefresh, ReplaceAddrs: in.ReplaceAddrs}
 	if other := o.ExcludedByRefreshOnly(); other != "" {
@@ -136,12 +139,12 @@ func runDocument(by *request, r run.Run, ahead int, now time.Time) *tfeRun {
 	doc := &tfeRun{
 		ID: r.ID, Status: r.Status, StatusTimestamps: runStamps(r), CreatedAt: r.CreatedAt, ForceCancelAvailableAt: force,
 		HasChanges: r.HasChanges, AutoApply: o.AutoApply, IsDestroy: o.Destroy, PlanOnly: o.PlanOnly, Refresh: !o.SkipRefresh,
-		RefreshOnly: o.RefreshOnly, TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs, Message: r.Note, Source: r.Source,
+		RefreshOnly: o.RefreshOnly, SavePlan: o.SavePlan, TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs, Message: r.Note, Source: r.Source,
 		TriggerReason: "manual", TerraformVersion: r.Execution.TerraformVersion, PositionInQueue: ahead, Code: r.Code, Failure: r.Failure,
 		Actions: map[string]bool{
 			"is-cancelable":       isCancelable(r),
-			"is-confirmable":      r.Status == run.Planned,
-			"is-discardable":      r.Status == run.Planned || r.Status == run.Pending,
+			"is-confirmable":      r.AsksApproval(),
+			"is-discardable":      r.AsksApproval() || r.Status == run.Pending,
 			"is-force-cancelable": force != nil && !now.Before(*force),
 		},
 		Permissions: runPermissions(by.role, r.CreatedBy == by.token.Actor() && r.Apply == nil), CreatedBy: r.CreatedBy,
@@ -157,7 +160,7 @@ func runDocument(by *request, r run.Run, ahead int, now time.Time) *tfeRun {
 }
 
 func isCancelable(r run.Run) bool {
-	return !r.Status.Final() && r.Status != run.Planned && !r.CancelRequested
+	return !r.Status.Final() && !r.AsksApproval() && !r.CancelRequested
 }
 
 // runStamps are the times a run entered its statuses, under TFE's names.
@@ -168,7 +171,9 @@ func runStamps(r run.Run) stamps {
 		run.Planning:           {"planning-at"},
 		run.Planned:            {"planned-at"},
 		run.PlannedAndFinished: {"planned-and-finished-at"},
-		run.ApplyQueued:        {"confirmed-at", "apply-queued-at"}, // a confirmed apply is queued at once
+		run.PlannedAndSaved:    {"planned-and-saved-at"},
+		run.Confirmed:          {"confirmed-at"},
+		run.ApplyQueued:        {"confirmed-at", "apply-queued-at"}, // but for a saved plan, a confirmed apply is queued at once
 		run.Applying:           {"applying-at"},
 		run.Applied:            {"applied-at"},
 		run.Discarded:          {"discarded-at"},

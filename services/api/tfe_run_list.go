@@ -87,7 +87,7 @@ func (s *Server) showCapacity(r *request) (reply, error) {
 	}
 	doc := &tfeCapacity{
 		Organization: o.Name,
-		Pending:      count(run.Pending, run.PlanQueued, run.ApplyQueued),
+		Pending:      count(run.Pending, run.Confirmed, run.PlanQueued, run.ApplyQueued),
 		Running:      count(run.Planning, run.Applying),
 	}
 	if err != nil {

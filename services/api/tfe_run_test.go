@@ -276,7 +276,7 @@ func TestRunOptions(t *testing.T) {
 		attrs attributes
 		says  string
 	}{
-		{attributes{"save-plan": true}, "field save-plan"},
+		{attributes{"save-plan": true, "auto-apply": true}, "field save-plan"},
 		{attributes{"refresh-only": true, "is-destroy": true}, "field refresh-only"},
 		{attributes{"refresh-only": true, "refresh": false}, "field refresh-only"},
 		{attributes{"refresh-only": true, "replace-addrs": []string{"a.b"}}, "field refresh-only"},

@@ -3,7 +3,9 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +47,7 @@ type tfeWorkspaceInput struct {
 	Description      *string `jsonapi:"attr,description"`
 	AutoApply        *bool   `jsonapi:"attr,auto-apply"`
 	ExecutionMode    *string `jsonapi:"attr,execution-mode"`
+	Operations       *bool   `jsonapi:"attr,operations"` // TFE's older word: false is execution mode "local"
 	AgentPoolID      *string `jsonapi:"attr,agent-pool-id"`
 	TerraformVersion *string `jsonapi:"attr,terraform-version"`
 	WorkingDirectory *string `jsonapi:"attr,working-directory"`
@@ -58,22 +61,30 @@ func workspaceDocument(w postgres.Workspace, role postgres.Role) (*tfeWorkspace,
 	if err != nil {
 		return nil, err
 	}
+	tags, err := w.Tags()
+	if err != nil {
+		return nil, err
+	}
 	doc := &tfeWorkspace{
 		ID: w.ID, Name: w.Name, Description: w.Description, AutoApply: w.AutoApply, Locked: w.Locked || w.GateRunID != nil,
-		Operations: true, ExecutionMode: shownMode(target.Mode), TerraformVersion: target.TerraformVersion,
-		WorkingDirectory: target.Folder(), SpeculativeEnabled: true, AllowDestroyPlan: true, TagNames: []string{},
+		Operations: !w.RunsElsewhere, ExecutionMode: workspaceMode(w, target.Mode), TerraformVersion: target.TerraformVersion,
+		WorkingDirectory: target.Folder(), SpeculativeEnabled: true, AllowDestroyPlan: true, TagNames: slices.AppendSeq([]string{}, maps.Keys(tags)),
 		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, Organization: &organizationRef{w.OrganizationName},
 		Permissions: workspacePermissions(role),
 		Actions:     map[string]bool{"is-destroyable": w.GateRunID == nil},
 	}
+	slices.Sort(doc.TagNames)
 	if doc.TerraformVersion == "" {
 		doc.TerraformVersion = versionLatest
 	}
 	for _, id := range w.VariableIDs {
 		doc.Variables = append(doc.Variables, &variableRef{id})
 	}
-	if w.GateRunID != nil {
+	switch {
+	case w.GateRunID != nil:
 		doc.CurrentRun = &runRef{*w.GateRunID}
+	case w.NextRunID != nil: // by a current run that is pending, Terraform's CLI knows that somebody locked the workspace
+		doc.CurrentRun = &runRef{*w.NextRunID}
 	}
 	doc.LockedReason = lockedReason(w)
 	return doc, nil
@@ -84,7 +95,7 @@ func lockedReason(w postgres.Workspace) string {
 	case w.Locked && w.LockReason == "":
 		return fmt.Sprintf("Locked by %s.", w.LockedBy)
 	case w.Locked:
-		return w.LockReason
+		return fmt.Sprintf("Locked by %s: %s", w.LockedBy, w.LockReason)
 	case w.OutcomeUnknown:
 		return fmt.Sprintf("The outcome of run %s is unknown: compare the last saved state with reality, then force-unlock the workspace.", *w.GateRunID)
 	case w.GateRunID != nil:
@@ -115,7 +126,7 @@ func (s *Server) listWorkspaces(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	all, total, err := s.db.SearchWorkspaces(r.Context(), r.PathValue("organization"), r.URL.Query().Get("search[name]"), p)
+	all, total, err := s.db.FindWorkspaces(r.Context(), r.PathValue("organization"), workspaceFilter(r.URL.Query()), p)
 	if err != nil {
 		return reply{}, err
 	}
@@ -158,6 +169,14 @@ func (s *Server) createWorkspace(r *request) (reply, error) {
 	if err := in.mayPlace(r, o.Execution, nil); err != nil {
 		return reply{}, err
 	}
+	if elsewhere := in.elsewhere(); elsewhere != nil {
+		create.RunsElsewhere = *elsewhere
+	}
+	if tags, err := r.tagRelations(); err != nil {
+		return reply{}, err
+	} else if tags != nil {
+		create.Tags = tags.Set
+	}
 	own, err := in.execution([]byte("{}"), o.Execution)
 	if err != nil {
 		return reply{}, err
@@ -186,7 +205,10 @@ func (s *Server) updateWorkspace(r *request) (reply, error) {
 	if err := in.mayPlace(r, w.Defaults, w.Execution); err != nil {
 		return reply{}, err
 	}
-	change := postgres.WorkspaceChange{Name: in.Name, Description: in.Description, AutoApply: in.AutoApply}
+	change := postgres.WorkspaceChange{Name: in.Name, Description: in.Description, AutoApply: in.AutoApply, RunsElsewhere: in.elsewhere()}
+	if change.Tags, err = r.tagRelations(); err != nil {
+		return reply{}, err
+	}
 	if in.ExecutionMode != nil || in.AgentPoolID != nil || in.TerraformVersion != nil || in.WorkingDirectory != nil {
 		change.Revise = func(w postgres.Workspace) (messages.Execution, error) { return in.execution(w.Execution, w.Defaults) }
 	}
@@ -206,10 +228,36 @@ func (in tfeWorkspaceInput) mayPlace(r *request, defaults, own []byte) error {
 	if err != nil {
 		return err
 	}
-	if in.AgentPoolID != nil || in.ExecutionMode != nil && *in.ExecutionMode != shownMode(target.Mode) {
+	if in.AgentPoolID != nil || in.ExecutionMode != nil && *in.ExecutionMode != shownMode(target.Mode) && *in.ExecutionMode != modeElsewhere {
 		return r.need(postgres.RoleAdmin)
 	}
 	return nil
+}
+
+// modeElsewhere is TFE's execution mode "local": the user's own machine runs terraform. It is none of Gantry's modes but a
+// flag beside the execution document, which stays as it is.
+const modeElsewhere = "local"
+
+// workspaceMode is the workspace's execution mode in TFE's words.
+func workspaceMode(w postgres.Workspace, m messages.Mode) string {
+	if w.RunsElsewhere {
+		return modeElsewhere
+	}
+	return shownMode(m)
+}
+
+// elsewhere is what the input says about where runs are, or nil.
+func (in tfeWorkspaceInput) elsewhere() *bool {
+	var out bool
+	switch {
+	case in.ExecutionMode != nil:
+		out = *in.ExecutionMode == modeElsewhere
+	case in.Operations != nil:
+		out = !*in.Operations
+	default:
+		return nil
+	}
+	return &out
 }
 
 // execution writes TFE's attributes into the workspace's own execution document. defaults is the organization's.
@@ -222,7 +270,7 @@ func (in tfeWorkspaceInput) execution(own, defaults []byte) (messages.Execution,
 	if err != nil {
 		return e, err
 	}
-	if in.ExecutionMode != nil {
+	if in.ExecutionMode != nil && *in.ExecutionMode != modeElsewhere {
 		if e, err = switchMode(e, target.Mode, *in.ExecutionMode); err != nil {
 			return e, err
 		}
@@ -258,9 +306,6 @@ func switchMode(e messages.Execution, now messages.Mode, word string) (messages.
 		common.Mode = messages.ModeLocal
 	case word == "agent":
 		common.Mode = messages.ModeAgent
-	case word == "local":
-		return e, invalid("field execution-mode: %q, which runs terraform on the user's own machine, is not supported by this server yet; "+
-			`use "remote", which runs it on the platform`, word)
 	default:
 		return e, invalid("field execution-mode: %q is not one of remote, agent, local", word)
 	}

@@ -28,7 +28,7 @@ func TestLockAndUnlock(t *testing.T) {
 	}
 	// Terraform's CLI sends a document with an empty type, and nothing to unlock.
 	got := decoded[resource[attributes]](act("lock", adminToken, `{"data":{"type":"","attributes":{"reason":"Locked by Terraform"}}}`), http.StatusOK).Data
-	equal(t, "locked", []any{got.Type, got.Attributes["locked"], got.Attributes["locked-reason"]}, []any{"workspaces", true, "Locked by Terraform"})
+	equal(t, "locked", []any{got.Type, got.Attributes["locked"], got.Attributes["locked-reason"]}, []any{"workspaces", true, "Locked by test: Locked by Terraform"})
 	act("lock", other, `{"reason":"me too"}`).want(http.StatusConflict, messages.CodeWorkspaceLocked).wantDetail("User test", "Locked by Terraform")
 	act("unlock", other, "").want(http.StatusConflict, messages.CodeWorkspaceLocked).wantDetail("is locked by User test")
 	r := f.newRun(run.Options{})

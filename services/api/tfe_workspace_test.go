@@ -107,7 +107,15 @@ func TestExecutionModeIsTranslated(t *testing.T) {
 	mode("remote").want(http.StatusOK, "")
 	equal(t, "remote from agent", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeLocal, Workdir: "x"})
 
-	mode("local").want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("field execution-mode", "own machine")
+	shown = decoded[resource[attributes]](mode("local"), http.StatusOK).Data
+	equal(t, "on the user's machine", []any{shown.Attributes["execution-mode"], shown.Attributes["operations"]}, []any{"local", false})
+	equal(t, "local is no execution document's", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeLocal, Workdir: "x"})
+	f.post("/api/v2/runs", adminToken, doc("runs", attributes{}, "workspace", "workspaces/"+f.ws.ID)).
+		want(http.StatusUnprocessableEntity, messages.CodeExecutionUnsupported).wantDetail("own machine", "remote")
+	mode("local").want(http.StatusOK, "")
+	mode("remote").want(http.StatusOK, "")
+	equal(t, "back from the user's machine", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeLocal, Workdir: "x"})
+
 	mode("cloud").want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("field execution-mode", "cloud")
 	for name, value := range (attributes{"working-directory": "../x", "terraform-version": "newest", "name": "a b"}) {
 		f.patch(path, adminToken, doc("workspaces", attributes{name: value})).want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("field " + name)

@@ -31,6 +31,10 @@ func statusBadge(r run.Run) badge {
 		return badge{"Applying", "active"}
 	case run.Planned:
 		return badge{"Needs approval", "attention"}
+	case run.PlannedAndSaved:
+		return badge{"Plan saved", "attention"}
+	case run.Confirmed:
+		return badge{"Confirmed", "waiting"}
 	case run.Applied:
 		return badge{"Applied", "good"}
 	case run.PlannedAndFinished:
@@ -76,7 +80,7 @@ func kinds(r run.Run) []string {
 		text string
 	}{
 		{r.Options.Destroy, "Destroy"}, {r.Options.RefreshOnly, "Refresh only"}, {r.Options.PlanOnly, "Plan only"},
-		{r.Options.AutoApply, "Auto-apply"}, {r.Options.SkipRefresh, "No refresh"}, {len(r.Options.TargetAddrs) > 0, "Targeted"},
+		{r.Options.AutoApply, "Auto-apply"}, {r.Options.SavePlan, "Saved plan"}, {r.Options.SkipRefresh, "No refresh"}, {len(r.Options.TargetAddrs) > 0, "Targeted"},
 	} {
 		if o.set {
 			out = append(out, o.text)

@@ -112,7 +112,7 @@ func (d *DB) QueuedTasks(ctx context.Context, age time.Duration) ([]messages.Tas
 func (d *DB) FreeGates(ctx context.Context) error {
 	var ids []string
 	if err := d.q(ctx).SelectContext(ctx, &ids, `
-		SELECT DISTINCT w.id FROM workspaces w JOIN runs r ON r.workspace_id = w.id AND r.status = 'pending' AND r.exclusive
+		SELECT DISTINCT w.id FROM workspaces w JOIN runs r ON r.workspace_id = w.id AND r.status IN ('pending', 'confirmed') AND r.exclusive
 		WHERE w.gate_run_id IS NULL AND NOT w.locked`); err != nil {
 		return err
 	}

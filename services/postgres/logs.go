@@ -131,7 +131,8 @@ func appendChunk(ctx context.Context, tx *sqlx.Tx, taskID string, at int64, data
 type LogPart struct {
 	Data []byte
 	Size int64 // of the whole log so far
-	// Ended tells that nothing will follow the Size bytes: the task is over and its log is complete, or was never begun.
+	// Ended tells that nothing will follow the Size bytes: the task is over and its log is complete, or
+	// no attempt of it started: the runner of one that was refused may have begun the log, but not end it.
 	Ended bool
 }
 
@@ -146,7 +147,7 @@ func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int
 		}
 		err := tx.GetContext(ctx, &row, `
 			SELECT COALESCE(l.size, 0) AS size, t.state = 'finished' AS over,
-			       COALESCE(l.complete, NOT EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.id AND a.started_at IS NOT NULL)) AS complete
+			       COALESCE(l.complete, false) OR NOT EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.id AND a.started_at IS NOT NULL) AS complete
 			FROM tasks t LEFT JOIN logs l ON l.task_id = t.id WHERE t.id = $1`, taskID)
 		if noRows(err) {
 			return notFound("log of task", taskID)

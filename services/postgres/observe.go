@@ -219,7 +219,7 @@ func (d *DB) Backlog(ctx context.Context) (Backlog, error) {
 			Oldest    float64 `db:"oldest"`
 		}
 		if err := tx.GetContext(ctx, &row, `
-			SELECT (SELECT count(*) FROM runs WHERE status = 'pending') AS workspace,
+			SELECT (SELECT count(*) FROM runs WHERE status IN ('pending', 'confirmed')) AS workspace,
 			       count(*) FILTER (WHERE r.status = 'planned') AS approval, count(*) FILTER (WHERE r.status = 'errored') AS recovery,
 			       (SELECT count(*) FROM outbox) AS outbox,
 			       COALESCE((SELECT GREATEST(EXTRACT(epoch FROM now() - min(created_at)), 0) FROM outbox), 0)::float8 AS oldest

@@ -28,7 +28,7 @@ func ParseRequest(body []byte) (NewRun, error) {
 		Variables: o.Variables,
 		Options: run.Options{
 			PlanOnly: o.PlanOnly, AutoApply: o.AutoApply, Destroy: o.Destroy, RefreshOnly: o.RefreshOnly, SkipRefresh: o.SkipRefresh,
-			TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs,
+			SavePlan: o.SavePlan, TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs,
 		},
 	}, CheckRunVariables("options.variables", o.Variables)
 }

@@ -70,14 +70,19 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 		Name         string `db:"name"`
 		Execution    []byte `db:"execution"`
 		Defaults     []byte `db:"defaults"`
+		Elsewhere    bool   `db:"runs_elsewhere"`
 	}
 	if err := tx.GetContext(ctx, &ws, `
-		SELECT w.organization_id, w.name, w.execution, o.execution AS defaults
+		SELECT w.organization_id, w.name, w.execution, o.execution AS defaults, w.runs_elsewhere
 		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, in.WorkspaceID); err != nil {
 		return run.Spec{}, err
 	}
 	if in.OrganizationID != "" && in.OrganizationID != ws.Organization {
 		return run.Spec{}, inField(notFound("workspace", in.WorkspaceID), "workspace_id") // in the words for one that does not exist anywhere
+	}
+	if ws.Elsewhere {
+		return run.Spec{}, fail(messages.CodeExecutionUnsupported,
+			"workspace %s keeps only its state here (execution mode \"local\"): run terraform on your own machine, or set its execution mode to \"remote\"", ws.Name)
 	}
 	target, err := d.usableTarget(in.Execution, ws.Execution, ws.Defaults)
 	if err != nil {
@@ -218,5 +223,5 @@ func decodeRuns(docs [][]byte) ([]run.Run, error) {
 	return out, nil
 }
 
-// openStatuses are those of a run that is not over, written as the index runs_open has them.
-const openStatuses = `('pending', 'plan_queued', 'planning', 'planned', 'apply_queued', 'applying')`
+// openStatuses are those of a run that is not over, written as the index runs_not_over has them.
+const openStatuses = `('pending', 'plan_queued', 'planning', 'planned', 'planned_and_saved', 'confirmed', 'apply_queued', 'applying')`

@@ -158,6 +158,8 @@ func (l *locked) effects(ctx context.Context, before run.Run) error {
 			err = enqueue(ctx, l.tx, OutboxDelete, l.run.ID, e.Delete)
 		case e.Command != nil:
 			err = enqueue(ctx, l.tx, OutboxCommand, l.run.ID, CommandRow{Pool: l.run.Pool, Command: *e.Command})
+		case e.Wait && l.ws != nil:
+			err = releaseNext(ctx, l.tx, l.ws)
 		case e.Free && l.ws != nil && l.ws.Run != nil && *l.ws.Run == l.run.ID:
 			l.ws.Run = nil
 			if _, err = l.tx.ExecContext(ctx, `UPDATE workspaces SET gate_run_id = NULL WHERE id = $1`, l.ws.ID); err == nil {
@@ -179,7 +181,7 @@ func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
 	}
 	var doc []byte
 	err := tx.GetContext(ctx, &doc, `
-		SELECT doc FROM runs WHERE workspace_id = $1 AND status = 'pending' AND exclusive
+		SELECT doc FROM runs WHERE workspace_id = $1 AND status IN ('pending', 'confirmed') AND exclusive
 		ORDER BY position LIMIT 1 FOR NO KEY UPDATE`, ws.ID)
 	if noRows(err) {
 		return nil

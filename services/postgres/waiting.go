@@ -25,7 +25,7 @@ func (d *DB) Waiting(ctx context.Context, r run.Run) (run.Waiting, error) {
 	var s run.Surroundings
 	var err error
 	switch r.Status {
-	case run.Pending:
+	case run.Pending, run.Confirmed:
 		s, err = d.aroundPending(ctx, r)
 	case run.PlanQueued, run.ApplyQueued:
 		s, err = d.aroundQueued(ctx, r)
@@ -60,13 +60,13 @@ func (d *DB) aroundPending(ctx context.Context, r run.Run) (run.Surroundings, er
 func (d *DB) pendingBefore(ctx context.Context, r run.Run) (int, error) {
 	var n int
 	err := d.q(ctx).GetContext(ctx, &n, `
-		SELECT count(*) FROM runs WHERE workspace_id = $1 AND status = 'pending' AND exclusive AND position < $2`, r.WorkspaceID, r.Position)
+		SELECT count(*) FROM runs WHERE workspace_id = $1 AND status IN ('pending', 'confirmed') AND exclusive AND position < $2`, r.WorkspaceID, r.Position)
 	return n, err
 }
 
 // Ahead counts the runs that a pending run waits for: the one that holds its workspace's gate, and older pending ones.
 func (d *DB) Ahead(ctx context.Context, r run.Run) (int, error) {
-	if r.Status != run.Pending {
+	if !r.AtGate() {
 		return 0, nil
 	}
 	n, err := d.pendingBefore(ctx, r)

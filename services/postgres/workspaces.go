@@ -26,6 +26,9 @@ type Workspace struct {
 	LockedBy         string    `db:"locked_by"`
 	GateRunID        *string   `db:"gate_run_id"`
 	OutcomeUnknown   bool      `db:"outcome_unknown"` // the gate's run ended without a known outcome
+	NextRunID        *string   `db:"next_run_id"`     // the run that gets the gate next
+	RunsElsewhere    bool      `db:"runs_elsewhere"`  // its runs are the users' own: only its state is kept here
+	TagsJSON         []byte    `db:"tags"`            // see Tags
 	CreatedAt        time.Time `db:"created_at"`
 	UpdatedAt        time.Time `db:"updated_at"`
 
@@ -34,7 +37,9 @@ type Workspace struct {
 
 const selectWorkspace = `
 	SELECT w.id, w.organization_id, o.name AS organization_name, w.name, w.description, w.auto_apply, w.execution,
-	       o.execution AS defaults, w.locked, w.lock_reason, w.locked_by, w.gate_run_id,
+	       o.execution AS defaults, w.locked, w.lock_reason, w.locked_by, w.gate_run_id, w.runs_elsewhere, w.tags,
+	       (SELECT n.id FROM runs n WHERE n.workspace_id = w.id AND n.status IN ('pending', 'confirmed') AND n.exclusive
+	        ORDER BY n.position LIMIT 1) AS next_run_id,
 	       COALESCE(r.status = 'errored', false) AS outcome_unknown, w.created_at, w.updated_at,
 	       ARRAY(SELECT v.id FROM variables v WHERE v.workspace_id = w.id ORDER BY v.key) AS variable_ids
 	FROM workspaces w JOIN organizations o ON o.id = w.organization_id LEFT JOIN runs r ON r.id = w.gate_run_id`
@@ -46,6 +51,9 @@ type NewWorkspace struct {
 	Description  string
 	AutoApply    bool
 	Execution    messages.Execution
+	// RunsElsewhere and Tags: see Workspace.
+	RunsElsewhere bool
+	Tags          map[string]string
 }
 
 // CreateWorkspace creates a workspace. Errors: not_found (organization), invalid, name_taken, execution.*.
@@ -67,10 +75,14 @@ func (d *DB) CreateWorkspace(ctx context.Context, in NewWorkspace) (Workspace, e
 	if err != nil {
 		return Workspace{}, err
 	}
+	tags, err := tagsDocument(in.Tags)
+	if err != nil {
+		return Workspace{}, err
+	}
 	id := messages.NewID("ws-")
 	_, err = d.q(ctx).ExecContext(ctx, `
-		INSERT INTO workspaces (id, organization_id, name, description, auto_apply, execution, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $7)`, id, o.ID, in.Name, in.Description, in.AutoApply, doc, now())
+		INSERT INTO workspaces (id, organization_id, name, description, auto_apply, execution, runs_elsewhere, tags, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)`, id, o.ID, in.Name, in.Description, in.AutoApply, doc, in.RunsElsewhere, tags, now())
 	if uniqueViolation(err) {
 		return Workspace{}, fail(messages.CodeNameTaken, "organization %s already has a workspace named %q", o.Name, in.Name)
 	}
@@ -106,24 +118,7 @@ func (d *DB) WorkspaceByName(ctx context.Context, organization, name string) (Wo
 
 // Workspaces lists the workspaces of an organization by name and the number of all.
 func (d *DB) Workspaces(ctx context.Context, organization string, p Page) ([]Workspace, int, error) {
-	return d.SearchWorkspaces(ctx, organization, "", p)
-}
-
-// SearchWorkspaces lists those whose name has the part in it, in any case, and the number of all of them.
-func (d *DB) SearchWorkspaces(ctx context.Context, organization, part string, p Page) ([]Workspace, int, error) {
-	o, err := d.Organization(ctx, organization)
-	if err != nil {
-		return nil, 0, err
-	}
-	const where = ` WHERE w.organization_id = $1 AND strpos(lower(w.name), lower($2)) > 0`
-	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM workspaces w`+where, o.ID, part); err != nil {
-		return nil, 0, err
-	}
-	var out []Workspace
-	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+where+` ORDER BY lower(w.name) LIMIT $3 OFFSET $4`,
-		o.ID, part, p.limit(), p.offset())
-	return out, total, err
+	return d.FindWorkspaces(ctx, organization, WorkspaceFilter{}, p)
 }
 
 // WorkspaceChange is a partial update: nil fields stay.
@@ -132,6 +127,9 @@ type WorkspaceChange struct {
 	Description *string
 	AutoApply   *bool
 	Execution   *messages.Execution
+	// RunsElsewhere and Tags: see Workspace.
+	RunsElsewhere *bool
+	Tags          *TagChange
 	// Revise computes the execution document from the workspace as it is under its row lock, so that two changes of
 	// different fields of the document keep both. It may be called more than once.
 	Revise func(Workspace) (messages.Execution, error)
@@ -155,10 +153,14 @@ func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) 
 		if err != nil {
 			return err
 		}
+		if err := c.Tags.store(ctx, tx, w); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE workspaces SET name = COALESCE($2, name), description = COALESCE($3, description),
-			       auto_apply = COALESCE($4, auto_apply), execution = COALESCE($5::jsonb, execution), updated_at = $6
-			WHERE id = $1`, id, c.Name, c.Description, c.AutoApply, nullJSON(doc), now()); err != nil {
+			       auto_apply = COALESCE($4, auto_apply), execution = COALESCE($5::jsonb, execution),
+			       runs_elsewhere = COALESCE($6, runs_elsewhere), updated_at = $7
+			WHERE id = $1`, id, c.Name, c.Description, c.AutoApply, nullJSON(doc), c.RunsElsewhere, now()); err != nil {
 			return err
 		}
 		return tx.GetContext(ctx, &out, selectWorkspace+` WHERE w.id = $1`, id)

@@ -11,6 +11,9 @@
 //	   └──────────────────┴─── Cancel ───────────▶│◀──────────────── Cancel ─────────┘                     └─▶ errored + OutcomeUnknown
 //	                                canceled, force_canceled, errored, planned_and_finished                       (workspace locked)
 //
+// A run that only saves its plan is planned_and_saved instead of planned: it frees the gate, and when it is confirmed it waits
+// for the gate anew (confirmed) before its apply is queued. If the state moved meanwhile, the apply's start is refused.
+//
 // An attempt that passed the limit of its phase, or was silent for too long, is asked to stop as by a cancel; its run then
 // ends errored, run.timed_out or run.silent. A run that waited too long for a worker ends errored, run.queue_timed_out, and
 // one that nobody approved in time discarded, run.approval_timed_out (Expire).

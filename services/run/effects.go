@@ -9,6 +9,7 @@ type Effect struct {
 	Delete  *messages.Task    // take the task's message off the queue: nobody should claim it any more
 	Command *messages.Command // tell the runner of the open attempt to stop
 	Free    bool              // the run no longer holds its gate
+	Wait    bool              // the run waits for its gate anew, which may be free
 }
 
 // Effects compares the run before and after a transition. It depends on nothing but the two, so a replayed transition has
@@ -39,6 +40,9 @@ func Effects(before, after Run) []Effect {
 	}
 	if before.Holds() && !after.Holds() {
 		out = append(out, Effect{Free: true})
+	}
+	if after.Status == Confirmed && before.Status != Confirmed {
+		out = append(out, Effect{Wait: true})
 	}
 	return out
 }

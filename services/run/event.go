@@ -96,6 +96,9 @@ func Fold(r Run, e Event) Run {
 		r.enter(ApplyQueued, e.At)
 	case EventConfirmed:
 		r.ConfirmedBy = e.Actor
+		if r.Status == PlannedAndSaved {
+			r.enter(Confirmed, e.At)
+		}
 	case EventCancelRequested:
 		r.CancelRequested = true
 		r.ForceRequested = r.ForceRequested || d.Force
@@ -196,9 +199,12 @@ func (r *Run) foldEnd(e Event) {
 	switch e.Type {
 	case EventPlanned:
 		r.HasChanges = d.HasChanges
-		if r.Options.PlanOnly || !d.HasChanges {
+		switch {
+		case r.Options.PlanOnly || !d.HasChanges:
 			r.enter(PlannedAndFinished, e.At)
-		} else {
+		case r.Options.SavePlan:
+			r.enter(PlannedAndSaved, e.At)
+		default:
 			r.enter(Planned, e.At)
 		}
 	case EventApplied:

@@ -44,7 +44,7 @@ func (p Patience) Phase(phase messages.Phase) time.Duration {
 func (r Run) Expiry(defaults Patience) (at time.Time, limit time.Duration) {
 	p := defaults.Over(r.Execution.Timeouts)
 	since := r.waitingSince()
-	if limit = p.Queue; r.Status == Planned {
+	if limit = p.Queue; r.AsksApproval() {
 		limit = p.Approval
 	}
 	if limit == 0 || since.IsZero() {
@@ -69,8 +69,10 @@ func (r Run) waitingSince() time.Time {
 		return r.CreatedAt
 	case ApplyQueued:
 		return r.Apply.QueuedAt
-	case Planned:
-		return r.Timestamps[Planned]
+	case Confirmed:
+		return r.Timestamps[Confirmed]
+	case Planned, PlannedAndSaved:
+		return r.Timestamps[r.Status]
 	default:
 		return time.Time{}
 	}

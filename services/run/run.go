@@ -15,6 +15,8 @@ const (
 	PlanQueued         Status = "plan_queued"
 	Planning           Status = "planning"
 	Planned            Status = "planned"
+	PlannedAndSaved    Status = "planned_and_saved" // a saved plan: like planned, but others go on meanwhile
+	Confirmed          Status = "confirmed"         // a saved plan that is to be applied and waits for its turn
 	ApplyQueued        Status = "apply_queued"
 	Applying           Status = "applying"
 	Applied            Status = "applied"
@@ -28,7 +30,7 @@ const (
 // Statuses lists all statuses in the order of a run's life.
 func Statuses() []Status {
 	return []Status{
-		Pending, PlanQueued, Planning, Planned, ApplyQueued, Applying,
+		Pending, PlanQueued, Planning, Planned, PlannedAndSaved, Confirmed, ApplyQueued, Applying,
 		Applied, PlannedAndFinished, Discarded, Errored, Canceled, ForceCanceled,
 	}
 }
@@ -50,6 +52,7 @@ type Options struct {
 	Destroy      bool     `json:"destroy,omitempty"`
 	RefreshOnly  bool     `json:"refresh_only,omitempty"`
 	SkipRefresh  bool     `json:"skip_refresh,omitempty"`
+	SavePlan     bool     `json:"save_plan,omitempty"` // keep the plan for later, without keeping others from running
 	TargetAddrs  []string `json:"target_addrs,omitempty"`
 	ReplaceAddrs []string `json:"replace_addrs,omitempty"`
 }
@@ -107,10 +110,16 @@ type Overrun struct {
 // Exclusive reports whether the run needs the workspace's gate. Plan-only runs may run beside others.
 func (r Run) Exclusive() bool { return !r.Options.PlanOnly }
 
-// Holds reports whether the run keeps the gate once it has it: until it is final with a known outcome.
+// Holds reports whether the run keeps the gate once it has it: until it is final with a known outcome, or its plan is saved.
 func (r Run) Holds() bool {
-	return r.Seq > 0 && r.Exclusive() && (!r.Status.Final() || r.OutcomeUnknown)
+	return r.Seq > 0 && r.Exclusive() && r.Status != PlannedAndSaved && (!r.Status.Final() || r.OutcomeUnknown)
 }
+
+// AtGate reports whether the run waits for the gate: to plan, or to apply a plan that was saved.
+func (r Run) AtGate() bool { return r.Status == Pending || r.Status == Confirmed }
+
+// AsksApproval reports whether the run goes on when somebody confirms it.
+func (r Run) AsksApproval() bool { return r.Status == Planned || r.Status == PlannedAndSaved }
 
 // TaskState is where a task is.
 type TaskState string

@@ -136,6 +136,8 @@ func effects(list []run.Effect) string {
 			out = append(out, "command cancel")
 		case e.Free:
 			out = append(out, "free")
+		case e.Wait:
+			out = append(out, "wait")
 		}
 	}
 	return strings.Join(out, ", ")

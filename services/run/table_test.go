@@ -26,6 +26,9 @@ func states() []state {
 	planOnly := func(f func(*story) *story) func() *story {
 		return func() *story { return f(tell(run.Options{PlanOnly: true}).give(run.Queue{})) }
 	}
+	saved := func(f func(*story) *story) func() *story {
+		return func() *story { return f(tell(run.Options{SavePlan: true}).give(run.Queue{}).planned()) }
+	}
 	same := func(s *story) *story { return s }
 	cancel, force := run.Cancel{}, run.Cancel{Force: true}
 	return []state{
@@ -67,6 +70,10 @@ func states() []state {
 		{"canceled", full(func(s *story) *story { return s.give(cancel) })},
 		{"canceled, was claimed", full(func(s *story) *story { return s.claimed().give(cancel) })},
 		{"force_canceled", full(func(s *story) *story { return s.started().give(cancel).give(force) })},
+		{"planned_and_saved", saved(same)},
+		{"confirmed", saved(func(s *story) *story { return s.give(run.Confirm{}) })},
+		{"confirmed, canceled", saved(func(s *story) *story { return s.give(run.Confirm{}).give(cancel) })},
+		{"saved plan, apply_queued, claimed", saved(func(s *story) *story { return s.give(run.Confirm{}).give(run.Queue{}).claimed() })},
 		{"plan-only plan_queued, claimed", planOnly((*story).claimed)},
 		{"plan-only planning", planOnly((*story).started)},
 		{"plan-only planning, cancel requested", planOnly(func(s *story) *story { return s.started().give(cancel) })},

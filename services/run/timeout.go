@@ -58,14 +58,14 @@ func (m *machine) expire(in Expire) {
 		return
 	}
 	short := shortDuration(limit)
-	if m.run.Status == Planned {
+	if m.run.AsksApproval() {
 		m.emit(EventDiscarded, Data{Code: messages.CodeRunApprovalTimedOut, Limit: short, Message: fmt.Sprintf(
 			"Nobody approved the plan within %s, its limit, so it was discarded. Start a new run, %s if approval takes longer.", short, raise("approval"))})
 		return
 	}
 	var t *Task // the one that waits: none while the workspace is not free
 	what, check := "run", "Its workspace was not free: see what it is busy with"
-	if tasks := m.run.Tasks(); len(tasks) > 0 {
+	if tasks := m.run.Tasks(); len(tasks) > 0 && !m.run.AtGate() {
 		t = tasks[len(tasks)-1]
 		what, check = string(t.Phase), fmt.Sprintf("Check the workers of pool %s", m.run.Pool)
 	}

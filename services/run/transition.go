@@ -19,8 +19,11 @@ func Transition(r Run, in Input, env Env) ([]Event, *Refusal) {
 		spec := in.Spec
 		m.emit(EventCreated, Data{Spec: &spec})
 	case Queue:
-		if r.Status == Pending {
+		switch r.Status {
+		case Pending:
 			m.emit(EventPlanQueued, Data{TaskID: env.NewID("task-")})
+		case Confirmed:
+			m.emit(EventApplyQueued, Data{TaskID: env.NewID("task-")})
 		}
 	case Claim:
 		refusal = m.claim(in)
@@ -135,16 +138,18 @@ func (m *machine) refuseStale(t *Task, a *Attempt, in Start) *Refusal {
 }
 
 func (m *machine) confirm(in Confirm) *Refusal {
-	if m.run.Status != Planned {
+	if !m.run.AsksApproval() {
 		return m.notAllowed("applied", "only a planned run can be applied")
 	}
 	m.emit(EventConfirmed, Data{Message: in.Comment})
-	m.emit(EventApplyQueued, Data{TaskID: m.env.NewID("task-")})
+	if m.run.Status != Confirmed { // it holds the gate already
+		m.emit(EventApplyQueued, Data{TaskID: m.env.NewID("task-")})
+	}
 	return nil
 }
 
 func (m *machine) discard(in Discard) *Refusal {
-	if m.run.Status != Planned && m.run.Status != Pending {
+	if !m.run.AsksApproval() && m.run.Status != Pending {
 		return m.notAllowed("discarded", "only a planned or pending run can be discarded")
 	}
 	m.emit(EventDiscarded, Data{Message: in.Comment})
@@ -154,7 +159,7 @@ func (m *machine) discard(in Discard) *Refusal {
 func (m *machine) cancel(in Cancel) *Refusal {
 	r := m.run
 	switch {
-	case r.Status.Final(), r.Status == Planned:
+	case r.Status.Final(), r.AsksApproval():
 		return m.notAllowed("canceled", "only a pending, queued or running run can be canceled")
 	case in.Force && !r.CancelRequested:
 		return m.notAllowed("force-canceled", "cancel it first, and give terraform the time to stop")
@@ -163,7 +168,7 @@ func (m *machine) cancel(in Cancel) *Refusal {
 	}
 	m.emit(EventCancelRequested, Data{Force: in.Force, Message: in.Comment})
 	t, a := m.run.OpenAttempt()
-	if a == nil && len(r.Tasks()) > 0 {
+	if a == nil && len(r.Tasks()) > 0 && r.Status != Confirmed {
 		t = r.Tasks()[len(r.Tasks())-1] // queued: the plan, or the apply that follows it
 	}
 	started := a != nil && a.State != AttemptClaimed

@@ -55,12 +55,14 @@ type WorkerStatus struct {
 func (r Run) Waits(s Surroundings) Waiting {
 	w := Waiting{}
 	switch r.Status {
-	case Pending:
+	case Pending, Confirmed:
 		w = r.waitsForGate(s)
 	case PlanQueued, ApplyQueued:
 		w = r.waitsForWorker(s)
 	case Planned:
 		w = Waiting{Reason: WaitApproval, Text: "The plan is ready and waits for approval: apply or discard it. Other runs of the workspace wait until then."}
+	case PlannedAndSaved:
+		w = Waiting{Reason: WaitApproval, Text: "The plan is saved until somebody applies or discards it. Other runs of the workspace go on; once one has changed the state, the plan can't be applied any more."}
 	default:
 		return w
 	}

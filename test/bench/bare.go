@@ -47,7 +47,7 @@ func (b *bench) bare(ctx context.Context, dir string) ([]figures.Step, error) {
 		{"apply", "-input=false", "-no-color", "plan.bin"},
 	} {
 		began := time.Now()
-		if err := b.bareCommand(ctx, dir, args); err != nil {
+		if err := b.command(ctx, dir, b.bareEnv(), args); err != nil {
 			return nil, err
 		}
 		steps[i].Phase, steps[i].Took = "bare CLI", time.Since(began)
@@ -55,8 +55,8 @@ func (b *bench) bare(ctx context.Context, dir string) ([]figures.Step, error) {
 	return steps, nil
 }
 
-// bareCommand runs terraform with its output going to a file, as Gantry does it.
-func (b *bench) bareCommand(ctx context.Context, dir string, args []string) error {
+// command runs terraform with its output going to a file, as Gantry does it.
+func (b *bench) command(ctx context.Context, dir string, env, args []string) error {
 	path := filepath.Join(dir, "log")
 	log, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -64,7 +64,7 @@ func (b *bench) bareCommand(ctx context.Context, dir string, args []string) erro
 	}
 	defer log.Close()
 	cmd := exec.CommandContext(ctx, b.terraform, args...)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, b.bareEnv(), log, log
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = dir, env, log, log
 	if err := cmd.Run(); err != nil {
 		printed, _ := os.ReadFile(path) // said beside the error, which is what counts
 		return fmt.Errorf("terraform %s: %w\n%s", strings.Join(args, " "), err, lastLines(string(printed), 20))

@@ -16,7 +16,7 @@ import (
 
 func TestParseSizes(t *testing.T) {
 	t.Parallel()
-	got, err := parseSizes("1:50,1000:5")
+	got, err := parseSizes("n", "1:50,1000:5")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func TestParseSizes(t *testing.T) {
 		t.Errorf("sizes (-want +got):\n%s", diff)
 	}
 	for _, bad := range []string{"1", "1:0", "0:1", "1:x", "1:2,", "-1:2"} {
-		if got, err := parseSizes(bad); err == nil {
+		if got, err := parseSizes("n", bad); err == nil {
 			t.Errorf("%q: got %v, want an error", bad, got)
 		}
 	}

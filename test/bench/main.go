@@ -5,6 +5,7 @@
 //	settings.go    what can be set                        gantry.go   the other side: a run through the API
 //	latency.go     create → applied, start, steps         server.go   an installation of its own
 //	throughput.go  many runs at once                      figures/    medians, gates, tables
+//	cloud.go       the stock CLI with the server as its cloud
 //	machine.go     what it was measured on
 package main
 
@@ -113,6 +114,11 @@ func measure(ctx context.Context, s settings, progress io.Writer) (report figure
 	if b.rounds > 0 {
 		if err := b.with(ctx, b.throughput, "many", "--concurrency", strconv.Itoa(concurrency)); err != nil {
 			return report, fmt.Errorf("throughput: %w", err)
+		}
+	}
+	if len(b.clouds) > 0 {
+		if err := b.with(ctx, b.cloud, "cloud"); err != nil {
+			return report, fmt.Errorf("cloud block: %w", err)
 		}
 	}
 	return b.report, nil

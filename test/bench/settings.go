@@ -17,6 +17,7 @@ type settings struct {
 	sizes []size
 
 	rounds int
+	clouds []size
 }
 
 // size says how often a configuration of so many resources is applied by either side.
@@ -30,6 +31,7 @@ func parse(args []string, getenv func(string) string, usage io.Writer) (settings
 	f.StringVar(&s.out, "out", "docs/performance.md", `write the report to this `+"`file`"+`; "" for none`)
 	f.BoolVar(&s.gate, "gate", getenv("GATE") == "1", "exit with 1 if a limit is missed (default: whether GATE=1)")
 	sizes := f.String("n", "1:50,10:15,100:15,1000:5", "`resources:times` to create and apply, with commas")
+	clouds := f.String("cloud", "1:9,100:9", "`resources:times` to plan by the stock CLI, with commas")
 	f.IntVar(&s.rounds, "rounds", 3, "how often throughput is measured; 0 for not at all")
 	if err := f.Parse(args); err != nil {
 		return s, err
@@ -41,11 +43,13 @@ func parse(args []string, getenv func(string) string, usage io.Writer) (settings
 		return s, errors.New("-rounds: cannot be less than 0")
 	}
 	var err error
-	s.sizes, err = parseSizes(*sizes)
+	if s.sizes, err = parseSizes("n", *sizes); err == nil {
+		s.clouds, err = parseSizes("cloud", *clouds)
+	}
 	return s, err
 }
 
-func parseSizes(text string) ([]size, error) {
+func parseSizes(flag, text string) ([]size, error) {
 	if text == "" {
 		return nil, nil
 	}
@@ -55,7 +59,7 @@ func parseSizes(text string) ([]size, error) {
 		resources, err := strconv.Atoi(left)
 		times, err2 := strconv.Atoi(right)
 		if err != nil || err2 != nil || resources < 1 || times < 1 {
-			return nil, fmt.Errorf("-n: %q is not resources:times, like 100:15", part)
+			return nil, fmt.Errorf("-%s: %q is not resources:times, like 100:15", flag, part)
 		}
 		out = append(out, size{resources, times})
 	}

@@ -30,7 +30,7 @@ func (r *attempt) deliver(ctx context.Context, result wire.Result) error {
 	finish := func() (logEnd, error) {
 		// What terraform said itself needs no second saying.
 		if result.Outcome != wire.OutcomeSucceeded && result.Code != messages.CodeRunTerraformFailed {
-			r.out.printf("\nGantry: %s", result.Message)
+			r.out.printf("\n\nGantry: %s", result.Message) // behind the three lines, also if only one was written
 		}
 		return r.out.finish()
 	}

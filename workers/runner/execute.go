@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"gantry.example/internal/wire"
@@ -128,7 +129,8 @@ func (r *attempt) openSession(ctx context.Context) error {
 		return err
 	}
 	host, _ := os.Hostname() // for people; an empty one is fine
-	r.out.printf("Runner %s on %s, %s %s\n", r.in.AttemptID, host, r.engine.Engine, r.engine.Version)
+	// Terraform's CLI shows neither the first line of an apply's log, which begin wrote, nor these two: they must be three.
+	r.out.printf("Runner %s on %s\n%s v%s on %s_%s", r.in.AttemptID, host, r.engine.Name(), r.engine.Version, runtime.GOOS, runtime.GOARCH)
 	program, err := shimProgram(r.cfg.Shim, r.folder)
 	if err != nil {
 		return err
@@ -175,13 +177,13 @@ func (r *attempt) locateEngine(ctx context.Context) (err error) {
 }
 
 // chooseState decides where terraform reads and saves the state. The saved plan remembers the plan's choice, so an apply
-// prepares for both.
+// prepares for both. A configuration that asks for its workspace's name needs a file, see terraform.NamesWorkspace.
 func (r *attempt) chooseState(ctx context.Context, cfg *terraform.SessionConfig) (err error) {
-	if r.in.Phase == messages.PhasePlan {
-		if good, err := terraform.SavesEachStep(ctx, r.engine, r.CacheDir); err != nil || !good {
-			return err
-		}
-	} else {
+	named, err := terraform.NamesWorkspace(r.user, r.workFolder.config())
+	if err != nil {
+		return err
+	}
+	if r.in.Phase == messages.PhaseApply {
 		if cfg.SaveEvery, err = terraform.SaveEvery(r.workFolder.plan()); err != nil {
 			return err
 		}
@@ -190,6 +192,14 @@ func (r *attempt) chooseState(ctx context.Context, cfg *terraform.SessionConfig)
 			return err
 		}
 		r.states = r.syncStates(r.state, base)
+	} else if !named {
+		if good, err := terraform.SavesEachStep(ctx, r.engine, r.CacheDir); err != nil || !good {
+			return err
+		}
+	}
+	if named {
+		cfg.Workspace = r.in.WorkspaceName
+		return nil
 	}
 	if r.store, err = serveState(r.folder, r.state, r.elsewhere(), r.log); err != nil {
 		return err

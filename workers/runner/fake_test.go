@@ -13,6 +13,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -233,7 +235,7 @@ func (b *fakeBus) await(t *testing.T, text string) {
 	t.Helper()
 	for {
 		b.mu.Lock()
-		found, next := bytes.Contains(b.log, []byte(text)), b.printed
+		found, next := strings.Contains(plain(b.log), text), b.printed
 		b.mu.Unlock()
 		if found {
 			return
@@ -245,6 +247,11 @@ func (b *fakeBus) await(t *testing.T, text string) {
 			return
 		}
 	}
+}
+
+// plain is a log without its colors.
+func plain(log []byte) string {
+	return string(regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAll(log, nil))
 }
 
 func tarball(t testing.TB, files map[string]string) []byte {

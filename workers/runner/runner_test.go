@@ -165,7 +165,7 @@ func TestStartRefused(t *testing.T) {
 			b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
 			b.refuseStart = code
 			b.run(t, runner.ExitRefused)
-			if len(b.results) != 0 || b.bus.released == 0 || strings.Contains(string(b.bus.log), "nitializ") {
+			if len(b.results) != 0 || b.bus.released == 0 || strings.Contains(plain(b.bus.log), "nitializ") {
 				t.Errorf("got %d results, lease released %d times, log %s", len(b.results), b.bus.released, b.bus.log)
 			}
 		})
@@ -198,7 +198,7 @@ func TestFailuresBecomeResults(t *testing.T) {
 			if got.Outcome != wire.OutcomeFailed || got.Code != tt.code || !strings.Contains(got.Message, tt.message) {
 				t.Errorf("got %+v, want %s with %q", got, tt.code, tt.message)
 			}
-			if !strings.Contains(string(b.bus.log), got.Message) {
+			if !strings.Contains(plain(b.bus.log), got.Message) {
 				t.Errorf("the log does not say why:\n%s", b.bus.log)
 			}
 			if started := len(b.starts) > 0; started != tt.started {
@@ -262,7 +262,7 @@ func TestCancelOfAnApply(t *testing.T) {
 			if got.State == nil || !strings.Contains(string(b.state), `"name": "a"`) {
 				t.Errorf("the finished resource is not in the stored state: %s", b.state)
 			}
-			if n := strings.Count(string(b.bus.log), "Interrupt received."); n > 1 {
+			if n := strings.Count(plain(b.bus.log), "Interrupt received."); n > 1 {
 				t.Errorf("terraform was interrupted %d times", n)
 			}
 		})

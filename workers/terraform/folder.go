@@ -25,7 +25,7 @@ const (
 // left it to this one.
 func (s *Session) prepareRoot() error {
 	err := s.cfg.User.Do(func() error {
-		for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.writeOverride} {
+		for _, prepare := range []func() error{s.cleanRoot, s.writeState, s.linkWorkspace, s.writeOverride} {
 			if err := prepare(); err != nil {
 				return err
 			}
@@ -44,7 +44,7 @@ func (s *Session) cleanRoot() error {
 	if err := os.Chmod(s.cfg.Root, 0o700); err != nil { // the archive may have made it read-only
 		return fmt.Errorf("prepare the work folder: %w", err)
 	}
-	stale := []string{stateFile, stateFile + ".backup", erroredStateFile, "." + stateFile + ".lock.info"}
+	stale := []string{workspacesFolder, stateFile, stateFile + ".backup", erroredStateFile, "." + stateFile + ".lock.info"}
 	if !s.cfg.Initialized {
 		stale = append(stale, ".terraform/terraform.tfstate", ".terraform/environment")
 	}
@@ -155,6 +155,9 @@ func (s *Session) writeSpec() error {
 	}
 	if s.cfg.Plugins != "" {
 		own = append(own, pluginCacheVariable+"="+s.cfg.Plugins)
+	}
+	if s.cfg.Workspace != "" {
+		own = append(own, "TF_WORKSPACE="+s.cfg.Workspace)
 	}
 	own = append(own, backendEnvironment(s.cfg.StateURL, s.cfg.SaveEvery)...)
 	var weak []string // the user may know better

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -133,6 +134,11 @@ func eventually(t testing.TB, what string, ok func() bool) {
 			t.Fatalf("%s did not happen", what)
 		}
 	}
+}
+
+// plain is a log without its colors.
+func plain(log []byte) string {
+	return string(regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAll(log, nil))
 }
 
 func read(t testing.TB, path string) string {

@@ -43,6 +43,9 @@ type SessionConfig struct {
 
 	// Initialized tells that an earlier session prepared Root for the same run, with the same engine, and Init succeeded.
 	Initialized bool
+	// Workspace is what terraform.workspace is to be in the configuration; empty means "default". Only with the state in a
+	// file, so not together with StateURL.
+	Workspace string
 	// StateURL is where the engine reads and writes the state, by the protocol of its "http" backend. Empty means a file in
 	// Root. A plan and its apply must agree in whether there is one.
 	StateURL string

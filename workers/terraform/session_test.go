@@ -197,7 +197,7 @@ func awaitOutput(t *testing.T, cfg terraform.SessionConfig, text string) {
 	t.Helper()
 	eventually(t, "output "+text, func() bool {
 		b, err := os.ReadFile(cfg.Output)
-		return err == nil && strings.Contains(string(b), text)
+		return err == nil && strings.Contains(plain(b), text)
 	})
 }
 

@@ -87,7 +87,7 @@ output "out" { value = var.given }`)
 		t.Errorf("plan JSON: %v", err)
 	}
 	applied := s.Apply(t.Context(), plan)
-	log := read(t, cfg.Output)
+	log := plain([]byte(read(t, cfg.Output)))
 	for _, want := range []string{
 		"(local-exec): 2100099001\n", "(local-exec): 2100099002\n", "CapEff:\t0000000000000000", "NoNewPrivs:\t1", "exec.json: Permission denied",
 		"plan readable", "plan.bin: Permission denied", "'../x': Permission denied", "Operation not permitted",

@@ -118,6 +118,7 @@ func report() figures.Report {
 		Throughput: figures.Throughput{
 			Runs: 100, Workspaces: 20, Concurrency: 5, Bare: figures.Sample{1000}, Gantry: figures.Sample{950}, Waits: figures.Sample{1, 2, 3},
 		},
+		Cloud: []figures.CloudPlan{{Resources: 1, Bare: figures.Sample{0.1}, Gantry: figures.Sample{1.6}}},
 		Start: figures.Sample{10, 20, 30},
 		Steps: [][]figures.Step{figures.Steps(history(20, 10))},
 	}
@@ -131,6 +132,7 @@ func TestGatesOfAReport(t *testing.T) {
 	}
 	want := map[string]string{
 		"create → applied, 100 × terraform_data": "PASS ≤ 1.10", "create → applied, 1000 × terraform_data": "FAIL ≤ 0.35", "throughput": "PASS ≥ 0.90",
+		"terraform plan through the cloud block, 1 × terraform_data, without the CLI's pauses": "PASS ≤ 0.15",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("gates (-want +got):\n%s", diff)
@@ -147,6 +149,7 @@ func TestReportIsWritten(t *testing.T) {
 		"| 10 | 1 | 1.000 (1.000–1.000) | 9.000 (9.000–9.000) | 9.00 | – | – |",
 		"| 100 | 3 | 2.000 (1.000–3.000) | 2.000 (2.000–2.000) | 1.00 | ≤ 1.10 | PASS |",
 		"## 100 runs over 20 workspaces, 5 at a time", "| 1 | 1000 (1000–1000) | 950 (950–950) | 0.95 | ≥ 0.90 | PASS | 2.0 | 3.0 |",
+		"| 1 | 1 | 0.100 (0.100–0.100) | 1.600 (1.600–1.600) | 16.00 | 1.5 | 0.100 | 6 % | ≤ 0.15 | PASS |",
 		"| 3 | 20.0 | 30.0 | 10.0 | 30.0 |", "| plan | plan | planned | 20.0 (20.0–20.0) | 50 % | terraform plan |",
 	} {
 		if got := report().Markdown(); !strings.Contains(got, want) {

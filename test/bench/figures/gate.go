@@ -7,7 +7,8 @@ type Gate struct {
 	Name    string
 	Ratio   float64
 	Limit   float64
-	AtLeast bool // the ratio must reach the limit; else it must not exceed it
+	Of      string // what the ratio is to, in words; empty means the bare CLI
+	AtLeast bool   // the ratio must reach the limit; else it must not exceed it
 }
 
 // Passed reports whether the ratio keeps to the limit. A ratio that is not a number does not.

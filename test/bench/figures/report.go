@@ -1,6 +1,7 @@
 package figures
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ type Report struct {
 	Facts      []Fact // about the machine and the programs
 	Sizes      []Size
 	Throughput Throughput
+	Cloud      []CloudPlan
 	Start      Sample   // run accepted → terraform started, in milliseconds
 	Steps      [][]Step // of every run of one resource
 	BareSteps  [][]Step // of the bare CLI doing the same
@@ -57,6 +59,9 @@ func (r Report) Gates() []Gate {
 	if len(r.Throughput.Gantry) > 0 {
 		out = append(out, r.Throughput.gate())
 	}
+	for _, c := range r.Cloud {
+		out = append(out, c.gate())
+	}
 	return out
 }
 
@@ -68,6 +73,9 @@ func (r Report) Tables() []Table {
 	}
 	if len(r.Throughput.Gantry) > 0 {
 		out = append(out, r.throughput())
+	}
+	if len(r.Cloud) > 0 {
+		out = append(out, r.cloud())
 	}
 	if len(r.Start) > 0 {
 		out = append(out, r.start())
@@ -156,7 +164,7 @@ func (r Report) Text() string {
 	}
 	b.WriteString("\n")
 	for _, g := range r.Gates() {
-		fmt.Fprintf(&b, "%s  %s: %.2f × bare (%s)\n", g.Verdict(), g.Name, g.Ratio, g.Bound())
+		fmt.Fprintf(&b, "%s  %s: %.2f × %s (%s)\n", g.Verdict(), g.Name, g.Ratio, cmp.Or(g.Of, "bare"), g.Bound())
 	}
 	return b.String()
 }

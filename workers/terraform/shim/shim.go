@@ -6,8 +6,10 @@
 //     apply must survive its runner;
 //   - with pipes as stdout and stderr, so that the engine dies of SIGPIPE when its runner is gone; the shim points both at
 //     the log file of the attempt, which also keeps their order;
-//   - with a refusal to set TF_VAR_* and others; the shim takes the whole environment from a private file.
-//   - with the rights of its runner, which may be root; the shim gives them up for those of the run's own user.
+//   - with a refusal to set TF_VAR_* and others; the shim takes the whole environment from a private file;
+//   - with the rights of its runner, which may be root; the shim gives them up for those of the run's own user;
+//   - with -no-color, always; the shim leaves it out, because the log is read on terminals and pages that show colors, and
+//     those that do not can take them out, but nobody can put them in.
 //
 // It imports the standard library and x/sys only, to start fast.
 package shim
@@ -80,6 +82,7 @@ func run(argv, environ []string) error {
 		if err := redirect(spec.Output); err != nil {
 			return err
 		}
+		args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "-no-color" })
 	}
 	if spec.UID != 0 { // last: files are opened with the runner's rights
 		if err := become(spec.UID, spec.GID); err != nil {
