@@ -36,15 +36,15 @@ type Metrics struct {
 // NewMetrics returns metrics of the machine and of the disks that hold the paths.
 func NewMetrics(log *slog.Logger, paths ...string) *Metrics {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
-		return prometheus.NewDesc("gantry_host_"+name, help, labels, nil)
+		return prometheus.NewDesc(name, help, labels, nil)
 	}
 	return &Metrics{
 		paths: paths, log: log,
-		diskFree:     desc("disk_free_bytes", "Space that an ordinary user may still use on the disk of the folder.", "path"),
-		diskSize:     desc("disk_size_bytes", "Size of the disk of the folder.", "path"),
-		memAvailable: desc("memory_available_bytes", "Memory that programs may still get without swapping."),
-		memTotal:     desc("memory_total_bytes", "Memory of the machine."),
-		load1:        desc("load1", "Processes that run or wait for the processor or a disk, averaged over a minute."),
+		diskFree:     desc("gantry_host_disk_free_bytes", "Space that an ordinary user may still use on the disk of the folder.", "path"),
+		diskSize:     desc("gantry_host_disk_size_bytes", "Size of the disk of the folder.", "path"),
+		memAvailable: desc("gantry_host_memory_available_bytes", "Memory that programs may still get without swapping."),
+		memTotal:     desc("gantry_host_memory_total_bytes", "Memory of the machine."),
+		load1:        desc("gantry_host_load1", "Processes that run or wait for the processor or a disk, averaged over a minute."),
 	}
 }
 
