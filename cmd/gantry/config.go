@@ -14,6 +14,7 @@ import (
 
 	"gantry.example/internal/settings"
 	"gantry.example/internal/telemetry"
+	"gantry.example/messages"
 	"gantry.example/services/postgres"
 	"gantry.example/services/reconciler"
 	"gantry.example/services/run"
@@ -22,6 +23,7 @@ import (
 // config is what `gantry server` can be told. Every field is a flag of the same name; see internal/settings for the other
 // ways to set it.
 type config struct {
+	Roles             []string
 	DataDir           string
 	HTTP              string
 	HTTPS             string
@@ -29,9 +31,16 @@ type config struct {
 	PublicURL         string
 	TLSCert           string
 	TLSKey            string
+	NATSURL           string
+	NATSCredentials   string
+	Replicas          int
 	DatabaseURL       string
 	EncryptionKeyFile string
+	AdminTokenFile    string
 	WorkerTokenFile   string
+	WorkerName        string
+	Address           string
+	CAFile            string
 	Concurrency       int
 	AllowedWorkdirs   []string
 	RunAs             string
@@ -67,15 +76,23 @@ func (c *config) flags(f *pflag.FlagSet) {
 	timing := postgres.DefaultTiming()
 	patience := reconciler.DefaultTiming(timing.LeaseTTL)
 	f.StringVar(&c.DataDir, "data-dir", defaultDataDir(), "folder of everything the server keeps")
-	f.StringVar(&c.HTTP, "http", "127.0.0.1:8080", `address for plain HTTP: API, pages, probes, metrics; "" for none`)
+	f.StringSliceVar(&c.Roles, "roles", roleNames(allRoles()), "parts of the platform that this server is; see docs/operations.md")
+	f.StringVar(&c.HTTP, "http", "127.0.0.1:8080", `address for plain HTTP: API, pages, probes, metrics; "" for none. Without the api role: probes and metrics`)
 	f.StringVar(&c.HTTPS, "https", "127.0.0.1:8443", `address for HTTPS: API and pages; "" for none`)
 	f.StringVar(&c.NATS, "nats", "127.0.0.1:4222", "address of the embedded NATS; must stay the same over restarts, running tasks come back to it")
+	f.StringVar(&c.NATSURL, "nats-url", "", "NATS cluster to use instead of the embedded one, as tls://host:port, several separated by commas")
+	f.StringVar(&c.NATSCredentials, "nats-credentials-file", "", "credentials for --nats-url, written by gantry admin nats-config; workers need none")
+	f.IntVar(&c.Replicas, "replicas", 0, "copies of every stream (default: 1, with --nats-url 3)")
 	f.StringVar(&c.PublicURL, "public-url", "", "address users reach the server at, for links (default: the --http address)")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "certificate chain for --https, PEM (default: one of the server's own authority, <data-dir>/ca.pem)")
 	f.StringVar(&c.TLSKey, "tls-key", "", "key of --tls-cert, PEM")
 	f.StringVar(&c.DatabaseURL, "database-url", "", "PostgreSQL to use instead of a private one, as postgres://…")
 	f.StringVar(&c.EncryptionKeyFile, "encryption-key-file", "", "key that encrypts states, plans and variables (default: <data-dir>/encryption-key; required with --database-url)")
-	f.StringVar(&c.WorkerTokenFile, "worker-token-file", "", "token of the local worker (default: <data-dir>/worker-token)")
+	f.StringVar(&c.AdminTokenFile, "admin-token-file", "", "token of the administrator, made if missing (default: <data-dir>/admin-token)")
+	f.StringVar(&c.WorkerTokenFile, "worker-token-file", "", "token of the local workers; made by the api role if missing (default: <data-dir>/worker-token)")
+	f.StringVar(&c.WorkerName, "worker-name", "", "what the worker is called (default: local-<host name>)")
+	f.StringVar(&c.Address, "address", "", "where a worker without the api role reaches the API, https://host[:port]")
+	f.StringVar(&c.CAFile, "ca-file", "", "PEM file of the only authorities to trust for --address and --nats-url (default: the system's)")
 	f.IntVar(&c.Concurrency, "concurrency", max(2, runtime.NumCPU()), "tasks the local worker carries out at the same time")
 	f.StringSliceVar(&c.AllowedWorkdirs, "allowed-workdirs", nil, "absolute folders below which workspaces may have their runs carried out (workdir of the execution document); separated by commas")
 	f.StringVar(&c.RunAs, "run-as", runAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
@@ -105,11 +122,11 @@ func (c *config) flags(f *pflag.FlagSet) {
 // validate reports the first setting that cannot work, by its flag.
 func (c *config) validate() error {
 	switch {
-	case c.HTTP == "" && c.HTTPS == "":
+	case c.HTTP == "" && c.HTTPS == "" && c.has(roleAPI):
 		return errors.New("--http and --https are both empty: the server needs one of them")
 	case (c.TLSCert == "") != (c.TLSKey == ""):
 		return errors.New("--tls-cert and --tls-key go together: give both or neither")
-	case c.DatabaseURL != "" && c.EncryptionKeyFile == "":
+	case c.DatabaseURL != "" && c.EncryptionKeyFile == "" && c.has(services()...):
 		return errors.New("--encryption-key-file is required with --database-url: whoever has the database must not find the key beside it. A file that does not exist yet is made")
 	case c.Concurrency < 1:
 		return fmt.Errorf("--concurrency %d: must be at least 1", c.Concurrency)
@@ -119,8 +136,14 @@ func (c *config) validate() error {
 		return fmt.Errorf("--lease-ttl %s: must be whole seconds, at least 1s", c.LeaseTTL)
 	case c.Retention.Runs < 0 || c.Retention.Logs < 0 || c.Retention.Configurations < 0:
 		return errors.New("--keep-runs, --keep-logs, --keep-configurations: must not be negative; 0 keeps for ever")
-	case c.NATS == "":
+	case c.NATS == "" && c.NATSURL == "":
 		return errors.New("--nats is empty: runners need an address")
+	}
+	if c.WorkerName != "" && !messages.ValidName(c.WorkerName) {
+		return fmt.Errorf("--worker-name %q: want letters, digits, - and _", c.WorkerName)
+	}
+	if err := c.validateRoles(); err != nil {
+		return err
 	}
 	for _, dir := range c.AllowedWorkdirs {
 		if !filepath.IsAbs(dir) || dir != filepath.Clean(dir) {

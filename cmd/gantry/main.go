@@ -1,6 +1,7 @@
 // Command gantry is the whole of Gantry: the server, the runner processes it starts, and the command line.
 //
-//	gantry server     server.go: the parts and their order; parts.go, serve.go, worker.go: each part
+//	gantry server     server.go: the parts and their order; roles.go: which of them; parts.go, serve.go, worker.go: each part
+//	gantry admin      nats_config.go: the configuration of a NATS cluster
 //	gantry runner     one attempt of a task; started by the server, never by people
 //	gantry …          package cli
 package main
@@ -19,6 +20,7 @@ import (
 	"gantry.example/internal/failpoint"
 	"gantry.example/internal/settings"
 	"gantry.example/internal/telemetry"
+	"gantry.example/workers/process"
 	"gantry.example/workers/runner"
 	"gantry.example/workers/terraform/shim"
 )
@@ -34,7 +36,7 @@ func main() {
 	code := cli.Main(context.Background(), cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdinTerminal: isTerminal(os.Stdin), StdoutTerminal: isTerminal(os.Stdout), StderrTerminal: isTerminal(os.Stderr),
-		Getenv: os.Getenv, Signals: signals, Version: version, Admin: []*cobra.Command{restoreCommand()},
+		Getenv: os.Getenv, Signals: signals, Version: version, Admin: []*cobra.Command{restoreCommand(), natsConfigCommand()},
 	}, os.Args[1:], serverCommand(), runnerCommand())
 	os.Exit(code)
 }
@@ -77,16 +79,20 @@ func serve(cmd *cobra.Command, cfg config) error {
 	if err != nil {
 		return err
 	}
-	users, err := cfg.chooseRunUsers()
-	if err != nil {
-		return err
+	var users process.Users
+	if cfg.has(roleWorker) {
+		if users, err = cfg.chooseRunUsers(); err != nil {
+			return err
+		}
 	}
 	log := cfg.Log.New(os.Stderr)
 	// From the first signal on, the next one has its default effect again: it ends the process at once.
 	stop := context.AfterFunc(cmd.Context(), func() { signal.Reset(syscall.SIGINT, syscall.SIGTERM) })
 	defer stop()
 	s := &server{cfg: cfg, version: version, out: cmd.OutOrStdout(), log: log, fail: fail, users: users}
-	s.tellRights()
+	if cfg.has(roleWorker) {
+		s.tellRights()
+	}
 	if err := s.run(cmd.Context()); err != nil {
 		return &cli.Exit{Code: cli.ExitFailure, Message: err.Error()}
 	}

@@ -19,19 +19,26 @@ import (
 	"gantry.example/services/relay"
 )
 
-func (s *server) startNATS(context.Context) error {
+func (s *server) startEmbeddedNATS() error {
 	n, err := bus.StartServer(bus.ServerConfig{StoreDir: filepath.Join(s.cfg.DataDir, "nats"), Listen: s.cfg.NATS, Log: s.log})
 	var listen *bus.ListenError
 	if errors.As(err, &listen) {
 		return busy("--nats", s.cfg.NATS, listen.Err)
 	}
-	s.nats = n
-	return err
+	if err != nil {
+		return err
+	}
+	s.nats, s.broker = n, n
+	return nil
 }
 
 // watchNATS ends the server when NATS cannot store any more, so that whoever supervises it starts it anew: running attempts
 // do not notice more than an outage.
 func (s *server) watchNATS(ctx context.Context) error {
+	if s.nats == nil {
+		<-ctx.Done()
+		return nil
+	}
 	select {
 	case <-ctx.Done():
 		return nil
@@ -41,7 +48,9 @@ func (s *server) watchNATS(ctx context.Context) error {
 }
 
 func (s *server) stopNATS(context.Context) error {
-	s.nats.Shutdown()
+	if s.nats != nil {
+		s.nats.Shutdown()
+	}
 	return nil
 }
 
@@ -78,8 +87,7 @@ func (s *server) stopPostgres(ctx context.Context) error {
 	return s.pg.Stop(ctx)
 }
 
-// openDatabase connects, migrates, and makes what every installation has.
-func (s *server) openDatabase(ctx context.Context) error {
+func (s *server) tryDatabase(ctx context.Context) error {
 	dsn := s.cfg.DatabaseURL
 	if s.pg != nil {
 		dsn = s.pg.DSN(pgserver.Database)
@@ -89,7 +97,11 @@ func (s *server) openDatabase(ctx context.Context) error {
 		return err
 	}
 	s.db = db
-	if err := s.ensureTokens(ctx); err != nil {
+	// Opened with the key that everything in it is sealed with, before anything is sealed with another.
+	if s.signing, err = db.SigningKey(ctx); err == nil && s.cfg.has(roleAPI) {
+		err = s.ensureTokens(ctx)
+	}
+	if err != nil {
 		return errors.Join(err, db.Close())
 	}
 	return nil
@@ -99,7 +111,7 @@ func (s *server) ensureTokens(ctx context.Context) error {
 	if err := s.db.EnsureBasics(ctx); err != nil {
 		return err
 	}
-	admin, err := s.token(filepath.Join(s.cfg.DataDir, adminTokenFile), postgres.PrefixAdmin)
+	admin, err := s.token(s.cfg.file(s.cfg.AdminTokenFile, adminTokenFile), postgres.PrefixAdmin)
 	if err != nil {
 		return fmt.Errorf("admin token: %w", err)
 	}
@@ -112,31 +124,39 @@ func (s *server) ensureTokens(ctx context.Context) error {
 	return s.db.EnsureToken(ctx, s.pool, postgres.TokenPool, messages.LocalPool, "local worker")
 }
 
-// admitClients connects the server itself, makes the streams that everybody uses, and lets workers and runners in.
-func (s *server) admitClients(ctx context.Context) error {
-	nc, err := s.nats.Connect("gantry-server")
+// connectBus connects the server itself and makes the streams.
+func (s *server) connectBus(ctx context.Context) error {
+	nc, err := s.broker.Connect("gantry-server")
 	if err != nil {
 		return err
 	}
 	s.closeBus = nc.Close
-	if s.bus, err = bus.New(nc); err != nil {
-		return err
+	if s.bus, err = bus.New(nc); err == nil {
+		err = s.makeStreams(ctx)
 	}
-	if err := errors.Join(
-		s.bus.EnsureStatus(ctx, replicas), s.bus.EnsureLogs(ctx, replicas),
-		s.bus.EnsureIntake(ctx, replicas), s.bus.EnsureDeadLetters(ctx, replicas),
-		s.bus.EnsureTasks(ctx, messages.ModeLocal, messages.LocalPool, replicas), s.bus.EnsureLeases(ctx, messages.LocalPool, replicas),
+	if err != nil {
+		nc.Close()
+	}
+	return err
+}
+
+func (s *server) ensureStreams(ctx context.Context) error {
+	n := s.cfg.replicas()
+	return errors.Join(
+		s.bus.EnsureStatus(ctx, n), s.bus.EnsureLogs(ctx, n), s.bus.EnsureIntake(ctx, n), s.bus.EnsureDeadLetters(ctx, n),
+		s.bus.EnsureTasks(ctx, messages.ModeLocal, messages.LocalPool, n), s.bus.EnsureLeases(ctx, messages.LocalPool, n),
 		s.bus.EnsureTaskConsumer(ctx, messages.ModeLocal, messages.LocalPool, nil),
-	); err != nil {
-		return err
-	}
-	s.callout, err = s.nats.ServeCallout(context.WithoutCancel(ctx), auth.NewNATS(s.db))
+	)
+}
+
+// admitClients lets workers and runners in.
+func (s *server) admitClients(ctx context.Context) (err error) {
+	s.callout, err = s.broker.ServeCallout(context.WithoutCancel(ctx), auth.NewNATS(s.db))
 	return err
 }
 
 func (s *server) closeClients(context.Context) error {
 	s.callout.Close()
-	s.closeBus()
 	return nil
 }
 
@@ -146,23 +166,23 @@ func (s *server) startNotifier(context.Context) error {
 }
 
 func (s *server) runRelay(ctx context.Context) error {
-	return relay.New(s.db, s.bus, s.notifier, replicas, s.fail, s.log).Run(ctx)
+	return relay.New(s.db, s.bus, s.notifier, s.cfg.replicas(), s.fail, s.log).Run(ctx)
 }
 
 func (s *server) runLogs(ctx context.Context) error {
-	return logs.New(s.db, s.bus, replicas, logs.DefaultPatience, s.log).Run(ctx)
+	return logs.New(s.db, s.bus, s.cfg.replicas(), logs.DefaultPatience, s.log).Run(ctx)
 }
 
 func (s *server) runProjector(ctx context.Context) error {
-	return projector.New(s.db, s.bus, replicas, s.fail, s.log).Run(ctx)
+	return projector.New(s.db, s.bus, s.cfg.replicas(), s.fail, s.log).Run(ctx)
 }
 
 func (s *server) runIntake(ctx context.Context) error {
-	return intake.New(s.db, s.bus, replicas, s.traces != nil, s.fail, s.log).Run(ctx)
+	return intake.New(s.db, s.bus, s.cfg.replicas(), s.traces != nil, s.fail, s.log).Run(ctx)
 }
 
 func (s *server) runReconciler(ctx context.Context) error {
-	r := reconciler.New(s.db, s.bus, s.cfg.patience(), replicas, s.log)
+	r := reconciler.New(s.db, s.bus, s.cfg.patience(), s.cfg.replicas(), s.log)
 	if err := s.metrics.Register(r); err != nil {
 		return err
 	}

@@ -27,8 +27,8 @@ const (
 	stopTimeout   = 10 * time.Second
 )
 
-// prepareAPI makes everything that can fail at a start, before anybody is told that the server is ready.
-func (s *server) prepareAPI(ctx context.Context) error {
+// prepareHTTP makes everything that can fail at a start, before anybody is told that the server is ready.
+func (s *server) prepareHTTP(ctx context.Context) error {
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	s.endStreams = endStreams
 	handler, err := s.handler(ctx, streams)
@@ -60,9 +60,13 @@ type site struct {
 	srv *http.Server
 }
 
-// serveAPI serves the API and pages on every listener until ctx ends, then lets running requests finish. Open streams end
+// serveHTTP serves the API and pages on every listener until ctx ends, then lets running requests finish. Open streams end
 // at once: their readers come back to the next server.
-func (s *server) serveAPI(ctx context.Context) error {
+func (s *server) serveHTTP(ctx context.Context) error {
+	if len(s.sites) == 0 {
+		<-ctx.Done()
+		return nil
+	}
 	group, gctx := errgroup.WithContext(ctx)
 	for _, l := range s.sites {
 		group.Go(func() error {
@@ -94,12 +98,14 @@ func serveOn(srv *http.Server, ln net.Listener) error {
 
 // handler is everything the server answers. streams ends the answers that would go on for ever.
 func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
-	key, err := s.db.SigningKey(ctx)
-	if err != nil {
-		return nil, err
+	mux := http.NewServeMux()
+	api.Probes(mux, s.readiness)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{Registry: s.metrics}))
+	if !s.cfg.has(roleAPI) {
+		return mux, nil
 	}
 	a, err := api.New(streams, api.Config{
-		DB: s.db, Notifier: s.notifier, PublicURL: s.publicURL(), SigningKey: key, Ready: s.db.Ping, Version: s.version, Log: s.log,
+		DB: s.db, Notifier: s.notifier, PublicURL: s.publicURL(), SigningKey: s.signing, Version: s.version, Log: s.log,
 		Registerer: s.metrics, Traces: s.traces != nil, Fail: s.fail, Backup: s.writeBackup, DeadLetters: s.bus.DeadLetters(),
 	})
 	if err != nil {
@@ -111,11 +117,8 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	mux := http.NewServeMux()
 	a.Register(mux)
 	pages.Register(mux)
-	a.Probes(mux)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{Registry: s.metrics}))
 	return mux, nil
 }
 

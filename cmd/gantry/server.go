@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"gantry.example/internal/telemetry/otlp"
 	"gantry.example/services/postgres"
 	"gantry.example/workers/process"
+	"gantry.example/workers/station"
 )
 
 // server is one program with every role. Its parts fill its fields in the order of parts; a part uses only what the parts
@@ -40,7 +42,8 @@ type server struct {
 	lock     *os.File
 	http     net.Listener // nil when not wanted
 	https    net.Listener // nil when not wanted
-	nats     *bus.Server
+	nats     *bus.Server  // nil with a NATS elsewhere
+	broker   bus.Broker   // nil where only a worker runs, with a NATS elsewhere
 	callout  *bus.Callout
 	pg       *pgserver.Server // nil with an external database
 	seal     *secrets.Keyring
@@ -48,16 +51,15 @@ type server struct {
 	notifier *postgres.Notifier
 	bus      *bus.Bus
 	closeBus func()
+	signing  []byte // the database's key for signed URLs
 	pool     string // the local worker's token
+	worker   atomic.Pointer[station.Station]
 
 	traces *otlp.Exporter // nil: nobody wants any
 
 	sites      []site
 	endStreams context.CancelFunc
 }
-
-// replicas of the streams: one server has one copy.
-const replicas = 1
 
 // run serves until ctx ends.
 func (s *server) run(ctx context.Context) error {
@@ -69,34 +71,41 @@ func (s *server) run(ctx context.Context) error {
 // parts is the order of the start; the stop is the opposite. Addresses are bound first, because a busy port is the most
 // common failure and nothing should have happened by then.
 func (s *server) parts() []lifecycle.Part {
-	return []lifecycle.Part{
-		{Name: "data folder", Start: s.openDataDir, Stop: s.closeDataDir},
-		{Name: "addresses", Start: s.listen},
-		{Name: "NATS", Start: s.startNATS, Run: s.watchNATS, Stop: s.stopNATS},
-		{Name: "PostgreSQL", Start: s.startPostgres, Stop: s.stopPostgres},
-		{Name: "database", Start: s.openDatabase, Stop: func(context.Context) error { return s.db.Close() }},
-		{Name: "NATS clients", Start: s.admitClients, Stop: s.closeClients},
-		{Name: "notifier", Start: s.startNotifier, Run: func(ctx context.Context) error { return s.notifier.Run(ctx) }},
-		{Name: "relay", Run: s.runRelay},
-		{Name: "logs", Run: s.runLogs},
-		{Name: "projector", Run: s.runProjector},
-		{Name: "traces", Start: s.prepareTraces, Run: s.runTraces},
-		{Name: "observer", Run: s.runObserver},
-		{Name: "intake", Run: s.runIntake},
-		{Name: "API", Start: s.prepareAPI, Run: s.serveAPI},
-		{Name: "reconciler", Run: s.runReconciler},
-		{Name: "keeper", Run: s.runKeeper},
-		{Name: "local worker", Run: s.runWorker},
-	}
+	return s.cfg.wanted([]part{
+		{nil, lifecycle.Part{Name: "data folder", Start: s.openDataDir, Stop: s.closeDataDir}},
+		{services(), lifecycle.Part{Name: "encryption key", Start: s.openKeys}},
+		{nil, lifecycle.Part{Name: "addresses", Start: s.listen}},
+		{nil, lifecycle.Part{Name: "NATS", Start: s.startNATS, Run: s.watchNATS, Stop: s.stopNATS}},
+		{services(), lifecycle.Part{Name: "PostgreSQL", Start: s.startPostgres, Stop: s.stopPostgres}},
+		{services(), lifecycle.Part{Name: "database", Start: s.openDatabase, Stop: func(context.Context) error { return s.db.Close() }}},
+		{services(), lifecycle.Part{Name: "streams", Start: s.connectBus, Stop: func(context.Context) error { s.closeBus(); return nil }}},
+		{[]role{roleAPI}, lifecycle.Part{Name: "NATS clients", Start: s.admitClients, Stop: s.closeClients}},
+		{[]role{roleAPI, roleRelay}, lifecycle.Part{Name: "notifier", Start: s.startNotifier, Run: func(ctx context.Context) error { return s.notifier.Run(ctx) }}},
+		{[]role{roleRelay}, lifecycle.Part{Name: "relay", Run: s.runRelay}},
+		{[]role{roleLogs}, lifecycle.Part{Name: "logs", Run: s.runLogs}},
+		{[]role{roleProjector}, lifecycle.Part{Name: "projector", Run: s.runProjector}},
+		{[]role{roleAPI, roleObserver, roleIntake}, lifecycle.Part{Name: "traces", Start: s.prepareTraces, Run: s.runTraces}},
+		{[]role{roleObserver}, lifecycle.Part{Name: "observer", Run: s.runObserver}},
+		{[]role{roleIntake}, lifecycle.Part{Name: "intake", Run: s.runIntake}},
+		{nil, lifecycle.Part{Name: "HTTP", Start: s.prepareHTTP, Run: s.serveHTTP}},
+		{[]role{roleReconciler}, lifecycle.Part{Name: "reconciler", Run: s.runReconciler}},
+		{[]role{roleKeeper}, lifecycle.Part{Name: "keeper", Run: s.runKeeper}},
+		{[]role{roleWorker}, lifecycle.Part{Name: "worker", Start: s.startWorker, Run: func(ctx context.Context) error { return s.worker.Load().Run(ctx) }, Stop: s.stopWorker}},
+	})
 }
 
 // ready publishes the address for the CLI on this machine and tells whoever started the server.
 func (s *server) ready() {
-	if err := secrets.WriteFile0600(filepath.Join(s.cfg.DataDir, addressFile), []byte(s.localURL()+"\n")); err != nil {
-		s.log.Error("the address of this server could not be written, so the CLI here needs GANTRY_ADDRESS", "error", err)
+	told := strings.Join(s.cfg.Roles, ",")
+	if s.cfg.has(roleAPI) {
+		told = s.localURL()
+		if err := secrets.WriteFile0600(filepath.Join(s.cfg.DataDir, addressFile), []byte(told+"\n")); err != nil {
+			s.log.Error("the address of this server could not be written, so the CLI here needs GANTRY_ADDRESS", "error", err)
+		}
 	}
-	s.log.Info("ready", "address", s.localURL(), "public", s.publicURL(), "nats", s.nats.ClientURL(), "data", s.cfg.DataDir, "version", s.version)
-	_, _ = fmt.Fprintf(s.out, "ready %s\n", s.localURL())
+	s.log.Info("ready", "roles", strings.Join(s.cfg.Roles, ","), "address", s.localURL(), "public", s.publicURL(), "nats", s.natsURL(),
+		"data", s.cfg.DataDir, "version", s.version)
+	_, _ = fmt.Fprintf(s.out, "ready %s\n", told)
 }
 
 // Names in the data folder.
@@ -122,7 +131,7 @@ func (s *server) openDataDir(ctx context.Context) error {
 		return fmt.Errorf("--data-dir %s is used by another gantry server: stop it or give this one a folder of its own", s.cfg.DataDir)
 	}
 	s.lock = f
-	return s.openKeys()
+	return nil
 }
 
 // lockPatience covers the instant in which a process that a killed server was just starting still has the lock's file open.
@@ -157,14 +166,22 @@ func makePassable(dir string) error {
 	return os.Chmod(dir, info.Mode().Perm()|0o111)
 }
 
-func (s *server) openKeys() error {
+// openKeys reads the encryption key. The first start makes it, and where roles are split that is an API's: the others wait
+// for its file.
+func (s *server) openKeys(ctx context.Context) error {
 	path := s.cfg.file(s.cfg.EncryptionKeyFile, keyFile)
-	var err error
-	s.seal, err = secrets.OpenKeyring(path)
-	if errors.Is(err, os.ErrNotExist) {
-		s.log.Info("made a new encryption key: keep a copy of it, nothing stored can be read without it", "file", path)
-		s.seal, err = secrets.CreateKeyring(path)
-	}
+	missing := func(err error) bool { return errors.Is(err, os.ErrNotExist) && !s.cfg.has(roleAPI) }
+	err := s.await(ctx, "the encryption key "+path, missing, func(context.Context) (err error) {
+		s.seal, err = secrets.OpenKeyring(path)
+		if errors.Is(err, os.ErrNotExist) && s.cfg.has(roleAPI) {
+			s.log.Info("made a new encryption key: keep a copy of it, nothing stored can be read without it", "file", path)
+			s.seal, err = secrets.CreateKeyring(path)
+		}
+		if errors.Is(err, os.ErrExist) { // another API was faster
+			s.seal, err = secrets.OpenKeyring(path)
+		}
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("encryption key: %w", err)
 	}
@@ -185,7 +202,7 @@ func (s *server) listen(ctx context.Context) error {
 		flag, addr string
 		to         *net.Listener
 	}{{"--http", s.cfg.HTTP, &s.http}, {"--https", s.cfg.HTTPS, &s.https}} {
-		if l.addr == "" {
+		if l.addr == "" || l.to == &s.https && !s.cfg.has(roleAPI) {
 			continue
 		}
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.addr)
@@ -213,12 +230,15 @@ func (s *server) closeListeners() {
 	}
 }
 
-// localURL is where programs on this machine reach the server.
+// localURL is where programs on this machine reach the server; empty where nothing is served.
 func (s *server) localURL() string {
-	if s.http != nil {
+	switch {
+	case s.http != nil:
 		return "http://" + s.http.Addr().String()
+	case s.https != nil:
+		return "https://" + s.https.Addr().String()
 	}
-	return "https://" + s.https.Addr().String()
+	return ""
 }
 
 func (s *server) publicURL() string {
@@ -230,11 +250,16 @@ func (s *server) publicURL() string {
 
 // token reads a token file, or makes it at the first start.
 func (s *server) token(path, prefix string) (string, error) {
-	b, err := os.ReadFile(path)
+	token, err := readToken(path)
 	if errors.Is(err, os.ErrNotExist) {
-		token := secrets.NewToken(prefix)
-		return token, secrets.WriteFile0600(path, []byte(token+"\n"))
+		token = secrets.NewToken(prefix)
+		err = secrets.WriteFile0600(path, []byte(token+"\n"))
 	}
+	return token, err
+}
+
+func readToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
 	token := strings.TrimSpace(string(b))
 	if err == nil && token == "" {
 		err = fmt.Errorf("%s is empty: delete it to have a new one made", path)

@@ -7,42 +7,28 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"sync"
-	"time"
 
-	"gantry.example/client"
-	"gantry.example/internal/bus"
 	"gantry.example/internal/host"
 	"gantry.example/internal/pki"
 	"gantry.example/messages"
-	"gantry.example/workers/process"
-	"gantry.example/workers/queue"
-	"gantry.example/workers/runner"
+	"gantry.example/workers/station"
 )
 
-// claimBudget is how long one claim is repeated before its message goes back to the queue.
-const claimBudget = 2 * time.Second
-
-// runWorker is the local worker. It reaches the server the way every worker does, over HTTP and NATS with its pool's token,
-// and shares nothing with it but the process.
-func (s *server) runWorker(ctx context.Context) (err error) {
+// startWorker makes this machine a worker of the local pool. It reaches the server the way every worker does, over HTTP and
+// NATS with its pool's token, and shares nothing with it but, perhaps, the process.
+func (s *server) startWorker(ctx context.Context) error {
+	if err := s.workerToken(ctx); err != nil {
+		return fmt.Errorf("--worker-token-file: %w", err)
+	}
 	ca, err := s.trusted()
 	if err != nil {
 		return err
 	}
-	transport, err := client.NewTransport(client.Config{Address: s.localURL(), Token: s.pool, CACert: ca, Budget: claimBudget})
+	self, err := os.Executable()
 	if err != nil {
-		return err
+		return fmt.Errorf("find this program: %w", err)
 	}
-	defer transport.Close()
-	name := workerName()
-	nc, err := bus.Connect(bus.ConnectConfig{URL: s.nats.ClientURL(), Token: s.pool, Name: name, Log: s.log})
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	b, err := bus.New(nc)
+	releases, err := s.cfg.Engines.releases()
 	if err != nil {
 		return err
 	}
@@ -50,78 +36,49 @@ func (s *server) runWorker(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	exec, err := s.executor(ca, place)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, exec.Close()) }()
-	space := room{dir: workDir(place), min: uint64(s.cfg.MinFreeDisk), exec: exec}
-	claims := client.NewPool(transport)
-	w, err := queue.New(queue.Config{
-		Name: name, Pool: messages.LocalPool, Slots: s.cfg.Concurrency, Tasks: b.TaskQueue(messages.LocalPool, nil, s.log),
-		Claims: claims, Executor: exec, Events: b, Log: s.log,
-		Passed: s.fail.Hit, Ready: space.ready,
+	w, err := station.New(station.Config{
+		Name: s.cfg.workerName(), Pool: messages.LocalPool, Address: s.apiURL(), NATSURL: s.natsURL(), CACert: ca, Token: s.pool,
+		Runner:  append([]string{self, "runner"}, s.cfg.Log.Args()...),
+		WorkDir: filepath.Join(place, "work"), CacheDir: filepath.Join(place, "cache"), Users: s.users,
+		MinFree: uint64(s.cfg.MinFreeDisk), LogLimit: int64(s.cfg.LogLimit), //nolint:gosec // no log is as large
+		Slots: s.cfg.Concurrency, SetupLimit: s.cfg.StartWithin, Releases: releases, Providers: s.cfg.Engines.providers(),
+		Log: s.log, Output: os.Stderr, Passed: s.fail.Hit,
 	})
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(s.metrics.Register(w), s.metrics.Register(host.NewMetrics(s.log, slices.Compact([]string{s.cfg.DataDir, place})...))); err != nil {
-		return err
+	disks := host.NewMetrics(s.log, slices.Compact([]string{s.cfg.DataDir, place})...)
+	if err := errors.Join(s.metrics.Register(w), s.metrics.Register(disks)); err != nil {
+		return errors.Join(err, w.Close())
 	}
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	inRun, stop := context.WithCancel(ctx)
-	defer stop()
-	beside.Go(func() { w.Announce(inRun, claims) })
-	beside.Go(func() { space.tidy(inRun) })
-	return w.Run(ctx)
+	s.worker.Store(w)
+	return nil
 }
 
-// workDir is where the local worker's runners work.
-func workDir(place string) string { return filepath.Join(place, "work") }
+func (s *server) stopWorker(context.Context) error { return s.worker.Load().Close() }
 
-// executor runs runners as child processes of this program.
-func (s *server) executor(ca []byte, place string) (*process.Executor, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
+// apiURL is where the worker finds the API: in this process if it is here.
+func (s *server) apiURL() string {
+	if s.cfg.has(roleAPI) {
+		return s.localURL()
 	}
-	releases, err := s.cfg.Engines.releases()
-	if err != nil {
-		return nil, err
-	}
-	return process.New(process.Config{
-		Command: append([]string{self, "runner"}, s.cfg.Log.Args()...),
-		Dir:     workDir(place),
-		Users:   s.users,
-		Assignment: runner.Assignment{
-			Address: s.localURL(), CACert: string(ca), NATSURL: s.nats.ClientURL(), CacheDir: filepath.Join(place, "cache"),
-			SetupLimit: s.cfg.StartWithin, Releases: releases, Providers: s.cfg.Engines.providers(),
-			LogLimit: int64(s.cfg.LogLimit), //nolint:gosec // no log is as large
-		},
-		Log: s.log, Output: os.Stderr,
-	})
+	return s.cfg.Address
 }
 
-// trusted is the authority of the server's own certificate, where programs here have to use HTTPS.
+// trusted are the authorities that the worker trusts: those of --ca-file, and the server's own where programs here have to use
+// HTTPS.
 func (s *server) trusted() ([]byte, error) {
-	if s.http != nil || s.cfg.TLSCert != "" {
-		return nil, nil
+	ca, err := s.cfg.ca()
+	if err != nil || !s.cfg.has(roleAPI) || s.http != nil || s.cfg.TLSCert != "" {
+		return ca, err
 	}
-	return os.ReadFile(filepath.Join(s.cfg.DataDir, pki.CAFile))
+	own, err := os.ReadFile(filepath.Join(s.cfg.DataDir, pki.CAFile))
+	return append(ca, own...), err
 }
 
-// workerName is the host's name as NATS takes it.
-func workerName() string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "host"
+func (c *config) workerName() string {
+	if c.WorkerName != "" {
+		return c.WorkerName
 	}
-	name := strings.Map(func(r rune) rune {
-		if messages.ValidName(string(r)) {
-			return r
-		}
-		return '-'
-	}, host)
-	return "local-" + name[:min(len(name), messages.MaxNameLength-len("local-"))]
+	return station.Name("local-")
 }

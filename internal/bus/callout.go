@@ -3,11 +3,13 @@ package bus
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
 )
 
 // Authenticator says who the holder of a token is. It is called concurrently, once per connection and again whenever the
@@ -27,7 +29,8 @@ const (
 
 // Callout is the service that admits clients. Close it before the server's Shutdown.
 type Callout struct {
-	server *Server
+	issuer nkeys.KeyPair // signs the users
+	log    *slog.Logger
 	nc     *nats.Conn
 	auth   Authenticator
 	ctx    context.Context // of the look-ups; ends with the caller's context or Close
@@ -42,7 +45,13 @@ func (s *Server) ServeCallout(ctx context.Context, auth Authenticator) (*Callout
 	if err != nil {
 		return nil, err
 	}
-	c := &Callout{server: s, nc: nc, auth: auth, closed: make(chan struct{})}
+	return serveCallout(ctx, nc, s.issuer, auth, s.log)
+}
+
+// serveCallout serves on the connection, which is the Callout's from here on. It returns when this server, if the connection
+// stands, sends it what clients ask; otherwise that follows with the connection.
+func serveCallout(ctx context.Context, nc *nats.Conn, issuer nkeys.KeyPair, auth Authenticator, log *slog.Logger) (*Callout, error) {
+	c := &Callout{issuer: issuer, log: log, nc: nc, auth: auth, closed: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	nc.SetClosedHandler(func(*nats.Conn) { close(c.closed) })
 	for range calloutWorkers {
@@ -50,6 +59,9 @@ func (s *Server) ServeCallout(ctx context.Context, auth Authenticator) (*Callout
 			c.Close()
 			return nil, fmt.Errorf("nats: serve authentication: %w", err)
 		}
+	}
+	if !nc.IsConnected() {
+		return c, nil
 	}
 	if err := nc.FlushTimeout(requestTimeout); err != nil {
 		c.Close()
@@ -71,21 +83,21 @@ func (c *Callout) Close() {
 func (c *Callout) answer(m *nats.Msg) {
 	req, err := jwt.DecodeAuthorizationRequestClaims(string(m.Data))
 	if err != nil {
-		c.server.log.Error("nats authentication request is not readable", "error", err)
+		c.log.Error("nats authentication request is not readable", "error", err)
 		return
 	}
 	res := jwt.NewAuthorizationResponseClaims(req.UserNkey)
 	res.Audience = req.Server.ID
 	if res.Jwt, err = c.admit(req); err != nil {
 		res.Error = "refused"
-		c.server.log.Warn("nats client refused", "nats_client", req.ConnectOptions.Name, "host", req.ClientInformation.Host, "error", err)
+		c.log.Warn("nats client refused", "nats_client", req.ConnectOptions.Name, "host", req.ClientInformation.Host, "error", err)
 	}
-	out, err := res.Encode(c.server.issuer)
+	out, err := res.Encode(c.issuer)
 	if err == nil {
 		err = m.Respond([]byte(out))
 	}
 	if err != nil {
-		c.server.log.Error("nats authentication answer not sent", "nats_client", req.ConnectOptions.Name, "error", err)
+		c.log.Error("nats authentication answer not sent", "nats_client", req.ConnectOptions.Name, "error", err)
 	}
 }
 
@@ -105,5 +117,5 @@ func (c *Callout) admit(req *jwt.AuthorizationRequestClaims) (string, error) {
 	user.Permissions = id.permissions()
 	user.Expires = time.Now().Add(id.lifetime()).Unix()
 	user.Subs = maxSubscriptions
-	return user.Encode(c.server.issuer)
+	return user.Encode(c.issuer)
 }

@@ -24,7 +24,7 @@ type ConnectConfig struct {
 	Token       string       // pool token of a worker, attempt token of a runner
 	Name        string       // worker or attempt id; the server builds permissions from it
 	InboxPrefix string       // empty: messages.InboxPrefix(Name), which is what the permissions allow
-	TLS         *tls.Config  // nil: as the URL says
+	CACert      []byte       // PEM of the only authorities to trust where TLS is used (a URL of tls:// insists on it); empty: the system's
 	Log         *slog.Logger // nil: silent
 }
 
@@ -41,14 +41,24 @@ func Connect(c ConnectConfig) (*nats.Conn, error) {
 		prefix = messages.InboxPrefix(c.Name)
 	}
 	opts := append(connectOptions(c.Name, c.Log), nats.Token(c.Token), nats.CustomInboxPrefix(prefix))
-	if c.TLS != nil {
-		opts = append(opts, nats.Secure(c.TLS))
+	trust, err := TrustOnly(c.CACert)
+	if err != nil {
+		return nil, err
 	}
+	opts = append(opts, trusting(trust))
 	nc, err := nats.Connect(c.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("nats: connect to %s as %s: %w", c.URL, c.Name, err)
 	}
 	return nc, nil
+}
+
+// trusting has the connection use these authorities if the server or the URL asks for TLS; it does not ask for it itself.
+func trusting(conf *tls.Config) nats.Option {
+	return func(o *nats.Options) error {
+		o.TLSConfig = conf
+		return nil
+	}
 }
 
 // connectOptions are common to all connections, the server's own included.

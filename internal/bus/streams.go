@@ -11,6 +11,12 @@ import (
 	"gantry.example/messages"
 )
 
+// ErrNoCluster tells that more than one copy was asked of a NATS that is a single server.
+var ErrNoCluster = errors.New("this NATS is no cluster: ask for one copy (--replicas 1) or give the address of a cluster")
+
+// codeNoCluster is the server's code for it (JSStreamReplicasNotSupportedErr).
+const codeNoCluster jetstream.ErrorCode = 10074
+
 // dedupWindow is how long a stream remembers message ids. It only has to cover a publisher's own retries.
 const dedupWindow = 2 * time.Minute
 
@@ -131,6 +137,10 @@ func (b *Bus) ensureStream(ctx context.Context, c jetstream.StreamConfig) error 
 		// With other settings, that is: creating one that is just so changes nothing, and an update is not quite safe beside
 		// the creation of its consumers (nats-server 2.15).
 		_, err = b.js.UpdateStream(ctx, c)
+	}
+	var refusal *jetstream.APIError
+	if errors.As(err, &refusal) && refusal.ErrorCode == codeNoCluster {
+		return fmt.Errorf("stream %s: %w: %w", c.Name, ErrNoCluster, err)
 	}
 	if err != nil {
 		return fmt.Errorf("stream %s: create or update: %w", c.Name, err)

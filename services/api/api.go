@@ -25,8 +25,6 @@ type Config struct {
 	PublicURL string
 	// SigningKey signs URLs that carry their own permission.
 	SigningKey []byte
-	// Ready reports why the server can't serve yet, or nil.
-	Ready func(context.Context) error
 	// DeadLetters are the messages that nobody could use.
 	DeadLetters DeadLetters
 	Version     string
@@ -47,7 +45,6 @@ type Server struct {
 	notifier *postgres.Notifier
 	public   *url.URL
 	signer   signer
-	ready    func(context.Context) error
 	version  string
 	log      *slog.Logger
 	metrics  *metrics
@@ -71,7 +68,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	return &Server{
-		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey}, ready: cfg.Ready,
+		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey},
 		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), backups: cfg.Backup, stop: ctx,
 	}, nil
 }
@@ -95,15 +92,16 @@ func (s *Server) Register(mux *http.ServeMux) {
 	}
 }
 
-// Probes adds /healthz and /readyz: alive means the process answers, ready means it can do its work.
-func (s *Server) Probes(mux *http.ServeMux) {
+// Probes adds /healthz and /readyz: alive means the process answers, ready means it can do its work. ready reports why it
+// cannot right now, or nil.
+func Probes(mux *http.ServeMux, ready func(context.Context) error) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
 		defer cancel()
-		if err := s.ready(ctx); err != nil {
+		if err := ready(ctx); err != nil {
 			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}

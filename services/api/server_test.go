@@ -99,7 +99,7 @@ func (f *fixture) serve() {
 	f.server = httptest.NewServer(mux)
 	s, err := api.New(ctx, api.Config{
 		DB: f.db, Notifier: notifier, PublicURL: f.server.URL, SigningKey: f.key, Version: "test",
-		Ready: func(context.Context) error { return nil }, Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
+		Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
 		DeadLetters: f.letters,
 		Backup: func(_ context.Context, w io.Writer) error {
 			if _, err := io.WriteString(w, "sealed"); err != nil {

@@ -17,9 +17,10 @@ const (
 	batch = 256
 	wait  = 2 * time.Second
 	retry = 500 * time.Millisecond
+	soon  = 20 * time.Millisecond
 )
 
-// Store appends a chunk. It is safe to call again with the same chunk and returns postgres.ErrLogGap for one that came
+// Store appends a chunk. It is safe to call again with the same chunk and returns a *postgres.LogGap for one that came
 // before its predecessor; SkipLogGap appends such a chunk all the same, noting what is missing.
 type Store interface {
 	AppendLog(ctx context.Context, c postgres.LogChunk) error
@@ -43,6 +44,7 @@ type Service struct {
 
 // gap is where a log waits for what is missing.
 type gap struct {
+	have   int64 // what is stored; another reader may have moved it, and then this is another gap
 	since  time.Time
 	lowest int64 // of the chunks that wait behind it: only that one may skip the gap, or it would skip the others too
 }
@@ -93,15 +95,13 @@ func (s *Service) storeAll(ctx context.Context, deliveries []bus.LogDelivery) er
 func (s *Service) storeOne(ctx context.Context, d bus.LogDelivery) error {
 	chunk := postgres.LogChunk{AttemptID: d.AttemptID, Offset: d.Offset, Data: d.Data, End: d.End}
 	err := s.store.AppendLog(ctx, chunk)
-	if errors.Is(err, postgres.ErrLogGap) {
-		g, waiting := s.gaps[d.AttemptID]
-		if !waiting {
-			g = gap{since: time.Now(), lowest: d.Offset}
-		}
-		g.lowest = min(g.lowest, d.Offset)
-		s.gaps[d.AttemptID] = g
-		if time.Since(g.since) < s.patience || d.Offset > g.lowest {
-			return d.NakWithDelay(retry)
+	var ahead *postgres.LogGap
+	if errors.As(err, &ahead) {
+		g := s.wait(d, ahead.Have)
+		waited := time.Since(g.since)
+		if waited < s.patience || d.Offset > g.lowest {
+			// What comes before is most likely on its way through another reader, and here in a moment.
+			return d.NakWithDelay(min(max(waited, soon), retry))
 		}
 		s.log.Warn("log: what was lost is skipped", "run", d.RunID, "attempt", d.AttemptID, "offset", d.Offset)
 		err = s.store.SkipLogGap(ctx, chunk)
@@ -111,6 +111,17 @@ func (s *Service) storeOne(ctx context.Context, d bus.LogDelivery) error {
 	}
 	delete(s.gaps, d.AttemptID)
 	return d.Ack(ctx)
+}
+
+// wait notes that a chunk waits at a gap.
+func (s *Service) wait(d bus.LogDelivery, have int64) gap {
+	g, waiting := s.gaps[d.AttemptID]
+	if !waiting || g.have != have {
+		g = gap{have: have, since: time.Now(), lowest: d.Offset}
+	}
+	g.lowest = min(g.lowest, d.Offset)
+	s.gaps[d.AttemptID] = g
+	return g
 }
 
 var _ Store = (*postgres.DB)(nil)

@@ -2,6 +2,7 @@ package logs_test
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -55,6 +56,27 @@ func publish(t *testing.T, w *servicestest.World, attempt, run string, at int, d
 	if err := w.Bus.PublishLogChunk(t.Context(), messages.LocalPool, run, attempt, int64(at), data); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestTwoReaders: a log whose chunks go to either of two services is whole and in order, and not held up by that.
+func TestTwoReaders(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	for range 2 {
+		w.Start(logs.New(w.DB, w.Bus, 1, logs.DefaultPatience, w.Log).Run)
+	}
+	r := w.NewRun(run.Options{PlanOnly: true})
+	_, a := w.Begin(r.ID)
+	var want []byte
+	for i := range 300 {
+		chunk := []byte(fmt.Sprintf("line %d\n", i))
+		publish(t, w, a.ID, r.ID, len(want), chunk)
+		want = append(want, chunk...)
+	}
+	w.Until(r.ID, "with its whole log", func(run.Run) bool {
+		part, err := w.DB.ReadLog(t.Context(), r.Plan.ID, 0, len(want)+1)
+		return err == nil && bytes.Equal(part.Data, want)
+	})
 }
 
 // TestLostChunk: a chunk that never comes costs its own bytes, said in the log, and nothing else.

@@ -20,8 +20,18 @@ type LogChunk struct {
 // ErrLogGap tells that a chunk came before one that precedes it: deliver it again later.
 var ErrLogGap = errors.New("log chunk is ahead of the stored log")
 
+// LogGap is the ErrLogGap of one log.
+type LogGap struct {
+	Have int64 // where the stored log ends, as the chunk's attempt counts
+}
+
+func (g *LogGap) Error() string { return fmt.Sprintf("%v, which has %d bytes", ErrLogGap, g.Have) }
+
+// Is makes it an ErrLogGap.
+func (g *LogGap) Is(target error) bool { return target == ErrLogGap }
+
 // AppendLog stores a chunk. A chunk stored before, behind the end, or of an attempt that was followed by another changes
-// nothing. Errors: ErrLogGap.
+// nothing. Errors: ErrLogGap, as a *LogGap.
 func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		log, taskID, err := openLog(ctx, tx, c.AttemptID)
@@ -30,7 +40,7 @@ func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 		}
 		at := log.Base + c.Offset
 		if at > log.Size {
-			return ErrLogGap
+			return &LogGap{Have: log.Size - log.Base}
 		}
 		if have := log.Size - at; have < int64(len(c.Data)) {
 			if err := appendChunk(ctx, tx, taskID, log.Size, c.Data[have:]); err != nil {

@@ -73,7 +73,7 @@ func (s *stage) serve() {
 	log := slog.New(slog.NewTextHandler(testWriter{s.t}, nil))
 	a, err := api.New(ctx, api.Config{
 		DB: s.db, Notifier: notifier, PublicURL: s.server.URL, SigningKey: []byte("key of the test"), Version: "test",
-		Ready: s.db.Ping, Log: log, Registerer: prometheus.NewRegistry(),
+		Log: log, Registerer: prometheus.NewRegistry(),
 	})
 	must(s.t, err)
 	a.Register(mux)

@@ -114,6 +114,13 @@ func TestBadSettings(t *testing.T) {
 		env  []string
 		want string
 	}{
+		"unknown role":       {args: []string{"--roles", "api,judge"}, want: "judge"},
+		"split without NATS": {args: []string{"--roles", "relay"}, want: "--nats-url is required"},
+		"split, no database": {args: []string{"--roles", "relay", "--nats-url", "tls://nats:4222"}, want: "--database-url is required"},
+		"no credentials":     {args: []string{"--nats-url", "tls://nats:4222"}, want: "--nats-credentials-file is required"},
+		"worker alone":       {args: []string{"--roles", "worker", "--nats-url", "tls://nats:4222"}, want: "--address and --worker-token-file"},
+		"NATS without TLS":   {args: []string{"--roles", "worker", "--nats-url", "nats://nats:4222", "--address", "https://x", "--worker-token-file", "x"}, want: "use tls://"},
+		"copies of one NATS": {args: []string{"--replicas", "3"}, want: "--replicas"},
 		"no address":         {args: []string{"--http", "", "--https", ""}, want: "--http and --https"},
 		"cert without key":   {args: []string{"--tls-cert", "x"}, want: "--tls-key"},
 		"external, no key":   {args: []string{"--database-url", "postgres://x"}, want: "--encryption-key-file"},

@@ -24,7 +24,7 @@ type Assignment struct {
 	Claim wire.Claim `json:"claim"`
 
 	Address string `json:"address"`           // of the API
-	CACert  string `json:"ca_cert,omitempty"` // PEM; empty means the system's authorities
+	CACert  string `json:"ca_cert,omitempty"` // PEM, of the API and of NATS; empty means the system's authorities
 	NATSURL string `json:"nats_url"`
 
 	Dir      string           `json:"dir"`             // the attempt's folder, absolute; made if missing

@@ -19,7 +19,9 @@ const defaultLeaseTTL = 15 * time.Second
 func ConnectNATS(log *slog.Logger) Connect {
 	return func(_ context.Context, a Assignment) (Bus, error) {
 		id := a.Claim.AttemptID
-		conn, err := bus.Connect(bus.ConnectConfig{URL: a.NATSURL, Token: a.Claim.Token, Name: id, Log: log})
+		conn, err := bus.Connect(bus.ConnectConfig{
+			URL: a.NATSURL, Token: a.Claim.Token, Name: id, CACert: []byte(a.CACert), Log: log,
+		})
 		if err != nil {
 			return Bus{}, err
 		}

@@ -1,0 +1,157 @@
+// Package station makes this machine a worker of a pool: it connects to the API and to NATS with the pool's token, and carries
+// tasks out in child processes. It needs nothing else of Gantry, so that it is the same beside the server and far from it.
+package station
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gantry.example/client"
+	"gantry.example/internal/bus"
+	"gantry.example/messages"
+	"gantry.example/workers/process"
+	"gantry.example/workers/queue"
+	"gantry.example/workers/runner"
+	"gantry.example/workers/terraform"
+)
+
+// claimBudget is how long one claim is repeated before its message goes back to the queue.
+const claimBudget = 2 * time.Second
+
+// Config describes a worker. All fields but CACert, Labels, Users, MinFree, LogLimit, Output and Passed are required; the zero
+// values of Releases and Providers mean the public ones.
+type Config struct {
+	Name    string   // shown with every attempt; Name makes a usable one
+	Pool    string   // whose tasks it takes
+	Labels  []string // the label set whose tasks it takes
+	Address string   // of the API: https, or http on this machine
+	NATSURL string   // of NATS, several separated by commas
+	CACert  []byte   // PEM of the only authorities to trust for both; empty means the system's
+	Token   string   // of the pool
+
+	Runner     []string      // the runner program with its arguments
+	WorkDir    string        // folder of its attempts, absolute; no other worker uses it
+	CacheDir   string        // folder of engines and provider plugins, absolute; may be shared
+	Users      process.Users // whom terraform runs as; see process.Config
+	Slots      int           // tasks at the same time
+	MinFree    uint64        // bytes: nothing new is taken while the disk of WorkDir has less room
+	LogLimit   int64         // bytes: see runner.Assignment
+	SetupLimit time.Duration
+	Releases   terraform.Releases
+	Providers  terraform.Providers
+
+	Log    *slog.Logger
+	Output io.Writer          // takes what runners logged
+	Passed func(point string) // see queue.Config
+}
+
+// Station is a worker on this machine. It is a prometheus.Collector.
+type Station struct {
+	worker *queue.Worker
+	claims *client.Pool
+	bus    *bus.Bus
+	room   room
+	close  []func() error
+}
+
+// New adopts the attempts that an earlier worker left in WorkDir and prepares to take others. It waits for nobody: API and NATS
+// may come later. Close it after Run.
+func New(cfg Config) (s *Station, err error) {
+	s = &Station{}
+	defer func() {
+		if err != nil {
+			s, err = nil, errors.Join(err, s.Close())
+		}
+	}()
+	transport, err := client.NewTransport(client.Config{Address: cfg.Address, Token: cfg.Token, CACert: cfg.CACert, Budget: claimBudget})
+	if err != nil {
+		return s, err
+	}
+	s.close = append(s.close, func() error { transport.Close(); return nil })
+	nc, err := bus.Connect(bus.ConnectConfig{URL: cfg.NATSURL, Token: cfg.Token, Name: cfg.Name, CACert: cfg.CACert, Log: cfg.Log})
+	if err != nil {
+		return s, err
+	}
+	s.close = append(s.close, func() error { nc.Close(); return nil })
+	if s.bus, err = bus.New(nc); err != nil {
+		return s, err
+	}
+	exec, err := process.New(process.Config{
+		Command: cfg.Runner, Dir: cfg.WorkDir, Users: cfg.Users,
+		Assignment: runner.Assignment{
+			Address: cfg.Address, CACert: string(cfg.CACert), NATSURL: cfg.NATSURL, CacheDir: cfg.CacheDir,
+			SetupLimit: cfg.SetupLimit, LogLimit: cfg.LogLimit, Releases: cfg.Releases, Providers: cfg.Providers,
+		},
+		Log: cfg.Log, Output: cfg.Output,
+	})
+	if err != nil {
+		return s, err
+	}
+	s.close = append(s.close, exec.Close)
+	s.room = room{dir: cfg.WorkDir, min: cfg.MinFree, exec: exec}
+	s.claims = client.NewPool(transport)
+	s.worker, err = queue.New(queue.Config{
+		Name: cfg.Name, Pool: cfg.Pool, Slots: cfg.Slots, Tasks: s.bus.TaskQueue(cfg.Pool, cfg.Labels, cfg.Log),
+		Claims: s.claims, Executor: exec, Events: s.bus, Log: cfg.Log, Passed: cfg.Passed, Ready: s.room.ready,
+	})
+	return s, err
+}
+
+// Run works until ctx ends, see queue.Worker. It is called once.
+func (s *Station) Run(ctx context.Context) error {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	beside.Go(func() { s.worker.Announce(running, s.claims) })
+	beside.Go(func() { s.room.tidy(running) })
+	return s.worker.Run(ctx)
+}
+
+// Describe implements prometheus.Collector.
+func (s *Station) Describe(out chan<- *prometheus.Desc) { s.worker.Describe(out) }
+
+// Collect implements prometheus.Collector.
+func (s *Station) Collect(out chan<- prometheus.Metric) { s.worker.Collect(out) }
+
+// Ready reports why the worker cannot take tasks right now, or nil.
+func (s *Station) Ready(context.Context) error {
+	if !s.bus.Connected() {
+		return errors.New("not connected to NATS")
+	}
+	return nil
+}
+
+// Close lets go of everything. Started runners go on.
+func (s *Station) Close() error {
+	var err error
+	for i := len(s.close) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.close[i]())
+	}
+	s.close = nil
+	return err
+}
+
+// Name is prefix and this machine's name as NATS takes it.
+func Name(prefix string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "host"
+	}
+	name := strings.Map(func(r rune) rune {
+		if messages.ValidName(string(r)) {
+			return r
+		}
+		return '-'
+	}, host)
+	return fmt.Sprint(prefix, name[:min(len(name), messages.MaxNameLength-len(prefix))])
+}
