@@ -28,6 +28,7 @@ func TestDiskFullDuringApply(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	s := newServer(t)
+	s.args = append(s.args, "--min-free-disk", "1MiB")
 	work := filepath.Join(s.dir, "work")
 	if err := os.MkdirAll(work, 0o711); err != nil {
 		t.Fatal(err)
