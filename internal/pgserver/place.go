@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// Elsewhere is where Place goes when a data folder is out of reach.
+	// Elsewhere is where Place goes when a data folder is out of reach, for Postgres or for runs.
 	Elsewhere = "/var/lib/gantry"
 	// homeName is the folder of Postgres below what Place returns, by convention of its callers (see Home).
 	homeName = "postgres"
