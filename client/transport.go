@@ -104,7 +104,7 @@ func NewTransport(cfg Config) (*Transport, error) {
 				ResponseHeaderTimeout: time.Minute,
 				IdleConnTimeout:       time.Minute,
 				ExpectContinueTimeout: 10 * time.Second,
-				MaxIdleConnsPerHost:   8,
+				MaxIdleConnsPerHost:   100, // as many as a worker has slots
 				ForceAttemptHTTP2:     true,
 			},
 			// A redirect would carry the token elsewhere; the API has none.

@@ -92,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 }
 
 func connect(cfg Config) (*DB, error) {
-	db, err := sqlx.Open("postgres", cfg.DSN)
+	db, err := open(cfg.DSN)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
