@@ -36,7 +36,7 @@ func on(t *testing.T, f *fakeAPI) *terminal {
 func (x *terminal) run(t *testing.T, args ...string) int {
 	t.Helper()
 	return cli.Main(t.Context(), cli.Env{
-		Stdin: x.stdin, Stdout: &x.out, Stderr: &x.err, StdinTerminal: x.interactive, StdoutTerminal: x.interactive,
+		Stdin: x.stdin, Stdout: &x.out, Stderr: &x.err, StdinTerminal: x.interactive, StdoutTerminal: x.interactive, StderrTerminal: x.interactive,
 		Getenv: func(name string) string { return x.env[name] }, Signals: x.signals, Version: "1.2.3",
 	}, args)
 }

@@ -151,6 +151,11 @@ func (a *app) trust(c *connection, dataDir string, isOwn bool, kept string) (boo
 	if path == "" {
 		path = kept
 	}
+	if path == "" {
+		if path, err = a.keptCA(c.address); err != nil {
+			return false, err
+		}
+	}
 	if c.caFile = path; path != "" {
 		if c.ca, err = os.ReadFile(path); err != nil {
 			return false, fmt.Errorf("the CA certificate cannot be read: %w", err)

@@ -194,5 +194,5 @@ func findOrCreateWorkspace(ctx context.Context, c *client.Client, n workspaceNam
 
 // page is where a browser shows the run.
 func page(c *client.Client, n workspaceName, runID string) string {
-	return fmt.Sprintf("%s/app/%s/%s/runs/%s", c.Address(), n.organization, n.name, runID)
+	return fmt.Sprintf("%s/app/%s/%s/runs/%s", c.PublicURL(), n.organization, n.name, runID)
 }

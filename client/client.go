@@ -33,6 +33,7 @@ type Client struct {
 	anonymous *Transport // without: for links that carry their own permission
 	budget    time.Duration
 	answered  atomic.Bool // the server answered at least once
+	public    atomic.Pointer[string]
 }
 
 // New checks the configuration; it does not connect. A Budget of 0 means the default of half a minute.
@@ -53,6 +54,24 @@ func New(cfg Config) (*Client, error) {
 
 // Address is the base URL of the server, without a trailing slash.
 func (c *Client) Address() string { return c.transport.base.String() }
+
+// PublicURL is where browsers find the pages of the server, without a trailing slash: what its answers say, or Address before
+// the first. An address that leads everybody to their own machine says less than the one this client has.
+func (c *Client) PublicURL() string {
+	if public := c.public.Load(); public != nil {
+		return *public
+	}
+	return c.Address()
+}
+
+func (c *Client) heard(h http.Header) {
+	c.answered.Store(true)
+	public := strings.TrimSuffix(h.Get("Gantry-Public-URL"), "/")
+	u, err := url.Parse(public)
+	if err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && !isLoopback(u.Hostname()) {
+		c.public.Store(&public)
+	}
+}
 
 // Close drops idle connections.
 func (c *Client) Close() {
@@ -101,7 +120,7 @@ func (c *Client) do(ctx context.Context, r Request) error {
 func (c *Client) doWithin(ctx context.Context, patience time.Duration, t *Transport, r Request) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	r.OnHeader = func(http.Header) { c.answered.Store(true) }
+	r.OnHeader = c.heard
 	return t.Do(ctx, r)
 }
 

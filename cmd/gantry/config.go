@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"path/filepath"
 	"runtime"
 	"time"
 
 	"github.com/spf13/pflag"
 
+	"gantry.example/internal/forwarded"
 	"gantry.example/internal/settings"
 	"gantry.example/internal/telemetry"
 	"gantry.example/messages"
@@ -29,8 +29,8 @@ type config struct {
 	HTTPS             string
 	NATS              string
 	PublicURL         string
-	TLSCert           string
-	TLSKey            string
+	TrustedProxies    []string
+	TLS               httpsConfig
 	NATSURL           string
 	NATSCredentials   string
 	Replicas          int
@@ -83,9 +83,9 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.NATSURL, "nats-url", "", "NATS cluster to use instead of the embedded one, as tls://host:port, several separated by commas")
 	f.StringVar(&c.NATSCredentials, "nats-credentials-file", "", "credentials for --nats-url, written by gantry admin nats-config; workers need none")
 	f.IntVar(&c.Replicas, "replicas", 0, "copies of every stream (default: 1, with --nats-url 3)")
-	f.StringVar(&c.PublicURL, "public-url", "", "address users reach the server at, for links (default: the --http address)")
-	f.StringVar(&c.TLSCert, "tls-cert", "", "certificate chain for --https, PEM (default: one of the server's own authority, <data-dir>/ca.pem)")
-	f.StringVar(&c.TLSKey, "tls-key", "", "key of --tls-cert, PEM")
+	f.StringVar(&c.PublicURL, "public-url", "", "https://host[:port] users reach the server at: what links begin with, and a name of the certificate (default: --acme-host, or where others than this machine can reach --https, or the address for this machine)")
+	f.StringSliceVar(&c.TrustedProxies, "trusted-proxies", nil, "addresses and networks of reverse proxies whose X-Forwarded-For counts, for the limits on logins; separated by commas (default: nobody's)")
+	c.TLS.flags(f)
 	f.StringVar(&c.DatabaseURL, "database-url", "", "PostgreSQL to use instead of a private one, as postgres://…")
 	f.StringVar(&c.EncryptionKeyFile, "encryption-key-file", "", "key that encrypts states, plans and variables (default: <data-dir>/encryption-key; required with --database-url)")
 	f.StringVar(&c.AdminTokenFile, "admin-token-file", "", "token of the administrator, made if missing (default: <data-dir>/admin-token)")
@@ -124,8 +124,6 @@ func (c *config) validate() error {
 	switch {
 	case c.HTTP == "" && c.HTTPS == "" && c.has(roleAPI):
 		return errors.New("--http and --https are both empty: the server needs one of them")
-	case (c.TLSCert == "") != (c.TLSKey == ""):
-		return errors.New("--tls-cert and --tls-key go together: give both or neither")
 	case c.DatabaseURL != "" && c.EncryptionKeyFile == "" && c.has(services()...):
 		return errors.New("--encryption-key-file is required with --database-url: whoever has the database must not find the key beside it. A file that does not exist yet is made")
 	case c.Concurrency < 1:
@@ -168,12 +166,16 @@ func (c *config) validate() error {
 			return fmt.Errorf("%s %q: want host:port", a.flag, a.addr)
 		}
 	}
-	if c.PublicURL != "" {
-		if u, err := url.Parse(c.PublicURL); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.Path != "" {
-			return fmt.Errorf("--public-url %q: want https://host[:port] without a path", c.PublicURL)
-		}
-	}
 	var err error
+	if c.PublicURL, err = publicURL(c.PublicURL); err != nil {
+		return fmt.Errorf("--public-url %w", err)
+	}
+	if _, err := forwarded.Parse(c.TrustedProxies); err != nil {
+		return fmt.Errorf("--trusted-proxies %w", err)
+	}
+	if err := c.TLS.validate(c.HTTPS); err != nil {
+		return err
+	}
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}

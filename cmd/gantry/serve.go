@@ -8,14 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
-	"gantry.example/internal/pki"
 	"gantry.example/services/api"
 	"gantry.example/services/dashboard"
 )
@@ -35,19 +32,19 @@ func (s *server) prepareHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	conf, err := s.tlsConfig()
-	if err != nil {
+	if handler, err = s.ofProxies(handler); err != nil {
 		return err
 	}
 	for _, l := range []struct {
-		ln   net.Listener
-		conf *tls.Config
-	}{{s.http, nil}, {s.https, conf}} {
+		ln      net.Listener
+		conf    *tls.Config
+		handler http.Handler
+	}{{s.http, nil, s.answersACME(handler)}, {s.https, s.tls, handler}} {
 		if l.ln == nil {
 			continue
 		}
 		s.sites = append(s.sites, site{l.ln, &http.Server{
-			Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, TLSConfig: l.conf,
+			Handler: l.handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, TLSConfig: l.conf,
 			ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		}})
 	}
@@ -120,29 +117,4 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	a.Register(mux)
 	pages.Register(mux)
 	return mux, nil
-}
-
-// tlsConfig takes the operator's certificate, or one of the server's own authority.
-func (s *server) tlsConfig() (*tls.Config, error) {
-	if s.cfg.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(s.cfg.TLSCert, s.cfg.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}, nil
-	}
-	ca, err := pki.Open(s.cfg.DataDir, s.hosts())
-	if err != nil {
-		return nil, err
-	}
-	return ca.TLS(), nil
-}
-
-// hosts are the names by which this server may be reached.
-func (s *server) hosts() []string {
-	out := []string{"localhost", "127.0.0.1", "::1"}
-	if u, err := url.Parse(s.cfg.PublicURL); err == nil && u.Hostname() != "" && !slices.Contains(out, u.Hostname()) {
-		out = append(out, u.Hostname())
-	}
-	return out
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"gantry.example/internal/failpoint"
 	"gantry.example/internal/lifecycle"
 	"gantry.example/internal/pgserver"
+	"gantry.example/internal/pki"
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/telemetry/otlp"
 	"gantry.example/services/postgres"
@@ -42,8 +44,11 @@ type server struct {
 	lock     *os.File
 	http     net.Listener // nil when not wanted
 	https    net.Listener // nil when not wanted
-	nats     *bus.Server  // nil with a NATS elsewhere
-	broker   bus.Broker   // nil where only a worker runs, with a NATS elsewhere
+	tls      *tls.Config
+	pair     *pki.Pair   // nil unless the operator gave one
+	acme     *pki.ACME   // nil unless wanted
+	nats     *bus.Server // nil with a NATS elsewhere
+	broker   bus.Broker  // nil where only a worker runs, with a NATS elsewhere
 	callout  *bus.Callout
 	pg       *pgserver.Server // nil with an external database
 	seal     *secrets.Keyring
@@ -75,6 +80,7 @@ func (s *server) parts() []lifecycle.Part {
 		{nil, lifecycle.Part{Name: "data folder", Start: s.openDataDir, Stop: s.closeDataDir}},
 		{services(), lifecycle.Part{Name: "encryption key", Start: s.openKeys}},
 		{nil, lifecycle.Part{Name: "addresses", Start: s.listen}},
+		{[]role{roleAPI}, lifecycle.Part{Name: "certificates", Start: s.openCertificates, Run: s.keepCertificates}},
 		{nil, lifecycle.Part{Name: "NATS", Start: s.startNATS, Run: s.watchNATS, Stop: s.stopNATS}},
 		{services(), lifecycle.Part{Name: "PostgreSQL", Start: s.startPostgres, Stop: s.stopPostgres}},
 		{services(), lifecycle.Part{Name: "database", Start: s.openDatabase, Stop: func(context.Context) error { return s.db.Close() }}},
@@ -103,6 +109,9 @@ func (s *server) ready() {
 			s.log.Error("the address of this server could not be written, so the CLI here needs GANTRY_ADDRESS", "error", err)
 		}
 	}
+	if err := s.tellHTTPS(); err != nil {
+		s.log.Error("the https address of this server could not be written, so gantry trust needs it as an argument", "error", err)
+	}
 	s.log.Info("ready", "roles", strings.Join(s.cfg.Roles, ","), "address", s.localURL(), "public", s.publicURL(), "nats", s.natsURL(),
 		"data", s.cfg.DataDir, "version", s.version)
 	_, _ = fmt.Fprintf(s.out, "ready %s\n", told)
@@ -110,11 +119,12 @@ func (s *server) ready() {
 
 // Names in the data folder.
 const (
-	addressFile    = "address"
-	adminTokenFile = "admin-token"
-	poolTokenFile  = "worker-token"
-	keyFile        = "encryption-key"
-	lockFile       = "server.lock"
+	addressFile      = "address"
+	httpsAddressFile = "https-address"
+	adminTokenFile   = "admin-token"
+	poolTokenFile    = "worker-token"
+	keyFile          = "encryption-key"
+	lockFile         = "server.lock"
 )
 
 // openDataDir makes the folder and makes sure that no other server uses it.
@@ -189,11 +199,13 @@ func (s *server) openKeys(ctx context.Context) error {
 }
 
 func (s *server) closeDataDir(context.Context) error {
-	err := os.Remove(filepath.Join(s.cfg.DataDir, addressFile))
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
+	var errs []error
+	for _, name := range []string{addressFile, httpsAddressFile} {
+		if err := os.Remove(filepath.Join(s.cfg.DataDir, name)); !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	return errors.Join(err, s.lock.Close())
+	return errors.Join(append(errs, s.lock.Close())...)
 }
 
 // listen binds the HTTP addresses, naming the flag of one that is busy.
@@ -228,24 +240,6 @@ func (s *server) closeListeners() {
 			_ = l.Close()
 		}
 	}
-}
-
-// localURL is where programs on this machine reach the server; empty where nothing is served.
-func (s *server) localURL() string {
-	switch {
-	case s.http != nil:
-		return "http://" + s.http.Addr().String()
-	case s.https != nil:
-		return "https://" + s.https.Addr().String()
-	}
-	return ""
-}
-
-func (s *server) publicURL() string {
-	if s.cfg.PublicURL != "" {
-		return s.cfg.PublicURL
-	}
-	return s.localURL()
 }
 
 // token reads a token file, or makes it at the first start.

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"gantry.example/internal/host"
-	"gantry.example/internal/pki"
 	"gantry.example/messages"
 	"gantry.example/workers/station"
 )
@@ -63,17 +62,6 @@ func (s *server) apiURL() string {
 		return s.localURL()
 	}
 	return s.cfg.Address
-}
-
-// trusted are the authorities that the worker trusts: those of --ca-file, and the server's own where programs here have to use
-// HTTPS.
-func (s *server) trusted() ([]byte, error) {
-	ca, err := s.cfg.ca()
-	if err != nil || !s.cfg.has(roleAPI) || s.http != nil || s.cfg.TLSCert != "" {
-		return ca, err
-	}
-	own, err := os.ReadFile(filepath.Join(s.cfg.DataDir, pki.CAFile))
-	return append(ca, own...), err
 }
 
 func (c *config) workerName() string {

@@ -1,11 +1,12 @@
-// Package pki makes the server's own certificate authority: terraform insists on HTTPS, and a first start has no
-// certificate anybody else would have signed.
+// Package pki gives the server its certificates: of an authority of its own (terraform insists on HTTPS, and a first start has
+// no certificate anybody else would have signed), from files of the operator, or from an authority that speaks ACME.
 package pki
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -15,6 +16,8 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,7 +47,7 @@ type Authority struct {
 }
 
 // Open reads the authority of a data folder, or makes one at the first start. hosts are the names and addresses its
-// certificates are for.
+// certificates are for, in lower case.
 func Open(dir string, hosts []string) (*Authority, error) {
 	a, err := read(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -52,6 +55,10 @@ func Open(dir string, hosts []string) (*Authority, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority in %s: %w", dir, err)
+	}
+	// It is shown to whoever connects, and other users of this machine may want to trust it.
+	if err := os.Chmod(filepath.Join(dir, CAFile), 0o644); err != nil {
+		return nil, err
 	}
 	a.hosts = hosts
 	return a, nil
@@ -102,11 +109,22 @@ func create(dir string) (*Authority, error) {
 	return read(dir)
 }
 
-// TLS is a server configuration whose certificate renews itself.
-func (a *Authority) TLS() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-		return a.certificate(time.Now())
-	}}
+// Covers reports whether its certificates are for the host or IP address.
+func (a *Authority) Covers(name string) bool { return slices.Contains(a.hosts, strings.ToLower(name)) }
+
+// Certificate is one for all of its hosts, renewed in time. It is made anew at each start, so it has the names of today.
+func (a *Authority) Certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return a.certificate(time.Now())
+}
+
+// Fingerprint is that of the authority's own certificate.
+func (a *Authority) Fingerprint() string { return Fingerprint(a.cert) }
+
+// Fingerprint is the SHA-256 of a certificate as people compare it, in upper case hexadecimal digits with colons, which is what
+// openssl x509 -fingerprint -sha256 shows.
+func Fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum[:]), " ", ":")
 }
 
 func (a *Authority) certificate(now time.Time) (*tls.Certificate, error) {

@@ -30,7 +30,7 @@ func TestTrustSurvivesARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := tls.Listen("tcp", "127.0.0.1:0", again.TLS())
+	ln, err := tls.Listen("tcp", "127.0.0.1:0", pki.TLS(again, nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -272,11 +272,12 @@ func writeReply(w http.ResponseWriter, rt route, rep reply) {
 // a machine that dies then loses are the resources of that time. Less than the CLI's own 20 s changes nothing.
 const snapshotInterval = "20"
 
-// versionHeaders are what Terraform's CLI decides by (reference: its internal/cloud package).
+// versionHeaders are what Terraform's CLI decides by (reference: its internal/cloud package), and for ours where the pages are.
 func (s *Server) versionHeaders(h http.Header) {
 	h.Set("TFP-API-Version", "2.6")
 	h.Set("TFP-AppName", "Gantry")
 	h.Set("X-Terraform-Snapshot-Interval", snapshotInterval)
+	h.Set("Gantry-Public-URL", s.public.String())
 }
 
 // unknownCall refuses what is no call of the API, and says which methods a path takes that is one.

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +32,9 @@ const (
 	adminToken = "gantry-test-admin"
 	poolToken  = "gantry-pool-test"
 )
+
+// publicURL is not where the server listens: users come by a proxy, and links lead there.
+const publicURL = "https://gantry.example.com:9443"
 
 // fixture is a server on a database of its own, with one organization and one workspace.
 type fixture struct {
@@ -98,7 +103,7 @@ func (f *fixture) serve() {
 	mux := http.NewServeMux()
 	f.server = httptest.NewServer(mux)
 	s, err := api.New(ctx, api.Config{
-		DB: f.db, Notifier: notifier, PublicURL: f.server.URL, SigningKey: f.key, Version: "test",
+		DB: f.db, Notifier: notifier, PublicURL: publicURL, SigningKey: f.key, Version: "test",
 		Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
 		DeadLetters: f.letters,
 		Backup: func(_ context.Context, w io.Writer) error {
@@ -206,6 +211,9 @@ func (f *fixture) call(method, path, token string, body []byte, header ...string
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	must(f.t, err)
+	if listener := strings.TrimPrefix(f.server.URL, "http://"); bytes.Contains(b, []byte(listener)) || strings.Contains(fmt.Sprint(res.Header), listener) {
+		f.t.Errorf("%s %s: got an answer with the listener's own address %s in it, want %s only", method, path, listener, publicURL)
+	}
 	return answer{f.t, method + " " + path, res.StatusCode, res.Header, b}
 }
 

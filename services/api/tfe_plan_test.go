@@ -40,9 +40,9 @@ func TestLogAddresses(t *testing.T) {
 	suffix := strings.TrimPrefix(r.ID, "run-")
 	for path, want := range map[string]string{"/api/v2/plans/plan-" + suffix: "\x02planning\x03", "/api/v2/applies/apply-" + suffix: "\x02\x03"} {
 		doc := decoded[resource[attributes]](f.get(path, adminToken), http.StatusOK).Data
-		log, ok := strings.CutPrefix(doc.Attributes["log-read-url"].(string), f.server.URL)
+		log, ok := strings.CutPrefix(doc.Attributes["log-read-url"].(string), publicURL)
 		if !ok || strings.Contains(log, "?") {
-			t.Errorf("%s: got log-read-url %v, want one of %s without a query", path, doc.Attributes["log-read-url"], f.server.URL)
+			t.Errorf("%s: got log-read-url %v, want one of %s without a query", path, doc.Attributes["log-read-url"], publicURL)
 		}
 		equal(t, path, string(f.get(log+"?limit=65536&offset=0", "").body), want)
 		other := strings.Replace(log, "/logs/"+r.ID, "/logs/run-other", 1)

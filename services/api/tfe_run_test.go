@@ -19,9 +19,9 @@ func (f *fixture) upload(speculative bool) string {
 	cv := decoded[resource[attributes]](f.post("/api/v2/workspaces/"+f.ws.ID+"/configuration-versions", adminToken,
 		doc("configuration-versions", attributes{"auto-queue-runs": false, "speculative": speculative})), http.StatusCreated).Data
 	equal(f.t, "status", cv.Attributes["status"], any("pending"))
-	path, ok := strings.CutPrefix(cv.Attributes["upload-url"].(string), f.server.URL)
+	path, ok := strings.CutPrefix(cv.Attributes["upload-url"].(string), publicURL)
 	if !ok {
-		f.t.Fatalf("got upload-url %v, want it on %s", cv.Attributes["upload-url"], f.server.URL)
+		f.t.Fatalf("got upload-url %v, want it on %s", cv.Attributes["upload-url"], publicURL)
 	}
 	f.call("PUT", path, "", archive(f.t, 100)).want(http.StatusOK, "")
 	shown := decoded[resource[attributes]](f.get("/api/v2/configuration-versions/"+cv.ID, adminToken), http.StatusOK).Data

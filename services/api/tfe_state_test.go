@@ -49,7 +49,7 @@ func TestStateVersion(t *testing.T) {
 	shown := decoded[resource[attributes]](f.get("/api/v2/state-versions/"+current.ID, adminToken), http.StatusOK).Data
 	equal(t, "shown by id", shown, current)
 
-	path := strings.TrimPrefix(got["hosted-state-download-url"].(string), f.server.URL)
+	path := strings.TrimPrefix(got["hosted-state-download-url"].(string), publicURL)
 	f.get(path, "").want(http.StatusUnauthorized, messages.CodeUnauthorized)
 	equal(t, "download", string(f.get(path, adminToken).body), someState)
 }
