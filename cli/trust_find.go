@@ -47,9 +47,9 @@ func (a *app) findAuthority(ctx context.Context, f trustFlags) (authority, error
 	}
 	switch {
 	case path != "":
-		return checked(ctx, given, path)
+		return checked(ctx, f, given, path)
 	case given == "" || given == own:
-		found, err := checked(ctx, own, filepath.Join(dataDir, caFile))
+		found, err := checked(ctx, f, own, filepath.Join(dataDir, caFile))
 		if token, readable := readOptional(filepath.Join(dataDir, adminTokenFile)); token != "" && readable == nil {
 			found.token = filepath.Join(dataDir, adminTokenFile)
 		}
@@ -58,8 +58,8 @@ func (a *app) findAuthority(ctx context.Context, f trustFlags) (authority, error
 	return a.fetched(ctx, f, given)
 }
 
-// checked is the authority of a file, by which the server must be known if there is one.
-func checked(ctx context.Context, address, path string) (authority, error) {
+// checked is the authority of a file, by which the server must be known if there is one, before anything is changed for it.
+func checked(ctx context.Context, f trustFlags, address, path string) (authority, error) {
 	none := authority{}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -73,7 +73,7 @@ func checked(ctx context.Context, address, path string) (authority, error) {
 		return none, err
 	}
 	found := authority{address: address, file: path, cert: cert}
-	if address == "" {
+	if address == "" || f.show || f.remove {
 		return found, nil
 	}
 	roots := x509.NewCertPool()
@@ -102,7 +102,7 @@ func (a *app) fetched(ctx context.Context, f trustFlags, address string) (author
 		if f.remove {
 			return authority{address: address, file: kept, cert: cert}, nil
 		}
-		if found, err := checked(ctx, address, kept); err == nil {
+		if found, err := checked(ctx, f, address, kept); err == nil {
 			return found, nil
 		}
 	}

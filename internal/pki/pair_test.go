@@ -68,7 +68,7 @@ func TestPairIsRenewed(t *testing.T) {
 		}
 		writePair(t, dir, "two.test")
 		want("one.test", 0)
-		time.Sleep(5 * time.Second) // of the test's own clock
+		<-time.After(5 * time.Second) // of the test's own clock: at once
 		want("two.test", 1)
 		writePair(t, dir, "three.test")
 		p.Reload()
