@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"gantry.example/messages"
 )
@@ -205,8 +207,21 @@ func (c *versionCache) save() error {
 	return os.Rename(tmp.Name(), c.file)
 }
 
+// busyPatience is how long a program that was just written may be busy: another goroutine that starts a process at the wrong
+// moment hands it the file, open for writing, for an instant (golang/go#22315).
+const busyPatience = 3 * time.Second
+
 // askVersion starts the program. It is not done through terraform-exec because there is no work folder yet.
 func askVersion(ctx context.Context, path string) (string, error) {
+	for until := time.Now().Add(busyPatience); ; time.Sleep(10 * time.Millisecond) {
+		version, err := askVersionOnce(ctx, path)
+		if !errors.Is(err, syscall.ETXTBSY) || time.Now().After(until) {
+			return version, err
+		}
+	}
+}
+
+func askVersionOnce(ctx context.Context, path string) (string, error) {
 	cmd := exec.CommandContext(ctx, path, "version", "-json")
 	// Settings of this user's are not read; tofu would put its complaints about them before its answer.
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "CHECKPOINT_DISABLE=1", "HOME=" + os.DevNull, "TF_CLI_CONFIG_FILE=" + os.DevNull}

@@ -177,7 +177,8 @@ func initialized(t *testing.T, cfg terraform.SessionConfig) *terraform.Session {
 	t.Helper()
 	s := open(t, cfg)
 	if err := s.Init(t.Context()); err != nil {
-		t.Fatalf("init: %v\n%s", err, read(t, cfg.Output))
+		printed, _ := os.ReadFile(cfg.Output) // perhaps it did not even start
+		t.Fatalf("init: %v\n%s", err, printed)
 	}
 	return s
 }
