@@ -71,7 +71,7 @@ func initAndKeep(t *testing.T, cfg terraform.SessionConfig) string {
 	t.Helper()
 	s := open(t, cfg)
 	if err := s.Init(t.Context()); err != nil {
-		t.Fatalf("init: %v\n%s", err, read(t, cfg.Output))
+		t.Fatalf("init: %v", err)
 	}
 	if err := s.KeepPlugins(); err != nil {
 		t.Errorf("keep: %v", err)
@@ -143,7 +143,7 @@ func TestPluginsOfConcurrentRuns(t *testing.T) {
 		s := open(t, cfg)
 		all.Go(func() {
 			if err := s.Init(t.Context()); err != nil {
-				t.Errorf("init: %v\n%s", err, read(t, cfg.Output))
+				t.Errorf("init: %v", err)
 			}
 			if err := s.KeepPlugins(); err != nil {
 				t.Errorf("keep: %v", err)
