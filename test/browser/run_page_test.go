@@ -29,7 +29,7 @@ func TestRunPageIsLive(t *testing.T) {
 	s.picture("login")
 	s.logIn(page)
 	s.shows("h1", "Add a second availability zone")
-	s.shows("#summary", "waiting for a free worker")
+	s.shows("#summary", "No worker of pool local is connected")
 
 	plan := s.begin(r.Plan)
 	s.give(r.ID, run.Progress{AttemptID: plan, Stage: messages.StagePlan})
@@ -111,7 +111,7 @@ func TestAnUnknownOutcomeIsSeenToLockTheWorkspace(t *testing.T) {
 	apply := s.begin(r.Apply)
 	s.print(apply, "aws_db_instance.main: Modifying...\n")
 	s.give(r.ID, run.Exit{AttemptID: apply, Detail: "its process was killed"})
-	s.shows("#summary", "nobody knows what the apply of an earlier run changed")
+	s.shows("#summary", "nobody knows what the apply of run "+r.ID+" changed")
 	s.picture("pending")
 	s.do(chromedp.Click(chromedp.CSS("#situation a")))
 	s.shows(".headline .badge", "Outcome unknown")
