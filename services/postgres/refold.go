@@ -33,7 +33,7 @@ func (d *DB) Refold(ctx context.Context) error {
 				}
 				r = run.Fold(r, e)
 			}
-			if err := storeRun(ctx, tx, run.Run{}, r); err != nil {
+			if err := store(ctx, tx, run.Run{}, r, nil); err != nil {
 				return err
 			}
 		}

@@ -242,7 +242,7 @@ func (s *storm) step(ctx context.Context) bool {
 	for _, id := range open {
 		did = true
 		if r := s.get(id); r.OutcomeUnknown { // its runner comes back with the result
-			s.result(postgres.Attempt{ID: r.Apply.Last().ID, RunID: id}, applyResult())
+			s.result(postgres.Attempt{ID: r.Apply.Last().ID, RunID: id, Run: r}, applyResult())
 			continue
 		}
 		_, err := s.Transition(ctx, id, run.Discard{}, postgres.Cause{Actor: "ada"})

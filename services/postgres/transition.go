@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"reflect"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -135,10 +133,7 @@ func (l *locked) apply(ctx context.Context, in run.Input, c Cause) (after run.Ru
 	for _, e := range events {
 		l.run = run.Fold(l.run, e)
 	}
-	if err := appendEvents(ctx, l.tx, l.run, events); err != nil {
-		return before, nil, err
-	}
-	if err := storeRun(ctx, l.tx, before, l.run); err != nil {
+	if err := store(ctx, l.tx, before, l.run, events); err != nil {
 		return before, nil, err
 	}
 	if err := l.effects(ctx, before); err != nil {
@@ -199,70 +194,4 @@ func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
 	ws.Run = &next.ID
 	_, _, err = (&locked{tx: tx, ws: ws, run: next}).apply(ctx, run.Queue{}, Cause{Actor: "gate"})
 	return err
-}
-
-// appendEvents stores what happened and wakes those who follow it, in one statement.
-func appendEvents(ctx context.Context, tx *sqlx.Tx, r run.Run, events []run.Event) error {
-	var seqs []int64
-	var types, sources, ats, docs []string
-	for _, e := range events {
-		doc, err := document(e)
-		if err != nil {
-			return err
-		}
-		seqs, types, sources = append(seqs, e.Seq), append(types, string(e.Type)), append(sources, e.SourceID)
-		ats, docs = append(ats, e.At.Format(time.RFC3339Nano)), append(docs, string(doc))
-	}
-	if _, err := tx.ExecContext(ctx, `
-		WITH stored AS (
-			INSERT INTO run_events (run_id, seq, organization_id, workspace_id, type, source_id, at, event)
-			SELECT $1, seq, $2, $3, type, NULLIF(source, ''), at, event
-			FROM unnest($4::bigint[], $5::text[], $6::text[], $7::timestamptz[], $8::jsonb[]) AS e (seq, type, source, at, event)
-			RETURNING 1)
-		SELECT pg_notify($9, $1) FROM (SELECT count(*) FROM stored) AS all_of_them`,
-		r.ID, r.OrganizationID, r.WorkspaceID, int64Array(seqs), textArray(types), textArray(sources), textArray(ats), textArray(docs), ChannelEvents); err != nil {
-		return fmt.Errorf("append events %d and later of run %s: %w", events[0].Seq, r.ID, err)
-	}
-	return nil
-}
-
-// storeRun writes the fold and those of its index rows that differ from before, which is the zero value where that is not
-// known.
-func storeRun(ctx context.Context, tx *sqlx.Tx, before, r run.Run) error {
-	doc, err := document(r)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, `
-		INSERT INTO runs (id, position, organization_id, workspace_id, status, exclusive, holds, seq, doc, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-		ON CONFLICT (id) DO UPDATE SET status = $5, holds = $7, seq = $8, doc = $9`,
-		r.ID, r.Position, r.OrganizationID, r.WorkspaceID, r.Status, r.Exclusive(), r.Holds(), r.Seq, doc, r.CreatedAt); err != nil {
-		return fmt.Errorf("store run %s: %w", r.ID, err)
-	}
-	for _, t := range r.Tasks() {
-		was := before.TaskByID(t.ID)
-		if was != nil && reflect.DeepEqual(*was, *t) {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, `
-			INSERT INTO tasks (id, run_id, phase, state, pool_id, queued_at) VALUES ($1, $2, $3, $4, $5, $6)
-			ON CONFLICT (id) DO UPDATE SET state = $4, queued_at = $6`,
-			t.ID, r.ID, t.Phase, t.State, r.Pool, t.QueuedAt); err != nil {
-			return fmt.Errorf("store task %s: %w", t.ID, err)
-		}
-		for _, a := range t.Attempts {
-			if _, same := before.Attempt(a.ID); same != nil && reflect.DeepEqual(*same, a) {
-				continue
-			}
-			if _, err := tx.ExecContext(ctx, `
-				INSERT INTO attempts (id, task_id, run_id, epoch, state, claimed_at, start_deadline, started_at, lost_at, closed_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-				ON CONFLICT (id) DO UPDATE SET state = $5, started_at = $8, lost_at = $9, closed_at = $10`,
-				a.ID, t.ID, r.ID, a.Epoch, a.State, a.ClaimedAt, a.StartDeadline, a.StartedAt, a.LostAt, a.ClosedAt); err != nil {
-				return fmt.Errorf("store attempt %s: %w", a.ID, err)
-			}
-		}
-	}
-	return nil
 }
