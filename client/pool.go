@@ -22,7 +22,16 @@ func (p *Pool) Claim(ctx context.Context, req wire.ClaimRequest) (wire.Claim, er
 	return claim, err
 }
 
-// SawWorker tells how a worker of the pool is doing.
-func (p *Pool) SawWorker(ctx context.Context, s wire.WorkerStatus) error {
-	return p.transport.JSON(ctx, Request{Method: http.MethodPost, Path: apiPrefix + "/workers"}, s, nil)
+// SawWorker tells how a worker of the pool is doing, and returns what the worker is told.
+func (p *Pool) SawWorker(ctx context.Context, s wire.WorkerStatus) (wire.WorkerOrders, error) {
+	var out wire.WorkerOrders
+	err := p.transport.JSON(ctx, Request{Method: http.MethodPost, Path: apiPrefix + "/workers"}, s, &out)
+	return out, err
+}
+
+// Info tells which pool the token is for.
+func (p *Pool) Info(ctx context.Context) (wire.PoolInfo, error) {
+	var out wire.PoolInfo
+	err := p.transport.JSON(ctx, Request{Method: http.MethodGet, Path: apiPrefix + "/pool"}, nil, &out)
+	return out, err
 }

@@ -92,7 +92,8 @@ func (s *server) tryDatabase(ctx context.Context) error {
 	if s.pg != nil {
 		dsn = s.pg.DSN(pgserver.Database)
 	}
-	db, err := postgres.Open(ctx, postgres.Config{DSN: dsn, Sealer: s.seal, Timing: s.cfg.timing(), Workdirs: s.cfg.AllowedWorkdirs})
+	db, err := postgres.Open(ctx, postgres.Config{DSN: dsn, Sealer: s.seal, Timing: s.cfg.timing(), Workdirs: s.cfg.AllowedWorkdirs,
+		Modes: []messages.Mode{messages.ModeLocal, messages.ModeAgent}})
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,43 @@
 package wire
 
-// WorkerStatus is what a worker says about itself every few seconds, so that people learn why a run waits. Nothing is
-// decided by it. POST /api/gantry/v1/workers with a pool token.
+// WorkerStatus is what a worker says about itself every few seconds, so that people learn why a run waits and what their
+// agents do. Nothing is decided by it. POST /api/gantry/v1/workers with a pool token. Fields that are missing are those of an
+// older worker.
 type WorkerStatus struct {
 	V        int    `json:"v"`
 	Name     string `json:"name"`
 	Slots    int    `json:"slots"`              // tasks it carries out at the same time
 	Busy     int    `json:"busy"`               // tasks it carries out now
 	Refusing string `json:"refusing,omitempty"` // why it takes nothing, for people; empty if it does
+
+	Labels   []string    `json:"labels,omitempty"`   // what it offers
+	Version  string      `json:"version,omitempty"`  // of its program
+	State    WorkerState `json:"state,omitempty"`    // where it is about to end
+	Runs     []string    `json:"runs,omitempty"`     // ids of what it carries out
+	Instance string      `json:"instance,omitempty"` // random, one per process: tells two workers of one name apart
+}
+
+// WorkerState is where a worker is on its way out; empty for one that works.
+type WorkerState string
+
+// The states that a worker says itself.
+const (
+	WorkerDraining WorkerState = "draining" // finishes what runs and takes nothing new
+	WorkerExited   WorkerState = "exited"   // its last word
+)
+
+// WorkerOrders is the answer to a WorkerStatus.
+type WorkerOrders struct {
+	Drain     bool       `json:"drain,omitempty"`      // finish what runs, take nothing new, and end
+	LabelSets [][]string `json:"label_sets,omitempty"` // that tasks of the pool required, sorted
+	// Rival is where another worker that goes by the same name called from a moment ago; empty if there is none.
+	Rival string `json:"rival,omitempty"`
+}
+
+// PoolInfo says whose tasks a pool token is for. GET /api/gantry/v1/pool with it.
+type PoolInfo struct {
+	ID           string `json:"id"`
+	Name         string `json:"name"`
+	Organization string `json:"organization,omitempty"` // its name; empty for the server's own pool
+	Version      string `json:"version"`                // of the server
 }

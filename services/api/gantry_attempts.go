@@ -4,6 +4,7 @@ import (
 	"crypto/md5" //nolint:gosec // Content-MD5 finds damage in transit; nothing is secured by it
 	"encoding/base64"
 	"encoding/hex"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +21,9 @@ func (s *Server) attemptRoutes() []route {
 		{method: "POST", pattern: "/api/gantry/v1/claim", access: pool, handle: s.claim, point: "api.claimed",
 			summary: "Claim a task for a worker of the token's pool", in: wire.ClaimRequest{}, out: wire.Claim{}},
 		{method: "POST", pattern: "/api/gantry/v1/workers", access: pool, handle: s.sawWorker,
-			summary: "Tell how a worker of the token's pool is doing; said again every few seconds", in: wire.WorkerStatus{}},
+			summary: "Tell how a worker of the token's pool is doing; said again every few seconds", in: wire.WorkerStatus{}, out: wire.WorkerOrders{}},
+		{method: "GET", pattern: "/api/gantry/v1/pool", access: pool, handle: s.poolInfo,
+			summary: "Tell which pool the token is for", out: wire.PoolInfo{}},
 		{method: "GET", pattern: one, access: attempt, handle: s.attemptStatus,
 			summary: "Tell whether the attempt is open and asked to stop", out: wire.AttemptStatus{}},
 		{method: "GET", pattern: one + "/inputs", access: attempt, handle: s.attemptInputs,
@@ -51,8 +54,11 @@ type tokenAnswer struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// maxWorkerText bounds what a worker says about itself.
-const maxWorkerText = 500
+// Bounds of what a worker says about itself.
+const (
+	maxWorkerText   = 500
+	maxWorkerLabels = 64
+)
 
 func (s *Server) sawWorker(r *request) (reply, error) {
 	var in wire.WorkerStatus
@@ -65,7 +71,40 @@ func (s *Server) sawWorker(r *request) (reply, error) {
 	if in.Slots < 0 || in.Busy < 0 || len(in.Refusing) > maxWorkerText {
 		return reply{}, invalid("fields slots and busy must not be negative, and refusing at most %d bytes", maxWorkerText)
 	}
-	return reply{}, s.db.SawWorker(r.Context(), r.token.Pool(), in)
+	labels, err := messages.CanonicalLabels(in.Labels)
+	if err != nil {
+		return reply{}, invalid("field labels: %v", err)
+	}
+	switch in.Labels = labels; {
+	case len(labels) > maxWorkerLabels:
+		return reply{}, invalid("field labels: %d of them, and a worker may have %d", len(labels), maxWorkerLabels)
+	case in.State != "" && in.State != wire.WorkerDraining && in.State != wire.WorkerExited:
+		return reply{}, invalid("field state: %q is none that this server knows", in.State)
+	case len(in.Version) > maxWorkerText, len(in.Instance) > maxWorkerText, len(in.Runs) > maxWorkerText:
+		return reply{}, invalid("fields version, instance and runs: longer than %d", maxWorkerText)
+	}
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		address = r.RemoteAddr
+	}
+	orders, err := s.db.SawWorker(r.Context(), r.token.Pool(), address, in)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(orders)
+}
+
+// poolInfo lets a worker, which was given nothing but a token, find out whose it is.
+func (s *Server) poolInfo(r *request) (reply, error) {
+	id := r.token.Pool()
+	if id == messages.LocalPool {
+		return plain(wire.PoolInfo{ID: id, Name: id, Version: s.version})
+	}
+	p, err := s.db.Pool(r.Context(), id)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(wire.PoolInfo{ID: p.ID, Name: p.Name, Organization: p.Organization, Version: s.version})
 }
 
 func (s *Server) claim(r *request) (reply, error) {

@@ -33,7 +33,7 @@ func rights() table {
 	own, site, body := right{where: ofCall}, right{where: ofSite}, right{postgres.RolePlan, inBody}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
 	const org, ws, named = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}"
-	const set = v2 + "/varsets/{varset}"
+	const set, agents = v2 + "/varsets/{varset}", v2 + "/agent-pools/{pool}"
 	return table{
 		"GET" + v2 + "/account/details": own, "PATCH" + v2 + "/account/update": own, "PATCH" + v2 + "/account/password": own,
 		"GET" + v2 + "/users/{user}":                        own,
@@ -59,6 +59,11 @@ func rights() table {
 		"GET" + org + "/authentication-token":                    admin, "POST" + org + "/authentication-token": admin, "DELETE" + org + "/authentication-token": admin,
 
 		"GET" + gantry + "/backup": site,
+
+		"GET" + org + "/agent-pools": read, "POST" + org + "/agent-pools": admin,
+		"GET" + agents: read, "PATCH" + agents: admin, "DELETE" + agents: admin, "GET" + agents + "/agents": read,
+		"GET" + agents + "/authentication-tokens": admin, "POST" + agents + "/authentication-tokens": admin,
+		"GET" + v2 + "/agents/{agent}": read, "DELETE" + v2 + "/agents/{agent}": admin, "POST" + gantry + "/agents/{agent}/drain": admin,
 
 		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
 		"GET" + org: read, "GET" + org + "/entitlement-set": read, "GET" + org + "/capacity": read,
@@ -123,7 +128,7 @@ type thing struct{ what, id string }
 // pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
 // state version's.
 func pathThing(param func(string) string) (shown, found thing, ok bool) {
-	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "varset", "variable"} {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "varset", "variable", "pool", "agent"} {
 		id := param(what)
 		if id == "" {
 			continue

@@ -64,8 +64,25 @@ func (f *fixture) things() map[string]string {
 		"configuration": r.ConfigurationVersionID, "state": sv.ID, "output": "wsout-" + strings.TrimPrefix(sv.ID, "sv-") + "-o",
 		"membership": all[0].ID, "user": u.Username, "token": held.ID,
 	}
+	f.addPool(out)
 	f.addVariables(out)
 	return out
+}
+
+// addPool adds a pool of agents with an agent that is gone, and one that is there.
+func (f *fixture) addPool(things map[string]string) {
+	f.t.Helper()
+	name := strings.ToLower(messages.NewID("p-"))
+	p, err := f.db.CreatePool(f.t.Context(), "default", postgres.PoolChange{Name: &name})
+	must(f.t, err)
+	things["pool"] = p.ID
+	for name, state := range map[string]wire.WorkerState{"agent": "", "agent that is gone": wire.WorkerExited} {
+		_, err := f.db.SawWorker(f.t.Context(), p.ID, "192.0.2.1", wire.WorkerStatus{Name: strings.ReplaceAll(name, " ", "-"), Slots: 1, State: state})
+		must(f.t, err)
+	}
+	all, _, err := f.db.Agents(f.t.Context(), p.ID, postgres.Page{})
+	must(f.t, err)
+	things["agent"], things["agent that is gone"] = all[0].ID, all[1].ID
 }
 
 // addVariables adds a variable of the workspace and a variable set with another one.
@@ -222,5 +239,7 @@ func (f *fixture) perishable(things map[string]string, name string) map[string]s
 	}
 	out["workspace"], out["name"], out["membership"], out["user"], out["token"] = ws.ID, ws.Name, all[0].ID, u.Username, held.ID
 	f.addVariables(out)
+	f.addPool(out)
+	out["agent"] = out["agent that is gone"]
 	return out
 }

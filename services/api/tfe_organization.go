@@ -147,5 +147,5 @@ func (s *Server) showEntitlements(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return object(&tfeEntitlements{ID: o.ID, Operations: true, StateStorage: true})
+	return object(&tfeEntitlements{ID: o.ID, Operations: true, StateStorage: true, Agents: true})
 }

@@ -36,6 +36,8 @@ type tfeWorkspace struct {
 	Permissions         map[string]bool  `jsonapi:"attr,permissions"`
 	Actions             map[string]bool  `jsonapi:"attr,actions"`
 	Organization        *organizationRef `jsonapi:"relation,organization"`
+	AgentPoolID         *string          `jsonapi:"attr,agent-pool-id"`
+	AgentPool           *agentPoolRef    `jsonapi:"relation,agent-pool"`
 	CurrentRun          *runRef          `jsonapi:"relation,current-run"`
 	Variables           []*variableRef   `jsonapi:"relation,vars"`
 }
@@ -79,6 +81,9 @@ func workspaceDocument(w postgres.Workspace, role postgres.Role) (*tfeWorkspace,
 	}
 	for _, id := range w.VariableIDs {
 		doc.Variables = append(doc.Variables, &variableRef{id})
+	}
+	if id := string(target.AgentPool); id != "" {
+		doc.AgentPoolID, doc.AgentPool = &id, &agentPoolRef{id}
 	}
 	switch {
 	case w.GateRunID != nil:

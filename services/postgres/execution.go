@@ -37,10 +37,17 @@ func target(own messages.Execution, levels ...[]byte) (messages.Execution, error
 	return own, nil
 }
 
-// usableTarget is the target of the documents, refused if this server cannot carry it out. It judges a run when it is
-// created, and the documents of a workspace and an organization when they are written, so that nobody learns it only from
-// a run. Errors: execution.*.
-func (d *DB) usableTarget(own messages.Execution, levels ...[]byte) (messages.Execution, error) {
+// place is whose target is judged.
+type place struct {
+	organization string // id
+	workspace    string // id; empty for the defaults of an organization
+	name         string // of the workspace
+}
+
+// usableTarget is the target of the documents, with the id of its pool, refused if this server cannot carry it out. It
+// judges a run when it is created, and the documents of a workspace and an organization when they are written, so that nobody
+// learns it only from a run. Errors: execution.*.
+func (d *DB) usableTarget(ctx context.Context, q querier, at place, own messages.Execution, levels ...[]byte) (messages.Execution, error) {
 	out, err := target(own, levels...)
 	if err != nil {
 		return out, err
@@ -56,7 +63,54 @@ func (d *DB) usableTarget(own messages.Execution, levels ...[]byte) (messages.Ex
 		return out, fail(messages.CodeExecutionUnsupported,
 			"execution document: field execution_mode: %q is not available on this server yet; use %q", out.Mode, messages.ModeLocal)
 	}
+	if out.Mode == messages.ModeAgent {
+		if out.AgentPool, err = usablePool(ctx, q, at, out.AgentPool); err != nil {
+			return out, err
+		}
+	}
 	return out, d.allowedWorkdir(out.Base())
+}
+
+// usablePool finds the pool that an execution document names by id, name or number, and keeps it from being deleted until the
+// transaction ends.
+func usablePool(ctx context.Context, q querier, at place, ref messages.Ref) (messages.Ref, error) {
+	var p struct {
+		ID      messages.Ref `db:"id"`
+		Name    string       `db:"name"`
+		Allowed bool         `db:"allowed"`
+	}
+	err := q.GetContext(ctx, &p, `
+		SELECT p.id, p.name, p.organization_scoped OR $3 = '' OR EXISTS (
+		         SELECT 1 FROM pool_workspaces w WHERE w.pool_id = p.id AND w.workspace_id = $3) AS allowed
+		FROM pools p
+		WHERE p.organization_id = $1 AND p.mode = $4 AND (p.id = $2 OR lower(p.name) = lower($2) OR p.number::text = $2)
+		ORDER BY p.id = $2 DESC LIMIT 1 FOR KEY SHARE OF p`, at.organization, ref, at.workspace, messages.ModeAgent)
+	switch {
+	case noRows(err):
+		return ref, &messages.FieldError{Path: "agent_pool_id", Code: messages.CodeExecutionInvalid,
+			Problem: fmt.Sprintf("the organization has no pool %q; see gantry pools list", ref)}
+	case err == nil && !p.Allowed:
+		return ref, &messages.FieldError{Path: "agent_pool_id", Code: messages.CodeExecutionInvalid,
+			Problem: fmt.Sprintf("pool %s is for chosen workspaces only, and %s is none of them: an admin adds it with gantry pools edit", p.Name, at.name)}
+	}
+	return p.ID, err
+}
+
+// poolOf is where the tasks of a target queue.
+func poolOf(target messages.Execution) string {
+	if target.Mode == messages.ModeAgent {
+		return string(target.AgentPool)
+	}
+	return messages.LocalPool
+}
+
+// settle is the document to store instead of one that follows to the usable target: it names a pool by its id, so that the pool
+// may get another name.
+func settle(doc, target messages.Execution) messages.Execution {
+	if doc.AgentPool != "" {
+		doc.AgentPool = target.AgentPool
+	}
+	return doc
 }
 
 // allowedWorkdir refuses an absolute folder that is not, or is not below, one of those that the server was given.
@@ -80,14 +134,15 @@ func (d *DB) SetOrganizationExecution(ctx context.Context, organization string, 
 	if err := doc.Validate(); err != nil {
 		return Organization{}, err
 	}
-	if _, err := d.usableTarget(doc); err != nil {
-		return Organization{}, err
-	}
 	o, err := d.Organization(ctx, organization)
 	if err != nil {
 		return o, err
 	}
-	if o.Execution, err = json.Marshal(doc); err != nil {
+	target, err := d.usableTarget(ctx, d.q(ctx), place{organization: o.ID}, doc)
+	if err != nil {
+		return Organization{}, err
+	}
+	if o.Execution, err = json.Marshal(settle(doc, target)); err != nil {
 		return o, err
 	}
 	return o, d.tx(ctx, func(tx *sqlx.Tx) error {

@@ -84,9 +84,17 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 		return run.Spec{}, fail(messages.CodeExecutionUnsupported,
 			"workspace %s keeps only its state here (execution mode \"local\"): run terraform on your own machine, or set its execution mode to \"remote\"", ws.Name)
 	}
-	target, err := d.usableTarget(in.Execution, ws.Execution, ws.Defaults)
+	target, err := d.usableTarget(ctx, tx, place{ws.Organization, in.WorkspaceID, ws.Name}, in.Execution, ws.Execution, ws.Defaults)
 	if err != nil {
 		return run.Spec{}, inField(err, "execution.execution_mode")
+	}
+	if target.Mode == messages.ModeAgent {
+		if target.RequiredLabels, err = messages.CanonicalLabels(target.RequiredLabels); err == nil {
+			err = wantLabels(ctx, tx, poolOf(target), target.RequiredLabels)
+		}
+		if err != nil {
+			return run.Spec{}, inField(err, "execution.required_labels")
+		}
 	}
 	cv, speculative, err := usableConfiguration(ctx, tx, in, ws.Name)
 	if err != nil {
@@ -95,7 +103,7 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 	in.Options.PlanOnly = in.Options.PlanOnly || speculative
 	spec := run.Spec{
 		ID: messages.NewID("run-"), OrganizationID: ws.Organization, WorkspaceID: in.WorkspaceID, ConfigurationVersionID: cv,
-		Options: in.Options, Execution: target, Pool: messages.LocalPool, Note: in.Message, Source: in.Source, CreatedBy: in.CreatedBy,
+		Options: in.Options, Execution: target, Pool: poolOf(target), Note: in.Message, Source: in.Source, CreatedBy: in.CreatedBy,
 		Traceparent: in.Traceparent, TraceParentSpan: in.TraceParentSpan,
 	}
 	err = tx.GetContext(ctx, &spec.Position, `SELECT nextval('run_positions')`)

@@ -13,14 +13,15 @@ import (
 // MaxDescription bounds the description of a token in bytes: people read it in lists.
 const MaxDescription = 200
 
-// NewToken is what a token is created from: one of the user, or of the organization with a role there, or else an admin
-// token.
+// NewToken is what a token is created from: one of the pool, of the user, or of the organization with a role there, or else an
+// admin token.
 type NewToken struct {
 	Description    string
 	Life           time.Duration // 0: it does not expire
 	UserID         string
 	OrganizationID string
-	Role           Role // of an organization's token
+	Role           Role   // of an organization's token
+	PoolID         string // of agents, whose token may do nothing but their work
 	CreatedBy      string
 }
 
@@ -42,8 +43,10 @@ func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error
 	if err := in.check(); err != nil {
 		return Token{}, "", err
 	}
-	kind := TokenAdmin
+	kind, prefix := TokenAdmin, PrefixAdmin
 	switch {
+	case in.PoolID != "":
+		kind, prefix = TokenPool, PrefixPool
 	case in.OrganizationID != "":
 		kind = TokenOrganization
 	case in.UserID != "":
@@ -55,11 +58,11 @@ func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error
 		until := created.Add(in.Life)
 		expires = &until
 	}
-	id, secret := messages.NewID("at-"), secrets.NewToken(PrefixAdmin)
+	id, secret := messages.NewID("at-"), secrets.NewToken(prefix)
 	if _, err := d.q(ctx).ExecContext(ctx, `
-		INSERT INTO tokens (id, hash, kind, description, created_at, expires_at, user_id, organization_id, role, created_by)
-		VALUES ($1, $2, $3, $4, $5, $6, NULLIF($7, ''), NULLIF($8, ''), $9, $10)`,
-		id, secrets.HashToken(secret), kind, in.Description, created, expires, in.UserID, in.OrganizationID, in.Role, in.CreatedBy); err != nil {
+		INSERT INTO tokens (id, hash, kind, description, created_at, expires_at, user_id, organization_id, role, created_by, pool_id)
+		VALUES ($1, $2, $3, $4, $5, $6, NULLIF($7, ''), NULLIF($8, ''), $9, $10, NULLIF($11, ''))`,
+		id, secrets.HashToken(secret), kind, in.Description, created, expires, in.UserID, in.OrganizationID, in.Role, in.CreatedBy, in.PoolID); err != nil {
 		return Token{}, "", err
 	}
 	var t Token
@@ -68,10 +71,12 @@ func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error
 }
 
 // manageable is the condition that the holder $1 (site), $2 (user), $3 (organization, of a token with its admin's role) looks
-// after a token: a person after their own, an organization's admin after those of the organization, a site admin after all.
+// after a token: a person after their own, an organization's admin after those of the organization and of its pools, a site
+// admin after all. That of the server's own worker is in a file and nobody's business.
 const manageable = `
-	t.kind <> 'pool' AND t.revoked_at IS NULL AND ($1 OR t.user_id = NULLIF($2, '') OR t.organization_id = NULLIF($3, '')
-	OR t.organization_id IN (SELECT organization_id FROM memberships WHERE user_id = NULLIF($2, '') AND role = 'admin'))`
+	t.revoked_at IS NULL AND (t.kind <> 'pool' OR p.organization_id IS NOT NULL) AND ($1 OR t.user_id = NULLIF($2, '')
+	OR COALESCE(t.organization_id, p.organization_id) = NULLIF($3, '')
+	OR COALESCE(t.organization_id, p.organization_id) IN (SELECT organization_id FROM memberships WHERE user_id = NULLIF($2, '') AND role = 'admin'))`
 
 func manager(t Token) []any {
 	organization := ""
@@ -85,7 +90,14 @@ func manager(t Token) []any {
 // among them.
 func (d *DB) Tokens(ctx context.Context, by Token) ([]Token, error) {
 	var out []Token
-	err := d.q(ctx).SelectContext(ctx, &out, selectToken+` WHERE `+manageable+` ORDER BY t.created_at, t.id`, manager(by)...)
+	err := d.q(ctx).SelectContext(ctx, &out, selectToken+` WHERE t.kind <> 'pool' AND `+manageable+` ORDER BY t.created_at, t.id`, manager(by)...)
+	return out, err
+}
+
+// PoolTokens lists the tokens of a pool (id) that are not revoked, oldest first. Expired ones are among them.
+func (d *DB) PoolTokens(ctx context.Context, pool string) ([]Token, error) {
+	var out []Token
+	err := d.q(ctx).SelectContext(ctx, &out, selectToken+` WHERE t.pool_id = $1 AND t.revoked_at IS NULL ORDER BY t.created_at, t.id`, pool)
 	return out, err
 }
 
@@ -102,7 +114,9 @@ func (d *DB) ManagedToken(ctx context.Context, by Token, id string) (Token, erro
 // RevokeToken ends a token the holder looks after, and the sessions that were begun with it, at once. Errors: not_found.
 func (d *DB) RevokeToken(ctx context.Context, by Token, id string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		res, err := tx.ExecContext(ctx, `UPDATE tokens t SET revoked_at = $5 WHERE `+manageable+` AND t.id = $4`, append(manager(by), id, now())...)
+		res, err := tx.ExecContext(ctx, `
+			UPDATE tokens SET revoked_at = $5 WHERE id IN (
+			  SELECT t.id FROM tokens t LEFT JOIN pools p ON p.id = t.pool_id WHERE `+manageable+` AND t.id = $4)`, append(manager(by), id, now())...)
 		if err != nil {
 			return err
 		}

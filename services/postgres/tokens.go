@@ -57,7 +57,8 @@ const selectToken = `
 	SELECT t.id, t.kind, t.pool_id, t.description, t.created_at, t.created_by, t.expires_at, t.role,
 	       COALESCE(t.organization_id, '') AS organization_id, COALESCE(o.name, '') AS organization, COALESCE(t.user_id, '') AS user_id,
 	       COALESCE(u.username, '') AS username, COALESCE(u.site_admin, false) AS site_admin
-	FROM tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN organizations o ON o.id = t.organization_id`
+	FROM tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN organizations o ON o.id = t.organization_id
+	LEFT JOIN pools p ON p.id = t.pool_id`
 
 // Pool returns the pool of a pool token, or "".
 func (t Token) Pool() string {

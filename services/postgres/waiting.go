@@ -4,21 +4,11 @@ import (
 	"context"
 	"time"
 
-	"gantry.example/internal/wire"
 	"gantry.example/services/run"
 )
 
 // WorkerSilent is how long a worker that said nothing is taken for connected. It says something every few seconds.
 const WorkerSilent = 35 * time.Second
-
-// SawWorker keeps what a worker of the pool says about itself.
-func (d *DB) SawWorker(ctx context.Context, pool string, w wire.WorkerStatus) error {
-	_, err := d.q(ctx).ExecContext(ctx, `
-		INSERT INTO workers (pool_id, name, slots, busy, refusing, seen_at) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (pool_id, name) DO UPDATE SET slots = $3, busy = $4, refusing = $5, seen_at = $6`,
-		pool, w.Name, w.Slots, w.Busy, w.Refusing, now())
-	return err
-}
 
 // Waiting says what the run waits for: the one answer that API, CLI and pages show.
 func (d *DB) Waiting(ctx context.Context, r run.Run) (run.Waiting, error) {
@@ -91,15 +81,21 @@ func (d *DB) aroundQueued(ctx context.Context, r run.Run) (run.Surroundings, err
 		return s, err
 	}
 	var rows []struct {
-		Name     string `db:"name"`
-		Slots    int    `db:"slots"`
-		Busy     int    `db:"busy"`
-		Refusing string `db:"refusing"`
+		Name     string    `db:"name"`
+		Slots    int       `db:"slots"`
+		Busy     int       `db:"busy"`
+		Refusing string    `db:"refusing"`
+		Labels   jsonTexts `db:"labels"`
 	}
-	err := d.q(ctx).SelectContext(ctx, &rows, `SELECT name, slots, busy, refusing FROM workers WHERE pool_id = $1 AND seen_at > $2 ORDER BY name`,
+	if err := d.q(ctx).GetContext(ctx, &s.PoolName, `SELECT COALESCE((SELECT name FROM pools WHERE id = $1), $1)`, r.Pool); err != nil {
+		return s, err
+	}
+	err := d.q(ctx).SelectContext(ctx, &rows, `
+		SELECT name, slots, busy, CASE WHEN state = 'draining' OR drain THEN 'it is draining' ELSE refusing END AS refusing, labels
+		FROM workers WHERE pool_id = $1 AND seen_at > $2 AND state <> 'exited' ORDER BY name`,
 		r.Pool, now().Add(-WorkerSilent))
 	for _, row := range rows {
-		s.Workers = append(s.Workers, run.WorkerStatus(row))
+		s.Workers = append(s.Workers, run.WorkerStatus{Name: row.Name, Slots: row.Slots, Busy: row.Busy, Refusing: row.Refusing, Labels: row.Labels})
 	}
 	return s, err
 }

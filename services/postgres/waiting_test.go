@@ -34,7 +34,8 @@ func TestWhyARunWaits(t *testing.T) {
 	}
 	worker := func(busy int, refusing string) {
 		t.Helper()
-		w.ok(w.SawWorker(ctx, messages.LocalPool, wire.WorkerStatus{Name: "local-host", Slots: 2, Busy: busy, Refusing: refusing}))
+		_, err := w.SawWorker(ctx, messages.LocalPool, "127.0.0.1", wire.WorkerStatus{Name: "local-host", Slots: 2, Busy: busy, Refusing: refusing})
+		w.ok(err)
 	}
 	_, err := w.LockWorkspace(ctx, ws.ID, "ada", "maintenance until noon")
 	w.ok(err)

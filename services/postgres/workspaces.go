@@ -68,10 +68,16 @@ func (d *DB) CreateWorkspace(ctx context.Context, in NewWorkspace) (Workspace, e
 	if err != nil {
 		return Workspace{}, err
 	}
-	if _, err := d.usableTarget(in.Execution, o.Execution); err != nil {
+	id := messages.NewID("ws-")
+	at := place{organization: o.ID, name: in.Name}
+	if in.Execution.AgentPool != "" { // a default that is not for this workspace is refused to its runs
+		at.workspace = id
+	}
+	target, err := d.usableTarget(ctx, d.q(ctx), at, in.Execution, o.Execution)
+	if err != nil {
 		return Workspace{}, err
 	}
-	doc, err := json.Marshal(in.Execution)
+	doc, err := json.Marshal(settle(in.Execution, target))
 	if err != nil {
 		return Workspace{}, err
 	}
@@ -79,7 +85,6 @@ func (d *DB) CreateWorkspace(ctx context.Context, in NewWorkspace) (Workspace, e
 	if err != nil {
 		return Workspace{}, err
 	}
-	id := messages.NewID("ws-")
 	_, err = d.q(ctx).ExecContext(ctx, `
 		INSERT INTO workspaces (id, organization_id, name, description, auto_apply, execution, runs_elsewhere, tags, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)`, id, o.ID, in.Name, in.Description, in.AutoApply, doc, in.RunsElsewhere, tags, now())
@@ -149,7 +154,7 @@ func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) 
 		if err != nil {
 			return err
 		}
-		doc, err := c.execution(d, w)
+		doc, err := c.execution(ctx, tx, d, w)
 		if err != nil {
 			return err
 		}
@@ -172,7 +177,7 @@ func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) 
 }
 
 // execution is the document to store, or nil when it stays.
-func (c WorkspaceChange) execution(d *DB, w Workspace) ([]byte, error) {
+func (c WorkspaceChange) execution(ctx context.Context, tx *sqlx.Tx, d *DB, w Workspace) ([]byte, error) {
 	doc := c.Execution
 	if c.Revise != nil {
 		revised, err := c.Revise(w)
@@ -187,10 +192,11 @@ func (c WorkspaceChange) execution(d *DB, w Workspace) ([]byte, error) {
 	if err := doc.Validate(); err != nil {
 		return nil, err
 	}
-	if _, err := d.usableTarget(*doc, w.Defaults); err != nil {
+	target, err := d.usableTarget(ctx, tx, place{w.OrganizationID, w.ID, w.Name}, *doc, w.Defaults)
+	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(doc)
+	return json.Marshal(settle(*doc, target))
 }
 
 func nullJSON(b []byte) any {

@@ -2,8 +2,11 @@ package run
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"gantry.example/messages"
 )
 
 // WaitReason names what a run waits for. Readers show the text of one they do not know.
@@ -18,6 +21,7 @@ const (
 	WaitStart         WaitReason = "starting"        // a worker took the task and is about to start it
 	WaitNoWorker      WaitReason = "no_worker"       // no worker of the pool is there
 	WaitWorkersRefuse WaitReason = "workers_refuse"  // the pool's workers take nothing, such as for a full disk
+	WaitNoLabels      WaitReason = "no_labels"       // no worker of the pool offers the labels
 	WaitNoSlot        WaitReason = "no_free_slot"    // they are all busy
 	WaitQueue         WaitReason = "queued"          // a free worker will take it in a moment
 )
@@ -40,6 +44,7 @@ type Surroundings struct {
 	LockReason string
 	Gate       *Run // that has the workspace's gate, if another one does
 	Ahead      int  // pending runs of the workspace, or queued tasks of the pool, that are older
+	PoolName   string
 	Workers    []WorkerStatus
 }
 
@@ -49,6 +54,7 @@ type WorkerStatus struct {
 	Slots    int
 	Busy     int
 	Refusing string // why it takes nothing; empty if it does
+	Labels   []string
 }
 
 // Waits says what the run waits for. Every reason has its place here, and only here: API, CLI and pages show the answer.
@@ -113,9 +119,16 @@ func (r Run) waitsForWorker(s Surroundings) Waiting {
 		return Waiting{Reason: WaitStart, Text: fmt.Sprintf("Worker %s took the %s and is about to start it.", a.Worker, t.Phase)}
 	}
 	w := Waiting{Ahead: s.Ahead}
+	pool := s.PoolName
+	if pool == "" {
+		pool = r.Pool
+	}
+	able := slices.DeleteFunc(slices.Clone(s.Workers), func(worker WorkerStatus) bool {
+		return !messages.LabelsSatisfied(r.Execution.RequiredLabels, worker.Labels)
+	})
 	taking, slots, busy := 0, 0, 0
 	refusing := ""
-	for _, worker := range s.Workers {
+	for _, worker := range able {
 		slots, busy = slots+worker.Slots, busy+worker.Busy
 		if worker.Refusing == "" {
 			taking++
@@ -125,13 +138,15 @@ func (r Run) waitsForWorker(s Surroundings) Waiting {
 	}
 	switch {
 	case len(s.Workers) == 0:
-		w.Reason, w.Text = WaitNoWorker, fmt.Sprintf("No worker of pool %s is connected. Start one, or see why it is not.", r.Pool)
+		w.Reason, w.Text = WaitNoWorker, fmt.Sprintf("No worker of pool %s is connected. Start one, or see why it is not.", pool)
+	case len(able) == 0:
+		w.Reason, w.Text = WaitNoLabels, r.lackedLabels(pool, s.Workers)
 	case taking == 0:
-		w.Reason, w.Text = WaitWorkersRefuse, fmt.Sprintf("No worker of pool %s takes anything at present: %s.", r.Pool, refusing)
+		w.Reason, w.Text = WaitWorkersRefuse, fmt.Sprintf("No worker of pool %s takes anything at present: %s.", pool, refusing)
 	case busy >= slots:
-		w.Reason, w.Text = WaitNoSlot, fmt.Sprintf("No free slot: pool %s carries out %d of at most %d tasks.", r.Pool, busy, slots)
+		w.Reason, w.Text = WaitNoSlot, fmt.Sprintf("No free slot: pool %s carries out %d of at most %d tasks.", pool, busy, slots)
 	default:
-		w.Reason, w.Text = WaitQueue, fmt.Sprintf("The %s is queued, waiting for a free worker of pool %s.", t.Phase, r.Pool)
+		w.Reason, w.Text = WaitQueue, fmt.Sprintf("The %s is queued, waiting for a free worker of pool %s.", t.Phase, pool)
 	}
 	if a := t.Last(); a != nil && a.CloseReason != "" {
 		w.Text += fmt.Sprintf(" The last try ended%s.", inBrackets(a.CloseReason))
@@ -140,6 +155,16 @@ func (r Run) waitsForWorker(s Surroundings) Waiting {
 		w.Text += " " + count(s.Ahead, "older task is", "older tasks are") + " queued there."
 	}
 	return w
+}
+
+// lackedLabels says which labels nobody offers, and who lacks the fewest.
+func (r Run) lackedLabels(pool string, workers []WorkerStatus) string {
+	lacks := func(w WorkerStatus) []string {
+		return slices.DeleteFunc(slices.Clone(r.Execution.RequiredLabels), func(l string) bool { return slices.Contains(w.Labels, l) })
+	}
+	closest := slices.MinFunc(workers, func(a, b WorkerStatus) int { return len(lacks(a)) - len(lacks(b)) })
+	return fmt.Sprintf("No worker of pool %s offers [%s]; the closest, %s, lacks %s. Start one with these labels, or change required_labels for new runs.",
+		pool, strings.Join(r.Execution.RequiredLabels, ", "), closest.Name, strings.Join(lacks(closest), ", "))
 }
 
 func inBrackets(text string) string {

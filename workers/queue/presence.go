@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"reflect"
+	"slices"
 	"time"
 
 	"gantry.example/internal/wire"
@@ -10,7 +12,7 @@ import (
 
 // Presence takes what a worker says about itself. It is called from one goroutine; saying the same again is harmless.
 type Presence interface {
-	SawWorker(ctx context.Context, s wire.WorkerStatus) error
+	SawWorker(ctx context.Context, s wire.WorkerStatus) (wire.WorkerOrders, error)
 }
 
 // Between two words about oneself, and how long one may take.
@@ -27,12 +29,15 @@ func (w *Worker) Announce(ctx context.Context, to Presence) {
 	var said wire.WorkerStatus
 	var at time.Time
 	for {
-		if now := w.status(); now != said || time.Since(at) >= presenceEvery {
+		if now := w.status(ctx); !reflect.DeepEqual(now, said) || time.Since(at) >= presenceEvery {
 			limited, cancel := context.WithTimeout(ctx, presenceLimit)
-			err := to.SawWorker(limited, now)
+			orders, err := to.SawWorker(limited, now)
 			cancel()
 			if err == nil {
 				said, at = now, time.Now()
+				if w.cfg.Ordered != nil {
+					w.cfg.Ordered(orders)
+				}
 			} else if ctx.Err() == nil {
 				w.log.Debug("the server did not hear how busy this worker is", "error", err)
 			}
@@ -45,10 +50,21 @@ func (w *Worker) Announce(ctx context.Context, to Presence) {
 	}
 }
 
-func (w *Worker) status() wire.WorkerStatus {
-	s := wire.WorkerStatus{V: messages.Version, Name: w.cfg.Name, Slots: w.cfg.Slots, Busy: w.slots.running()}
+func (w *Worker) status(ctx context.Context) wire.WorkerStatus {
+	s := wire.WorkerStatus{V: messages.Version, Name: w.cfg.Name, Slots: w.cfg.Slots, Busy: w.slots.running(),
+		Labels: w.cfg.Labels, Version: w.cfg.Version, Instance: w.instance}
 	if err := w.ready(); err != nil {
 		s.Refusing = err.Error()
+	}
+	if w.draining.Load() {
+		s.State = wire.WorkerDraining
+	}
+	if running, err := w.cfg.Executor.Running(ctx); err == nil {
+		for _, ref := range running {
+			s.Runs = append(s.Runs, ref.RunID)
+		}
+		slices.Sort(s.Runs)
+		s.Runs = slices.Compact(s.Runs)
 	}
 	return s
 }

@@ -54,7 +54,7 @@ type Executor interface {
 	executor.Watcher
 }
 
-// Config describes a worker. All fields but the last two are required.
+// Config describes a worker. Name to Log are required.
 type Config struct {
 	Name     string // for people; shown with every attempt
 	Pool     string // for metrics; tasks say themselves which pool they belong to
@@ -67,6 +67,11 @@ type Config struct {
 	// Ready, if set, says why nothing new may be taken now, such as a disk that is nearly full; nil means that all is well. It
 	// is called concurrently: before every task, and for people who ask why a run waits.
 	Ready func() error
+	// Labels are what the worker offers and Version is its program's, both for people.
+	Labels  []string
+	Version string
+	// Ordered, if set, is called from one goroutine with what the server answers to each word of presence.
+	Ordered func(wire.WorkerOrders)
 	// Passed, if set, is called when a task has come to a point at which a test may want the program killed.
 	Passed func(point string)
 }
@@ -91,6 +96,9 @@ type Worker struct {
 	retry   *backoff
 	metrics *metrics
 	secret  []byte // of the nonces
+
+	draining atomic.Bool
+	instance string
 }
 
 // New returns a worker that does nothing yet.
@@ -103,7 +111,7 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, log: cfg.Log.With("worker", cfg.Name), slots: newSlots(cfg.Slots), retry: &backoff{},
-		metrics: newMetrics(cfg.Pool), secret: make([]byte, sha256.Size),
+		metrics: newMetrics(cfg.Pool), secret: make([]byte, sha256.Size), instance: rand.Text(),
 	}
 	if w.cfg.Passed == nil {
 		w.cfg.Passed = func(string) {}
