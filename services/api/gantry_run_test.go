@@ -134,7 +134,7 @@ func TestWhyARunWaits(t *testing.T) {
 	var got run.Waiting
 	f.get("/api/gantry/v1/runs/"+r.ID+"/waiting", adminToken).into(&got)
 	equal(t, "reason", got.Reason, run.WaitNoWorker)
-	f.call("POST", "/api/gantry/v1/workers", poolToken, []byte(`{"name":"w","slots":1,"busy":1}`)).want(http.StatusNoContent, "")
+	f.call("POST", "/api/gantry/v1/workers", poolToken, []byte(`{"name":"w","slots":1,"busy":1}`)).want(http.StatusOK, "")
 	f.call("POST", "/api/gantry/v1/workers", poolToken, []byte(`{"name":"w w"}`)).want(http.StatusUnprocessableEntity, messages.CodeInvalid)
 	f.call("POST", "/api/gantry/v1/workers", adminToken, []byte(`{"name":"w"}`)).want(http.StatusForbidden, messages.CodeForbidden)
 	f.get("/api/gantry/v1/runs/"+r.ID+"/waiting", adminToken).into(&got)

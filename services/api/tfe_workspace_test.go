@@ -99,10 +99,13 @@ func TestExecutionModeIsTranslated(t *testing.T) {
 	equal(t, "k8s is shown as", shown.Attributes["execution-mode"], any("remote"))
 	equal(t, "the shown mode written back", f.execution(f.ws.ID), k8s)
 
+	p, err := f.db.CreatePool(t.Context(), "default", postgres.PoolChange{Name: new("aws")})
+	must(t, err)
 	mode("agent").want(http.StatusUnprocessableEntity, messages.CodeExecutionInvalid).wantDetail("field agent_pool_id: missing")
-	shown = decoded[resource[attributes]](f.patch(path, adminToken, doc("workspaces", attributes{"execution-mode": "agent", "agent-pool-id": "apool-1"})), http.StatusOK).Data
+	shown = decoded[resource[attributes]](f.patch(path, adminToken, doc("workspaces", attributes{"execution-mode": "agent", "agent-pool-id": p.ID})), http.StatusOK).Data
 	equal(t, "agent is shown as", shown.Attributes["execution-mode"], any("agent"))
-	equal(t, "another mode keeps what is common", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeAgent, AgentPool: "apool-1", Workdir: "x"})
+	equal(t, "its pool", shown.Attributes["agent-pool-id"], any(p.ID))
+	equal(t, "another mode keeps what is common", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeAgent, AgentPool: messages.Ref(p.ID), Workdir: "x"})
 
 	mode("remote").want(http.StatusOK, "")
 	equal(t, "remote from agent", f.execution(f.ws.ID), messages.Execution{Mode: messages.ModeLocal, Workdir: "x"})

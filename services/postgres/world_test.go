@@ -54,7 +54,8 @@ func migrated(t *testing.T) string {
 
 func open(t *testing.T, dsn string, sealer postgres.Sealer, timing postgres.Timing) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Sealer: sealer, Timing: timing})
+	db, err := postgres.Open(t.Context(), postgres.Config{DSN: dsn, Sealer: sealer, Timing: timing,
+		Modes: []messages.Mode{messages.ModeLocal, messages.ModeAgent}})
 	if err != nil {
 		t.Fatal(err)
 	}
