@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"gantry.example/client"
+	"gantry.example/internal/pgserver"
+)
+
+// installation is a Gantry of which every part can be broken.
+type installation struct {
+	root      string
+	terraform string // the real one
+	full      bool   // its work folder can be filled up
+	server    *program
+	http      string
+	nats      string
+	pg        *pgserver.Server
+	client    *client.Client
+}
+
+func (in *installation) path(elem ...string) string {
+	return filepath.Join(append([]string{in.root}, elem...)...)
+}
+
+// startLimit is how long the first start may take.
+const startLimit = 2 * time.Minute
+
+// install starts everything and waits until it is there.
+func install(ctx context.Context, s settings, root string) (*installation, error) {
+	in := &installation{root: root}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if err := in.prepare(ctx); err != nil {
+		return nil, err
+	}
+	in.server = newProgram("server", root, in.environment(), append([]string{s.bin}, in.serverArgs()...)...)
+	in.server.start()
+	err := in.connect(ctx)
+	if err != nil {
+		return nil, errors.Join(err, in.remove())
+	}
+	return in, nil
+}
+
+// prepare makes folders, addresses, the wrapper and Postgres.
+func (in *installation) prepare(ctx context.Context) error {
+	for _, dir := range []string{"bin", "tmp", "journals", "data", "data/work"} {
+		if err := os.MkdirAll(in.path(dir), 0o755); err != nil { //nolint:gosec // others pass through
+			return err
+		}
+	}
+	if err := errors.Join(os.Chmod(in.path("journals"), 0o777), os.Chmod(in.path("tmp"), 0o1777)); err != nil { //nolint:gosec // terraform runs as any user
+		return err
+	}
+	if os.Geteuid() == 0 {
+		if err := syscall.Mount("tmpfs", in.path("data", "work"), "tmpfs", 0, "size=256m,mode=711"); err == nil {
+			in.full = true
+		}
+	}
+	if err := in.installWrapper(); err != nil {
+		return err
+	}
+	var err error
+	if in.http, err = freeAddress(ctx); err != nil {
+		return err
+	}
+	if in.nats, err = freeAddress(ctx); err != nil {
+		return err
+	}
+	in.pg, err = startPostgres(ctx, in.root)
+	return err
+}
+
+// installWrapper puts this program before terraform.
+func (in *installation) installWrapper() error {
+	found, err := exec.LookPath(wrapperName)
+	if err == nil {
+		in.terraform, err = filepath.EvalSymlinks(found)
+	}
+	if err != nil {
+		return fmt.Errorf("a terraform in PATH is needed: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	from, err := os.Open(self)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := os.OpenFile(in.path("bin", wrapperName), os.O_CREATE|os.O_WRONLY, 0o755) //nolint:gosec // terraform runs as any user
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(to, from)
+	return errors.Join(err, to.Close(),
+		os.WriteFile(in.path("bin", realName), []byte(in.terraform), 0o644),            //nolint:gosec // the same
+		os.WriteFile(in.path("bin", journalsName), []byte(in.path("journals")), 0o644)) //nolint:gosec // the same
+}
+
+// environment is ours without settings of Gantry, with the wrapper before everything else.
+func (in *installation) environment() []string {
+	env := []string{"TMPDIR=" + in.path("tmp"), "PATH=" + in.path("bin") + ":" + os.Getenv("PATH")}
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, "GANTRY_") && name != "PATH" && name != "TMPDIR" {
+			env = append(env, kv)
+		}
+	}
+	return env
+}
+
+// serverArgs have short deadlines: much is to happen in little time.
+func (in *installation) serverArgs() []string {
+	return []string{
+		"server", "--data-dir", in.path("data"), "--http", in.http, "--https", "", "--nats", in.nats,
+		"--database-url", in.pg.DSN(pgserver.Database), "--encryption-key-file", in.path("key"), "--concurrency", "6", "--min-free-disk", "0",
+		"--lease-ttl", "3s", "--start-within", "5s", "--republish-after", "2s", "--settle", "5s", "--lost-after", "25s", "--grace", "8s",
+	}
+}
+
+func startPostgres(ctx context.Context, root string) (*pgserver.Server, error) {
+	log := slog.New(slog.DiscardHandler)
+	user, err := pgserver.Unprivileged()
+	if err != nil {
+		return nil, err
+	}
+	cache := filepath.Join(pgserver.Elsewhere, "cache")
+	if user == nil { // else its own folder would be closed to that user
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return nil, err
+		}
+		cache = filepath.Join(base, "gantry")
+	}
+	binaries, err := pgserver.Find(ctx, pgserver.FindConfig{CacheDir: cache, RunAs: user, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return pgserver.Start(ctx, pgserver.Config{
+		Home: pgserver.Home(root), Binaries: binaries, RunAs: user, Durable: true, DieWithParent: true, Log: log,
+	})
+}
+
+func freeAddress(ctx context.Context) (string, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// connect waits for the server and makes the users' client.
+func (in *installation) connect(ctx context.Context) error {
+	for {
+		token, err := os.ReadFile(in.path("data", "admin-token"))
+		if err == nil && in.client == nil {
+			in.client, err = client.New(client.Config{Address: "http://" + in.http, Token: strings.TrimSpace(string(token))})
+		}
+		if err == nil {
+			err = in.client.Ready(ctx)
+		}
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, 100*time.Millisecond) != nil {
+			return fmt.Errorf("the server is not ready: %w; see %s", err, in.server.log)
+		}
+	}
+}
+
+// calm waits until everything that was broken is whole again.
+func (in *installation) calm(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return in.connect(ctx)
+}
+
+// remove stops everything.
+func (in *installation) remove() error {
+	var err error
+	if in.server != nil {
+		err = in.server.stop()
+	}
+	for _, v := range in.victims() { // runners and what they started outlive their server
+		_ = syscall.Kill(v.pid, syscall.SIGKILL)
+	}
+	if in.client != nil {
+		in.client.Close()
+	}
+	if in.pg != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err = errors.Join(err, in.pg.Stop(ctx))
+	}
+	if in.full {
+		err = errors.Join(err, syscall.Unmount(in.path("data", "work"), syscall.MNT_DETACH))
+	}
+	return err
+}
