@@ -194,6 +194,11 @@ func (i *injector) repeatEvents(ctx context.Context, dice *rand.Rand) (string, e
 		return "", err
 	}
 	defer nc.Close()
+	for nc.FlushTimeout(time.Second) != nil { // it may just be starting
+		if err := pause(ctx, shortPause); err != nil {
+			return "", err
+		}
+	}
 	dice.Shuffle(len(events), func(a, b int) { events[a], events[b] = events[b], events[a] })
 	for _, e := range events {
 		// Without the id by which JetStream would know it.
@@ -201,7 +206,7 @@ func (i *injector) repeatEvents(ctx context.Context, dice *rand.Rand) (string, e
 			return "", err
 		}
 	}
-	if err := nc.FlushWithContext(ctx); err != nil {
+	if err := nc.FlushTimeout(victimPatience); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("%d of them", len(events)), nil

@@ -167,14 +167,14 @@ func (r reader) results(ctx context.Context) error {
 // logs reads the logs as users do.
 func (r reader) logs(ctx context.Context) error {
 	type row struct {
-		Attempt, Plan, Apply string
-		Base                 int64
-		Complete             bool
+		Attempt, Run, Phase string
+		Base                int64
+		Complete            bool
 	}
 	var rows []row
 	err := each(ctx, r.db, `
 		SELECT jsonb_build_object('Attempt', l.attempt_id, 'Base', l.base, 'Complete', l.complete,
-			'Plan', CASE WHEN t.phase = 'plan' THEN t.id ELSE '' END, 'Apply', CASE WHEN t.phase = 'apply' THEN t.id ELSE '' END)
+			'Run', t.run_id, 'Phase', t.phase)
 		FROM logs l JOIN tasks t ON t.id = l.task_id`, func(doc []byte) error {
 		var l row
 		err := json.Unmarshal(doc, &l)
@@ -185,17 +185,8 @@ func (r reader) logs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var phase client.Phase
-		if l.Plan != "" {
-			phase, err = r.in.client.Plan(ctx, l.Plan)
-		} else {
-			phase, err = r.in.client.Apply(ctx, l.Apply)
-		}
+		text, err := r.text(ctx, l.Run, l.Phase)
 		if err != nil {
-			return err
-		}
-		var text bytes.Buffer
-		if err = r.in.client.StreamLog(ctx, phase.LogReadURL, &text, client.LogOptions{}); err != nil {
 			return err
 		}
 		if int64(text.Len()) < l.Base {
@@ -209,6 +200,25 @@ func (r reader) logs(ctx context.Context) error {
 		})
 	}
 	return err
+}
+
+// text is the log of a run's phase.
+func (r reader) text(ctx context.Context, runID, kind string) (*bytes.Buffer, error) {
+	run, err := r.in.client.Run(ctx, runID)
+	if err != nil {
+		return nil, err
+	}
+	var phase client.Phase
+	if kind == history.Plan {
+		phase, err = r.in.client.Plan(ctx, run.PlanID)
+	} else {
+		phase, err = r.in.client.Apply(ctx, run.ApplyID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var text bytes.Buffer
+	return &text, r.in.client.StreamLog(ctx, phase.LogReadURL, &text, client.LogOptions{})
 }
 
 func (r reader) outbox(ctx context.Context) error {
