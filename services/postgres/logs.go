@@ -68,7 +68,7 @@ func (d *DB) SkipLogGap(ctx context.Context, c LogChunk) error {
 		if lost <= 0 {
 			return nil
 		}
-		note := fmt.Appendf(nil, "\n[Gantry: %d bytes of the log were lost]\n", lost)
+		note := lostNote(lost)
 		if err := appendChunk(ctx, tx, taskID, log.Size, note); err != nil {
 			return err
 		}
@@ -196,26 +196,48 @@ func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int
 	return p, err
 }
 
-// SealLogs ends the logs of tasks that finished longer than age ago and whose runner never sent the end: it is gone. A log
-// that somebody writes at that moment is left to the next call.
+// missingLog is how long bytes of a log may still come that its runner is known to have printed: they are in the stream, which
+// may not have been read for long, or on the disk of a worker that is not there.
+const missingLog = time.Hour
+
+// SealLogs ends the logs of tasks that finished longer than age ago and whose runner never sent the end: it is gone. Where a
+// result says that more was printed, that is waited for much longer, and in the end the log says what it lacks. A log that
+// somebody writes at that moment is left to the next call.
 func (d *DB) SealLogs(ctx context.Context, age time.Duration) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		var ids []string
+		var logs []struct {
+			Task    string `db:"task_id"`
+			Size    int64  `db:"size"`
+			Missing int64  `db:"missing"`
+		}
 		// Every attempt that started has a log (see beginLog), so the few that are not complete are all there is to look at.
-		if err := tx.SelectContext(ctx, &ids, `
-			UPDATE logs SET complete = true WHERE task_id IN (
-				SELECT l.task_id FROM logs l JOIN tasks t ON t.id = l.task_id
+		if err := tx.SelectContext(ctx, &logs, `
+			SELECT task_id, size, missing FROM (
+				SELECT l.task_id, l.size, COALESCE((r.doc->>'log_size')::bigint, 0) - (l.size - l.base) AS missing,
+				       (SELECT max(COALESCE(a.closed_at, 'infinity')) FROM attempts a WHERE a.task_id = t.id) AS over
+				FROM logs l JOIN tasks t ON t.id = l.task_id LEFT JOIN results r ON r.attempt_id = l.attempt_id
 				WHERE NOT l.complete AND t.state = 'finished'
-				  AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.task_id = t.id AND (a.closed_at IS NULL OR a.closed_at >= $1))
-				FOR UPDATE OF l SKIP LOCKED)
-			RETURNING task_id`, now().Add(-age)); err != nil {
+				FOR UPDATE OF l SKIP LOCKED) open
+			WHERE COALESCE(over, '-infinity') < CASE WHEN missing > 0 THEN $2::timestamptz ELSE $1::timestamptz END`, now().Add(-age), now().Add(-age-missingLog)); err != nil {
 			return err
 		}
-		for _, id := range ids {
-			if err := notify(ctx, tx, ChannelLogs, id); err != nil {
+		for _, l := range logs {
+			if l.Missing > 0 {
+				if err := appendChunk(ctx, tx, l.Task, l.Size, lostNote(l.Missing)); err != nil {
+					return err
+				}
+			}
+			if _, err := tx.ExecContext(ctx, `UPDATE logs SET complete = true WHERE task_id = $1`, l.Task); err != nil {
+				return err
+			}
+			if err := notify(ctx, tx, ChannelLogs, l.Task); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func lostNote(bytes int64) []byte {
+	return fmt.Appendf(nil, "\n[Gantry: %d bytes of the log were lost]\n", bytes)
 }

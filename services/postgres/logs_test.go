@@ -124,6 +124,29 @@ func TestLogsOfTasksThatNeverStartedAreOver(t *testing.T) {
 	}
 }
 
+// TestSealLogsWaitsForWhatWasPrinted: the log service may have been away for longer than a silent log is waited for.
+func TestSealLogsWaitsForWhatWasPrinted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.newRun(w.workspace("net"), run.Options{})
+	_, a := w.started(r.ID)
+	w.says(a, 0, "some", nil)
+	w.result(a, wire.Result{V: 1, Outcome: wire.OutcomeFailed, LogSize: 9})
+	w.ok(w.SealLogs(t.Context(), 0))
+	w.logIs(r.Plan.ID, "some", false)
+	w.says(a, 4, " more", nil)
+	w.ok(w.SealLogs(t.Context(), 0))
+	w.logIs(r.Plan.ID, "some more", true)
+
+	late := w.newRun(w.workspace("late"), run.Options{})
+	_, a = w.started(late.ID)
+	w.says(a, 0, "some", nil)
+	w.result(a, wire.Result{V: 1, Outcome: wire.OutcomeFailed, LogSize: 9})
+	w.raw.MustExec(`UPDATE attempts SET closed_at = closed_at - interval '2 hours'`)
+	w.ok(w.SealLogs(t.Context(), 0))
+	w.logIs(late.Plan.ID, "some\n[Gantry: 5 bytes of the log were lost]\n", true)
+}
+
 func TestSealLogsEndsWhatNobodyWillEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
