@@ -17,16 +17,17 @@ import (
 )
 
 func main() {
+	var err error
 	if filepath.Base(os.Args[0]) == wrapperName {
-		fmt.Fprintln(os.Stderr, wrap())
-		os.Exit(1)
+		err = wrap()
+	} else {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		err = run(ctx, os.Args[1:], os.Stdout)
+		stop()
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
-	stop()
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // a main
 	}
 }
 
