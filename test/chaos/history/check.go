@@ -315,6 +315,7 @@ func (c *check) logsAreWhole() {
 		case l.Lost && c.LogsDeleted:
 		case l.Lost:
 			c.breach(rule, "attempt %s of %s: bytes of the log were lost", res.Attempt, res.Run)
+		case !l.Complete && c.LogsDeleted: // what is missing is waited for
 		case !l.Complete:
 			c.breach(rule, "attempt %s of %s: the log has no end", res.Attempt, res.Run)
 		case l.Size != res.LogSize || l.SHA256 != res.LogSHA256:
