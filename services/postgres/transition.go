@@ -82,6 +82,9 @@ func lockIn(ctx context.Context, tx *sqlx.Tx, runID, workspaceID string, exclusi
 
 // lock takes the locks for what an attempt does.
 func (a Attempt) lock(ctx context.Context, tx *sqlx.Tx) (*locked, error) {
+	if a.Run.ID == "" { // not from its token
+		return lock(ctx, tx, a.RunID)
+	}
 	return lockIn(ctx, tx, a.RunID, a.Run.WorkspaceID, a.Run.Exclusive())
 }
 

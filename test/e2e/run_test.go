@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -108,6 +109,9 @@ func TestQueueOfOneWorkspace(t *testing.T) {
 	s := newServer(t)
 	s.start()
 	journal := filepath.Join(shared(t), "journal")
+	if err := errors.Join(os.WriteFile(journal, nil, 0o600), os.Chmod(journal, 0o666)); err != nil { // each run has a user of its own
+		t.Fatal(err)
+	}
 	ids := make([]string, 4)
 	for i := range ids {
 		dir := config(t, fmt.Sprintf(`
