@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"gantry.example/internal/bus"
 	"gantry.example/messages"
 )
 
@@ -29,17 +28,35 @@ func (i *injector) all() []fault {
 		{"freeze terraform", 3, i.freeze(kindTerraform)},
 		{"kill runner", 6, i.kill(kindRunner)},
 		{"freeze runner", 5, i.freeze(kindRunner)},
-		{"kill server", 4, i.killServer},
-		{"freeze server", 3, i.freezeServer},
-		{"kill server and runner", 2, i.killBoth},
 		{"kill Postgres", 2, i.kill(kindPostgres)},
 		{"freeze Postgres", 2, i.freezePostgres},
-		{"repeat events", 5, i.repeatEvents},
+		{"repeat events", 4, i.repeatEvents},
+		{"fill the disk", 2, i.fillDisk},
 	}
-	for _, stream := range []string{"TASKS_local", "STATUS", "LOGS", "KV_LOCKS_local"} {
+	for _, r := range []role{roleServer, roleAPI, roleRelay, roleProjector, roleHouse, roleWorker, roleNATS} {
+		if len(i.in.parts[r]) > 0 {
+			faults = append(faults, fault{"kill " + string(r), 2, i.killPart(r)}, fault{"freeze " + string(r), 1, i.freezePart(r)})
+		}
+	}
+	worker := roleWorker
+	if !i.in.split() {
+		worker = roleServer
+	}
+	faults = append(faults, fault{"kill " + string(worker) + " and runner", 2, i.killBoth(worker)})
+	if i.in.split() {
+		faults = append(faults, fault{"kill the leader of a stream", 2, i.killLeader}, fault{"cut the network", 4, i.cutLink},
+			fault{"delete consumer of STATUS", 1, i.deleteConsumer(messages.StatusStream, messages.ProjectorConsumer)},
+			fault{"delete consumer of LOGS", 1, i.deleteConsumer(messages.LogStream, messages.LogConsumer)})
+	}
+	for _, stream := range streams() {
 		faults = append(faults, fault{"delete " + stream, 1, i.deleteStream(stream)})
 	}
-	return append(faults, fault{"fill the disk", 2, i.fillDisk})
+	return faults
+}
+
+// streams are those that may vanish. What producers put into INTAKE is nowhere else until it is a run.
+func streams() []string {
+	return []string{messages.TaskStream(messages.LocalPool), messages.StatusStream, messages.LogStream, messages.LeaseStream(messages.LocalPool)}
 }
 
 // one waits for a process of the kind and picks one.
@@ -98,17 +115,52 @@ func frozen(ctx context.Context, d time.Duration, pids ...int) (string, error) {
 	return fmt.Sprintf("%v for %s", pids, d.Round(time.Millisecond)), err
 }
 
-func (i *injector) killServer(ctx context.Context, dice *rand.Rand) (string, error) {
-	return i.down(ctx, dice, func() error { return nil })
+func (i *injector) part(r role, dice *rand.Rand) *program {
+	all := i.in.parts[r]
+	return all[dice.IntN(len(all))]
 }
 
-// down kills the server and lets it start again after a while; meanwhile something may be done to its files.
-func (i *injector) down(ctx context.Context, dice *rand.Rand, meanwhile func() error) (string, error) {
-	s := i.in.server
-	s.hold(true)
-	defer s.hold(false)
-	pid := s.pid()
-	if err := s.signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+func (i *injector) killPart(r role) func(context.Context, *rand.Rand) (string, error) {
+	return func(ctx context.Context, dice *rand.Rand) (string, error) {
+		return down(ctx, i.part(r, dice), dice, func() error { return nil })
+	}
+}
+
+func (i *injector) freezePart(r role) func(context.Context, *rand.Rand) (string, error) {
+	return func(ctx context.Context, dice *rand.Rand) (string, error) {
+		return frozen(ctx, freezeFor(dice), i.part(r, dice).pid())
+	}
+}
+
+func (i *injector) killLeader(ctx context.Context, dice *rand.Rand) (string, error) {
+	all := streams()
+	stream := all[dice.IntN(len(all))]
+	for end := time.Now().Add(victimPatience); time.Now().Before(end); {
+		if p := i.in.leader(ctx, stream); p != nil {
+			what, err := down(ctx, p, dice, func() error { return nil })
+			return "of " + stream + ", " + what, err
+		}
+		if err := pause(ctx, shortPause); err != nil {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("%w: %s has no leader", errSkipped, stream)
+}
+
+// cutLink cuts a worker, or the users, off from everything.
+func (i *injector) cutLink(ctx context.Context, dice *rand.Rand) (string, error) {
+	n, hard, d := dice.IntN(len(i.in.links)), dice.IntN(2) == 0, freezeFor(dice)
+	i.in.links[n].cut(hard)
+	defer i.in.links[n].heal()
+	return fmt.Sprintf("link %d for %s, connections broken: %t", n, d.Round(time.Millisecond), hard), pause(ctx, d)
+}
+
+// down kills a program and lets it start again after a while; meanwhile something may be done to its files.
+func down(ctx context.Context, p *program, dice *rand.Rand, meanwhile func() error) (string, error) {
+	p.hold(true)
+	defer p.hold(false)
+	pid := p.pid()
+	if err := p.signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return "", err
 	}
 	if err := gone(ctx, pid); err != nil {
@@ -118,24 +170,22 @@ func (i *injector) down(ctx context.Context, dice *rand.Rand, meanwhile func() e
 		return "", err
 	}
 	d := time.Duration(dice.Int64N(int64(longestDown)))
-	return fmt.Sprintf("%d for %s", pid, d.Round(time.Millisecond)), pause(ctx, d)
-}
-
-func (i *injector) freezeServer(ctx context.Context, dice *rand.Rand) (string, error) {
-	return frozen(ctx, freezeFor(dice), i.in.server.pid())
+	return fmt.Sprintf("%s, %d for %s", p.name, pid, d.Round(time.Millisecond)), pause(ctx, d)
 }
 
 // killBoth is a worker that goes down with a runner: nobody sees how that ends.
-func (i *injector) killBoth(ctx context.Context, dice *rand.Rand) (string, error) {
-	pid, err := i.one(ctx, kindRunner, dice)
-	if err != nil {
-		return "", err
+func (i *injector) killBoth(r role) func(context.Context, *rand.Rand) (string, error) {
+	return func(ctx context.Context, dice *rand.Rand) (string, error) {
+		pid, err := i.one(ctx, kindRunner, dice)
+		if err != nil {
+			return "", err
+		}
+		what, err := down(ctx, i.part(r, dice), dice, func() error {
+			_ = syscall.Kill(pid, syscall.SIGKILL) // it may just have ended
+			return nil
+		})
+		return fmt.Sprintf("runner %d, %s", pid, what), err
 	}
-	what, err := i.down(ctx, dice, func() error {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // it may just have ended
-		return nil
-	})
-	return fmt.Sprintf("runner %d, server %s", pid, what), err
 }
 
 func (i *injector) freezePostgres(ctx context.Context, dice *rand.Rand) (string, error) {
@@ -159,66 +209,13 @@ func children(pid int) []int {
 	return out
 }
 
-// deleteStream takes a stream away with all it holds, while its server is down.
-func (i *injector) deleteStream(name string) func(context.Context, *rand.Rand) (string, error) {
-	return func(ctx context.Context, dice *rand.Rand) (string, error) {
-		found := false
-		what, err := i.down(ctx, dice, func() error {
-			dirs, err := filepath.Glob(i.in.path("data", "nats", "jetstream", "*", "streams", name))
-			for _, dir := range dirs {
-				found = true
-				err = errors.Join(err, os.RemoveAll(dir))
-			}
-			return err
-		})
-		if err == nil && !found {
-			err = fmt.Errorf("%w: there is no such stream", errSkipped)
-		}
-		i.logsDeleted = i.logsDeleted || name == "LOGS"
-		return "server " + what, err
-	}
-}
-
-// repeatEvents sends old messages again, in any order, as NATS may do.
-func (i *injector) repeatEvents(ctx context.Context, dice *rand.Rand) (string, error) {
-	token, err := os.ReadFile(i.in.path("data", "worker-token"))
-	if err != nil {
-		return "", err
-	}
-	events, err := i.in.oldEvents(ctx, 50)
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", errSkipped, err)
-	}
-	nc, err := bus.Connect(bus.ConnectConfig{URL: "nats://" + i.in.nats, Token: strings.TrimSpace(string(token)), Name: "chaos"})
-	if err != nil {
-		return "", err
-	}
-	defer nc.Close()
-	for nc.FlushTimeout(time.Second) != nil { // it may just be starting
-		if err := pause(ctx, shortPause); err != nil {
-			return "", err
-		}
-	}
-	dice.Shuffle(len(events), func(a, b int) { events[a], events[b] = events[b], events[a] })
-	for _, e := range events {
-		// Without the id by which JetStream would know it.
-		if err := nc.Publish(messages.StatusSubject(messages.LocalPool, e.workspace, e.run, e.attempt), e.body); err != nil {
-			return "", err
-		}
-	}
-	if err := nc.FlushTimeout(victimPatience); err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%d of them", len(events)), nil
-}
-
 // fillDisk takes all room of the work folder for a while.
 func (i *injector) fillDisk(ctx context.Context, dice *rand.Rand) (string, error) {
 	if !i.in.full {
 		i.expected["fill the disk"] = "only root can mount a small file system"
 		return "", errSkipped
 	}
-	path := i.in.path("data", "work", "filler")
+	path := filepath.Join(i.in.work, "filler")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return "", err

@@ -21,42 +21,89 @@ import (
 // installation is a Gantry of which every part can be broken.
 type installation struct {
 	root      string
+	bin       string
 	terraform string // the real one
-	full      bool   // its work folder can be filled up
-	server    *program
-	http      string
-	nats      string
+	work      string // a worker's work folder
+	full      bool   // it can be filled up
+	api       string // where users find it
 	pg        *pgserver.Server
 	client    *client.Client
+	parts     map[role][]*program
+	links     []*link  // between a worker and everything else; none where they are one process
+	natsURL   string   // for us
+	nats      []string // addresses of the servers of a cluster
 }
+
+// role is what a process is there for.
+type role string
+
+// The roles. A single server has all but NATS, which it embeds.
+const (
+	roleServer    role = "server"
+	roleAPI       role = "api"
+	roleRelay     role = "relay"
+	roleProjector role = "projector"
+	roleHouse     role = "house" // everything else
+	roleWorker    role = "worker"
+	roleNATS      role = "NATS server"
+)
 
 func (in *installation) path(elem ...string) string {
 	return filepath.Join(append([]string{in.root}, elem...)...)
 }
 
+// split reports whether the parts are processes of their own.
+func (in *installation) split() bool { return len(in.nats) > 0 }
+
 // startLimit is how long the first start may take.
 const startLimit = 2 * time.Minute
 
 // install starts everything and waits until it is there.
-func install(ctx context.Context, s settings, root string) (*installation, error) {
-	in := &installation{root: root}
+func install(ctx context.Context, s settings, root string) (_ *installation, err error) {
+	in := &installation{root: root, bin: s.bin, parts: map[role][]*program{}}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, in.remove())
+		}
+	}()
 	if err := in.prepare(ctx); err != nil {
 		return nil, err
 	}
-	in.server = newProgram("server", root, in.environment(), append([]string{s.bin}, in.serverArgs()...)...)
-	in.server.start()
-	err := in.connect(ctx)
-	if err != nil {
-		return nil, errors.Join(err, in.remove())
+	if s.single {
+		err = in.describeSingle(ctx)
+	} else {
+		err = in.describeSplit(ctx)
 	}
-	return in, nil
+	if err != nil {
+		return nil, err
+	}
+	if os.Geteuid() == 0 {
+		err := os.MkdirAll(in.work, 0o711) //nolint:gosec // terraform passes through
+		if err == nil && syscall.Mount("tmpfs", in.work, "tmpfs", 0, "size=256m,mode=711") == nil {
+			in.full = true
+		}
+	}
+	for _, programs := range in.parts {
+		for _, p := range programs {
+			p.start()
+		}
+	}
+	return in, in.connect(ctx)
+}
+
+// add describes a process; its own flags are added to those that all have.
+func (in *installation) add(r role, args ...string) *program {
+	name := strings.ReplaceAll(string(r), " ", "-") + fmt.Sprintf("-%d", len(in.parts[r])+1)
+	p := newProgram(name, in.root, in.environment(), args...)
+	in.parts[r] = append(in.parts[r], p)
+	return p
 }
 
 // prepare makes folders, addresses, the wrapper and Postgres.
 func (in *installation) prepare(ctx context.Context) error {
-	for _, dir := range []string{"bin", "tmp", "journals", "data", "data/work"} {
+	for _, dir := range []string{"bin", "tmp", "journals", "data"} {
 		if err := os.MkdirAll(in.path(dir), 0o755); err != nil { //nolint:gosec // others pass through
 			return err
 		}
@@ -64,21 +111,10 @@ func (in *installation) prepare(ctx context.Context) error {
 	if err := errors.Join(os.Chmod(in.path("journals"), 0o777), os.Chmod(in.path("tmp"), 0o1777)); err != nil { //nolint:gosec // terraform runs as any user
 		return err
 	}
-	if os.Geteuid() == 0 {
-		if err := syscall.Mount("tmpfs", in.path("data", "work"), "tmpfs", 0, "size=256m,mode=711"); err == nil {
-			in.full = true
-		}
-	}
 	if err := in.installWrapper(); err != nil {
 		return err
 	}
 	var err error
-	if in.http, err = freeAddress(ctx); err != nil {
-		return err
-	}
-	if in.nats, err = freeAddress(ctx); err != nil {
-		return err
-	}
 	in.pg, err = startPostgres(ctx, in.root)
 	return err
 }
@@ -124,12 +160,34 @@ func (in *installation) environment() []string {
 }
 
 // serverArgs have short deadlines: much is to happen in little time.
-func (in *installation) serverArgs() []string {
-	return []string{
-		"server", "--data-dir", in.path("data"), "--http", in.http, "--https", "", "--nats", in.nats,
-		"--database-url", in.pg.DSN(pgserver.Database), "--encryption-key-file", in.path("key"), "--concurrency", "6", "--min-free-disk", "0",
+func (in *installation) serverArgs(dir string, more ...string) []string {
+	return append([]string{
+		in.bin, "server", "--data-dir", dir, "--https", "", "--worker-token-file", in.path("worker-token"), "--min-free-disk", "0",
 		"--lease-ttl", "3s", "--start-within", "5s", "--republish-after", "2s", "--settle", "5s", "--lost-after", "25s", "--grace", "8s",
+	}, more...)
+}
+
+// databaseArgs are for whoever needs the database.
+func (in *installation) databaseArgs() []string {
+	return []string{
+		"--database-url", in.pg.DSN(pgserver.Database), "--encryption-key-file", in.path("key"), "--admin-token-file", in.path("admin-token"),
 	}
+}
+
+// describeSingle is one process with everything in it, NATS too.
+func (in *installation) describeSingle(ctx context.Context) error {
+	api, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	nats, err := freeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	in.api, in.natsURL, in.work = api, "nats://"+nats, in.path("data", "work")
+	args := in.serverArgs(in.path("data"), append(in.databaseArgs(), "--http", api, "--nats", nats, "--concurrency", "6")...)
+	in.add(roleServer, args...)
+	return nil
 }
 
 func startPostgres(ctx context.Context, root string) (*pgserver.Server, error) {
@@ -166,9 +224,9 @@ func freeAddress(ctx context.Context) (string, error) {
 // connect waits for the server and makes the users' client.
 func (in *installation) connect(ctx context.Context) error {
 	for {
-		token, err := os.ReadFile(in.path("data", "admin-token"))
+		token, err := os.ReadFile(in.path("admin-token"))
 		if err == nil && in.client == nil {
-			in.client, err = client.New(client.Config{Address: "http://" + in.http, Token: strings.TrimSpace(string(token))})
+			in.client, err = client.New(client.Config{Address: "http://" + in.api, Token: strings.TrimSpace(string(token))})
 		}
 		if err == nil {
 			err = in.client.Ready(ctx)
@@ -177,7 +235,7 @@ func (in *installation) connect(ctx context.Context) error {
 			return nil
 		}
 		if pause(ctx, 100*time.Millisecond) != nil {
-			return fmt.Errorf("the server is not ready: %w; see %s", err, in.server.log)
+			return fmt.Errorf("the server is not ready: %w; its logs are in %s", err, in.root)
 		}
 	}
 }
@@ -192,8 +250,13 @@ func (in *installation) calm(ctx context.Context) error {
 // remove stops everything.
 func (in *installation) remove() error {
 	var err error
-	if in.server != nil {
-		err = in.server.stop()
+	for _, r := range []role{roleServer, roleWorker, roleRelay, roleProjector, roleHouse, roleAPI, roleNATS} { // NATS last: others say good-bye
+		for _, p := range in.parts[r] {
+			err = errors.Join(err, p.stop())
+		}
+	}
+	for _, l := range in.links {
+		l.close()
 	}
 	for _, v := range in.victims() { // runners and what they started outlive their server
 		_ = syscall.Kill(v.pid, syscall.SIGKILL)
@@ -207,7 +270,7 @@ func (in *installation) remove() error {
 		err = errors.Join(err, in.pg.Stop(ctx))
 	}
 	if in.full {
-		err = errors.Join(err, syscall.Unmount(in.path("data", "work"), syscall.MNT_DETACH))
+		err = errors.Join(err, syscall.Unmount(in.work, syscall.MNT_DETACH))
 	}
 	return err
 }

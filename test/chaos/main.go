@@ -38,6 +38,7 @@ type settings struct {
 	seed       uint64
 	workspaces int
 	keep       bool
+	single     bool
 }
 
 func parse(args []string) (settings, error) {
@@ -47,6 +48,7 @@ func parse(args []string) (settings, error) {
 	f.IntVar(&s.faults, "faults", 60, "how many faults to inject")
 	f.Uint64Var(&s.seed, "seed", 0, "where the faults come from; 0 for another one each time")
 	f.IntVar(&s.workspaces, "workspaces", 20, "in how many workspaces users work")
+	f.BoolVar(&s.single, "single", false, "one process with everything in it (default: each part by itself, over three NATS servers)")
 	f.BoolVar(&s.keep, "keep", false, "keep all files also if nothing is wrong")
 	if err := f.Parse(args); err != nil {
 		return s, err

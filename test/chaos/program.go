@@ -30,6 +30,7 @@ type program struct {
 	done     chan struct{}
 
 	mu      sync.Mutex
+	started bool        // guarded by mu
 	process *os.Process // guarded by mu
 	held    bool        // guarded by mu: not to be started for now
 }
@@ -39,7 +40,12 @@ func newProgram(name, dir string, env []string, args ...string) *program {
 }
 
 // start begins to keep the program running until stop.
-func (p *program) start() { go p.keep() }
+func (p *program) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.started = true
+	go p.keep()
+}
 
 func (p *program) keep() {
 	defer close(p.done)
@@ -109,8 +115,14 @@ func (p *program) signal(s syscall.Signal) error {
 	return p.process.Signal(s)
 }
 
-// stop ends the program for good.
+// stop ends the program for good. One that was never started needs none.
 func (p *program) stop() error {
+	p.mu.Lock()
+	started := p.started
+	p.mu.Unlock()
+	if !started {
+		return nil
+	}
 	close(p.stopping)
 	if err := p.signal(syscall.SIGCONT); err == nil {
 		_ = p.signal(syscall.SIGTERM)
