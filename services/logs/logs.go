@@ -27,9 +27,9 @@ type Store interface {
 	SkipLogGap(ctx context.Context, c postgres.LogChunk) error
 }
 
-// DefaultPatience is how long a chunk waits for those before it. They are on their way through the same stream, so what is
-// not there by then was lost with the stream.
-const DefaultPatience = 20 * time.Second
+// DefaultPatience is how long a chunk waits for those before it. They are on their way through the same stream, and come again
+// 30 s after a reader took them along into its end, so what is not there by then was lost with the stream.
+const DefaultPatience = 45 * time.Second
 
 // Service reads the LOGS stream. Several may run.
 type Service struct {
