@@ -19,6 +19,8 @@ type runView struct {
 	Plan         *client.Phase         `json:"plan,omitempty"`
 	Apply        *client.Phase         `json:"apply,omitempty"`
 	Waiting      *client.Waiting       `json:"waiting,omitempty"`
+	Condition    *client.Condition     `json:"condition,omitempty"` // while its runner is lost
+	Logs         []client.LogCheck     `json:"logs,omitempty"`
 	Outputs      map[string]outputView `json:"outputs,omitempty"`
 }
 

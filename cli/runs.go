@@ -18,7 +18,7 @@ func (a *app) runsCommand() *cobra.Command {
 			Use: "show ID", Short: "Show a run", Args: exactly("ID"), ValidArgsFunction: a.completeRuns,
 			RunE: func(cmd *cobra.Command, args []string) error { return a.showRun(cmd.Context(), args[0]) },
 		}))
-	runs.AddCommand(a.runActions()...)
+	runs.AddCommand(append(a.runActions(), a.runsRecoverCommand())...)
 	return a.connects(runs)
 }
 
@@ -175,6 +175,11 @@ func (a *app) showRun(ctx context.Context, id string) error {
 	case why.Reason != "":
 		view.Waiting = &why
 	}
+	details, err := c.RunDetails(ctx, run.ID)
+	if err != nil && !client.NotFound(err) {
+		return err
+	}
+	view.Condition, view.Logs = details.Condition, details.Logs
 	return a.show(view, func(t *table) {
 		t.row("Run:", run.ID)
 		t.row("Workspace:", n)
@@ -185,6 +190,7 @@ func (a *app) showRun(ctx context.Context, id string) error {
 		if run.Failure != "" {
 			t.row("Failure:", run.Failure)
 		}
+		tellCondition(t, view.Condition)
 		t.row("Created:", run.CreatedAt)
 		t.row("Message:", run.Message)
 		if kind := kindText(run); kind != "" {
@@ -192,6 +198,11 @@ func (a *app) showRun(ctx context.Context, id string) error {
 		}
 		t.row("Plan:", phaseText(view.Plan))
 		t.row("Apply:", phaseText(view.Apply))
+		for _, l := range view.Logs {
+			if l.Intact != nil && !*l.Intact {
+				t.row("Log:", "the stored log of the "+l.Phase+" is not what its runner printed: a part was lost")
+			}
+		}
 		t.row("Page:", view.URL)
 	})
 }

@@ -25,6 +25,7 @@ func (a *app) stateCommand() *cobra.Command {
 			RunE:              func(cmd *cobra.Command, args []string) error { return a.pullState(cmd.Context(), args[0]) },
 		},
 		a.statePushCommand(),
+		a.statePromoteCommand(),
 		a.outputs(&cobra.Command{
 			Use: "rollback ORG/NAME SV", Short: "Make an earlier version the current state again", Args: exactly("ORG/NAME", "SV"),
 			Long: "Makes a copy of state version SV (see gantry state list) the current state, under a new serial. Only the state changes,\n" +
@@ -49,6 +50,7 @@ func viewState(v client.StateVersion, currentID string) stateView {
 
 func (a *app) stateListCommand() *cobra.Command {
 	var limit int
+	var aside bool
 	cmd := a.outputs(&cobra.Command{
 		Use: "list ORG/NAME", Short: "List the versions of the state, newest first", Args: exactly("ORG/NAME"),
 		ValidArgsFunction: a.completeWorkspaces,
@@ -56,22 +58,31 @@ func (a *app) stateListCommand() *cobra.Command {
 			if limit < 1 {
 				return usage(cmd, "--limit %d is not a positive number", limit)
 			}
-			return a.listStates(cmd.Context(), args[0], limit)
+			return a.listStates(cmd.Context(), args[0], limit, aside)
 		},
 	})
 	cmd.Flags().IntVar(&limit, "limit", 20, "how many versions to list")
+	cmd.Flags().BoolVar(&aside, "aside", false, "only those that were kept aside: what a lost runner stored too late")
 	return cmd
 }
 
-func (a *app) listStates(ctx context.Context, text string, limit int) error {
+func (a *app) listStates(ctx context.Context, text string, limit int, aside bool) error {
 	return a.withWorkspace(ctx, text, func(c *client.Client, _ workspaceName, w client.Workspace) error {
 		current, err := c.CurrentState(ctx, w.ID)
 		if err != nil && !client.NotFound(err) {
 			return err
 		}
-		versions, err := c.StateVersions(ctx, w.ID, limit)
+		read := limit
+		if aside {
+			read = 0 // they may be old
+		}
+		versions, err := c.StateVersions(ctx, w.ID, read)
 		if err != nil {
 			return err
+		}
+		if aside {
+			versions = slices.DeleteFunc(versions, func(v client.StateVersion) bool { return v.Status != stateAside })
+			versions = versions[:min(limit, len(versions))]
 		}
 		views := make([]stateView, len(versions))
 		for i, v := range versions {
@@ -98,7 +109,7 @@ func standing(v stateView) string {
 	switch {
 	case v.Current:
 		return "yes"
-	case v.Status == "discarded":
+	case v.Status == stateAside:
 		return "kept aside"
 	default:
 		return ""
@@ -228,11 +239,11 @@ func (a *app) stateShowCommand() *cobra.Command {
 func (a *app) showState(ctx context.Context, text, id string) error {
 	return a.withWorkspace(ctx, text, func(c *client.Client, n workspaceName, w client.Workspace) error {
 		current, err := currentState(ctx, c, n, w)
-		if err != nil {
+		if err != nil && id == "" {
 			return err
 		}
 		v := current
-		if id != "" {
+		if id != "" { // perhaps one that was kept aside, and there is no other
 			if v, err = findState(ctx, c, n, w, id); err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 
 	"gantry.example/internal/wire"
 )
@@ -40,6 +41,15 @@ func (a *Attempt) request(method, part string) Request {
 			}
 		},
 	}
+}
+
+// Status says whether the server still takes what the attempt does. A request to stop goes to onCancel.
+func (a *Attempt) Status(ctx context.Context) (wire.AttemptStatus, error) {
+	var out wire.AttemptStatus
+	r := a.request(http.MethodGet, "")
+	r.Path = strings.TrimSuffix(r.Path, "/")
+	err := a.transport.JSON(ctx, r, nil, &out)
+	return out, err
 }
 
 // Inputs says what the attempt has to do.

@@ -79,6 +79,63 @@ func (c *Client) Waiting(ctx context.Context, id string) (Waiting, error) {
 	return out, err
 }
 
+// Condition is what is known of an apply whose runner is lost.
+type Condition struct {
+	Name        string     `json:"name"` // contact_lost or outcome_unknown
+	AttemptID   string     `json:"attempt_id"`
+	Epoch       int64      `json:"epoch"`
+	Holder      string     `json:"holder"` // the worker whose runner it was
+	LastContact *time.Time `json:"last_contact,omitempty"`
+	LostAt      *time.Time `json:"lost_at,omitempty"`
+	GivenUpAt   *time.Time `json:"given_up_at,omitempty"`
+	WaitedFor   *time.Time `json:"waited_for,omitempty"` // until then it may come back by itself
+	Reason      string     `json:"reason,omitempty"`
+	LastEvent   string     `json:"last_event,omitempty"`
+	LastEventAt *time.Time `json:"last_event_at,omitempty"`
+	LastState   *struct {
+		Serial int64 `json:"serial"`
+	} `json:"last_state,omitempty"`
+	LastStateID string     `json:"last_state_id,omitempty"`
+	LastStateAt *time.Time `json:"last_state_at,omitempty"`
+	KeptAside   int        `json:"kept_aside,omitempty"` // states of it that did not count
+	Recovery    string     `json:"recovery,omitempty"`   // id of the run that recovers it
+	NextStep    string     `json:"next_step"`
+}
+
+// LogCheck says whether the stored log of a plan or apply is what its runner printed.
+type LogCheck struct {
+	Phase    string `json:"phase"`
+	Size     int64  `json:"size"` // bytes stored
+	Complete bool   `json:"complete"`
+	SHA256   string `json:"sha256,omitempty"` // as the runner said
+	Intact   *bool  `json:"intact,omitempty"` // nil while nobody knows
+}
+
+// RunDetails are what Gantry knows of a run beyond TFE's words. An older server leaves them empty.
+type RunDetails struct {
+	Condition *Condition `json:"condition"` // nil unless its runner is lost
+	Logs      []LogCheck `json:"logs"`
+}
+
+// RunDetails returns the details of the run.
+func (c *Client) RunDetails(ctx context.Context, id string) (RunDetails, error) {
+	var out RunDetails
+	err := c.json(ctx, http.MethodGet, "/runs/"+url.PathEscape(id), nil, &out)
+	return out, err
+}
+
+// RecoverRun starts a recovery of a run whose outcome is unknown and returns it. Force does not wait any longer for a runner
+// that contact was lost to.
+func (c *Client) RecoverRun(ctx context.Context, id, comment string, force bool) (Run, error) {
+	var created struct {
+		ID string `json:"id"`
+	}
+	if err := c.json(ctx, http.MethodPost, "/runs/"+url.PathEscape(id)+"/recover", map[string]any{"force": force, "comment": comment}, &created); err != nil {
+		return Run{}, err
+	}
+	return c.Run(ctx, created.ID)
+}
+
 // RunOptions say what a new run is to do.
 type RunOptions struct {
 	WorkspaceID            string

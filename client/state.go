@@ -77,6 +77,17 @@ func (c *Client) RollbackState(ctx context.Context, workspaceID, versionID strin
 	})
 }
 
+// PromoteState makes a state that was kept aside the workspace's current one and returns the new version.
+func (c *Client) PromoteState(ctx context.Context, versionID string, force bool) (StateVersion, error) {
+	var made struct {
+		ID string `json:"id"`
+	}
+	if err := c.json(ctx, http.MethodPost, "/state-versions/"+url.PathEscape(versionID)+"/promote", map[string]bool{"force": force}, &made); err != nil {
+		return StateVersion{}, err
+	}
+	return c.StateVersion(ctx, made.ID)
+}
+
 // DownloadState returns a state as Terraform wrote it.
 func (c *Client) DownloadState(ctx context.Context, v StateVersion) ([]byte, error) {
 	path, err := c.local(v.DownloadURL)

@@ -67,6 +67,8 @@ const (
 	CodeRunTimedOut Code = "run.timed_out"
 	// CodeRunSilent: the plan or apply printed nothing for as long as its limit and was stopped.
 	CodeRunSilent Code = "run.silent"
+	// CodeRunOffline: the apply was stopped because its host was cut off from the server for longer than the offline limit.
+	CodeRunOffline Code = "run.offline"
 	// CodeRunQueueTimedOut: no worker took the plan or apply within the limit of the queue; it was not begun.
 	CodeRunQueueTimedOut Code = "run.queue_timed_out"
 	// CodeRunApprovalTimedOut: nobody applied or discarded the planned run within its limit, so it was discarded.
@@ -102,7 +104,7 @@ func Codes() []Code {
 		CodeNameTaken, CodeTooManyRequests, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
 		CodeConfigurationMissing, CodeConfigurationInvalid, CodeWorkspaceLocked, CodeRunNotAllowed, CodeRunTerraformFailed,
 		CodeRunSetupFailed, CodeRunEngineMissing, CodeRunPlanStale, CodeRunNeverStarted, CodeRunLost, CodeRunOutcomeUnknown,
-		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeRunRestored, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
+		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunOffline, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeRunRestored, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
 		CodeAttemptStaleBase, CodeAttemptDuplicate, CodeStateConflict, CodeStateStaleEpoch,
 	}
 }

@@ -48,6 +48,9 @@ type Event struct {
 	At          time.Time `json:"at"`     // the sender's clock; never used to order or to judge
 	Stage       Stage     `json:"stage,omitempty"`
 	ExitCode    int       `json:"exit_code,omitempty"` // of the runner, for EventExited; -1 when a signal ended it
+	// NotBegun tells with EventExited that no apply was executed: neither of this attempt nor of one that its runner was to go
+	// on with. The worker saw the runner from its start to its end and knows what it came to.
+	NotBegun bool `json:"not_begun,omitempty"`
 }
 
 // ID is the event's deduplication id, used as Nats-Msg-Id and as the key in the run's history.

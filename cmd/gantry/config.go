@@ -51,6 +51,7 @@ type config struct {
 	StartWithin    time.Duration
 	Grace          time.Duration
 	LostAfter      time.Duration
+	OfflineLimit   time.Duration
 	Settle         time.Duration
 	RepublishAfter time.Duration
 	Limits         run.Patience
@@ -71,6 +72,9 @@ const (
 	minFreeDisk = 1 << 30
 	logLimit    = 64 << 20
 )
+
+// offlineLimit is how long an apply goes on without anybody to report to.
+const offlineLimit = 10 * time.Minute
 
 func (c *config) flags(f *pflag.FlagSet) {
 	timing := postgres.DefaultTiming()
@@ -102,6 +106,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.StartWithin, "start-within", timing.StartWithin, "a claimed task that did not start within this goes back to the queue")
 	f.DurationVar(&c.Grace, "grace", timing.Grace, "from asking terraform to stop until killing it")
 	f.DurationVar(&c.LostAfter, "lost-after", patience.LostAfter, "an apply without contact for this long ends with an unknown outcome")
+	f.DurationVar(&c.OfflineLimit, "offline-limit", offlineLimit, "an apply that reaches neither the server nor NATS for this long is asked to stop; shorter than --lost-after by more than --grace")
 	f.DurationVar(&c.Settle, "settle", patience.Settle, "after a start or an outage nobody is judged for lost contact for this long")
 	c.MinFreeDisk, c.LogLimit = minFreeDisk, logLimit
 	f.Var(&c.MinFreeDisk, "min-free-disk", "the local worker takes nothing new while the disk of its work folder has less room; 0 takes the risk")
@@ -148,6 +153,9 @@ func (c *config) validate() error {
 			return fmt.Errorf("--allowed-workdirs %q: must be clean absolute paths, separated by commas", dir)
 		}
 	}
+	if c.LostAfter <= c.OfflineLimit+c.Grace {
+		return fmt.Errorf("--lost-after %s: must be longer than --offline-limit %s and --grace %s together: an apply that is cut off has to stop before it is given up", c.LostAfter, c.OfflineLimit, c.Grace)
+	}
 	for _, l := range []struct {
 		flag  string
 		limit time.Duration
@@ -185,6 +193,7 @@ func (c *config) validate() error {
 func (c *config) timing() postgres.Timing {
 	t := postgres.DefaultTiming()
 	t.LeaseTTL, t.StartWithin, t.Grace = c.LeaseTTL, c.StartWithin, c.Grace
+	t.LostAfter = c.LostAfter
 	return t
 }
 

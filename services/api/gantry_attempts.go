@@ -25,7 +25,7 @@ func (s *Server) attemptRoutes() []route {
 		{method: "GET", pattern: "/api/gantry/v1/pool", access: pool, handle: s.poolInfo,
 			summary: "Tell which pool the token is for", out: wire.PoolInfo{}},
 		{method: "GET", pattern: one, access: attempt, handle: s.attemptStatus,
-			summary: "Tell whether the attempt is open and asked to stop", out: wire.AttemptStatus{}},
+			summary: "Tell whether what the attempt does is still taken, and whether it is asked to stop", out: wire.AttemptStatus{}},
 		{method: "GET", pattern: one + "/inputs", access: attempt, handle: s.attemptInputs,
 			summary: "Read what the attempt has to do", out: wire.Inputs{}},
 		{method: "GET", pattern: one + "/configuration", access: attempt, handle: s.attemptConfiguration,
@@ -126,9 +126,8 @@ func (s *Server) claim(r *request) (reply, error) {
 
 func (s *Server) attemptStatus(r *request) (reply, error) {
 	of := r.attempt.Run
-	_, a := of.Attempt(r.attempt.ID)
 	asked, force := of.StopAsked(r.attempt.ID)
-	return plain(wire.AttemptStatus{Open: a != nil && a.Open(), Cancel: asked, Force: force})
+	return plain(wire.AttemptStatus{Open: of.TakesResult(r.attempt.ID), Cancel: asked, Force: force})
 }
 
 func (s *Server) attemptInputs(r *request) (reply, error) {

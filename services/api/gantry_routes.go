@@ -24,7 +24,7 @@ func (s *Server) gantryRoutes() []route {
 		{method: "POST", pattern: base + "/runs", access: person, handle: s.createOwnRun, status: http.StatusCreated, create: true, point: "api.run_created",
 			summary: "Create a run, with an execution document of its own over its workspace's", in: messages.RunRequest{}, out: run.Run{}},
 		{method: "GET", pattern: base + "/runs/{run}", access: person, handle: s.run,
-			summary: "Read a run with its tasks and attempts", out: run.Run{}},
+			summary: "Read a run with its tasks and attempts", out: shownRun{}},
 		{method: "GET", pattern: base + "/runs/{run}/waiting", access: person, handle: s.runWaiting,
 			summary: "Tell why a run does not go on; empty for one that does or is over", out: run.Waiting{}},
 		{method: "GET", pattern: base + "/runs/{run}/events", access: person, handle: s.runEvents,
@@ -44,14 +44,6 @@ func (s *Server) gantryRoutes() []route {
 		{method: "DELETE", pattern: base + "/tokens/{token}", access: person, handle: s.revokeToken,
 			summary: "Revoke a token one looks after, and end the sessions begun with it", out: revokedToken{}},
 	}
-}
-
-func (s *Server) run(r *request) (reply, error) {
-	found, err := s.db.Run(r.Context(), r.PathValue("run"))
-	if err != nil {
-		return reply{}, err
-	}
-	return plain(found.Public())
 }
 
 func (s *Server) runWaiting(r *request) (reply, error) {

@@ -92,6 +92,7 @@ func rights() table {
 		"POST" + v2 + "/runs": body, "POST" + gantry + "/runs": body,
 		"GET" + ws + "/runs": read, "GET" + v2 + "/runs/{run}": read, "GET" + v2 + "/runs/{run}/run-events": read,
 		"GET" + gantry + "/runs/{run}": read, "GET" + gantry + "/runs/{run}/events": read, "GET" + gantry + "/runs/{run}/waiting": read,
+		"POST" + gantry + "/runs/{run}/recover": write, "POST" + gantry + "/state-versions/{state}/promote": write,
 		"POST" + v2 + "/runs/{run}/actions/apply": write, "POST" + v2 + "/runs/{run}/actions/discard": plan,
 		"POST" + v2 + "/runs/{run}/actions/cancel": plan, "POST" + v2 + "/runs/{run}/actions/force-cancel": admin,
 		"GET" + v2 + "/plans/{plan}": read, "GET" + v2 + "/plans/{plan}/json-output": write, "GET" + v2 + "/applies/{apply}": read,

@@ -185,6 +185,16 @@ func TestRunsThatEndOtherwise(t *testing.T) {
 	f.transition(r.ID, run.Exit{AttemptID: c.AttemptID, Detail: "killed"})
 	equal(t, "outcome unknown", f.look(r.ID), look{"errored", "finished", "errored", actions{}})
 	equal(t, "why", f.show(r.ID).Attributes.Code, messages.CodeRunOutcomeUnknown)
+	var shown struct{ Condition *run.Condition }
+	f.get("/api/gantry/v1/runs/"+r.ID, adminToken).into(&shown)
+	equal(t, "condition", []any{shown.Condition.Name, shown.Condition.AttemptID}, []any{run.ConditionOutcomeUnknown, c.AttemptID})
+	recovery := "/api/gantry/v1/runs/" + r.ID + "/recover"
+	var recovered run.Run
+	if err := json.Unmarshal(f.post(recovery, adminToken, attributes{"comment": "look"}).want(http.StatusCreated, "").body, &recovered); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "recovery", []any{recovered.Recovers, recovered.Status, recovered.Note}, []any{r.ID, run.PlanQueued, "look"})
+	f.post("/api/gantry/v1/runs/"+recovered.ID+"/recover", adminToken, attributes{}).want(http.StatusConflict, messages.CodeRunNotAllowed)
 }
 
 func TestForceCancelHasToWait(t *testing.T) {

@@ -58,13 +58,13 @@ func (n *NATS) runner(ctx context.Context, token, clientName string) (bus.Identi
 	}
 	r := a.Run
 	id := bus.Identity{Kind: bus.KindRunner, Pool: r.Pool, Name: a.ID, WorkspaceID: r.WorkspaceID, RunID: r.ID}
-	_, attempt := r.Attempt(a.ID)
+	task, attempt := r.Attempt(a.ID)
 	switch {
 	case attempt == nil:
 		return bus.Identity{}, errors.New("the token's attempt does not exist")
 	case !attempt.Open() && time.Since(*attempt.ClosedAt) > lingering:
 		return bus.Identity{}, errors.New("the token's attempt ended long ago")
-	case attempt.Open() && r.Exclusive():
+	case attempt.Open() && r.ExclusiveTask(task.Phase):
 		id.Key = r.WorkspaceID
 	case attempt.Open():
 		id.Key = r.ID

@@ -127,7 +127,8 @@ func TestThePageSaysWhatARunWaitsFor(t *testing.T) {
 	f.give(r.ID, run.LoseContact{AttemptID: apply})
 	f.get(first).want(http.StatusOK, "Applying", "Contact with worker w1 is lost")
 	f.give(r.ID, run.GiveUp{AttemptID: apply})
-	f.get(first).want(http.StatusOK, "Outcome unknown", "<strong>Workspace network is locked</strong>", string(messages.CodeRunOutcomeUnknown))
+	f.get(first).want(http.StatusOK, "Outcome unknown", "<strong>Workspace network is locked</strong>", string(messages.CodeRunOutcomeUnknown),
+		`id="condition"`, "Last contact", "gantry runs recover "+r.ID)
 	f.get(second).want(http.StatusOK, "nobody knows what the apply of run")
 	f.give(r.ID, run.Finish{AttemptID: apply, Outcome: run.Succeeded, Changes: &run.Changes{Add: 3}})
 	f.get(first).want(http.StatusOK, "Applied: 3 added, 0 changed, 0 destroyed.")

@@ -26,6 +26,9 @@ type runView struct {
 	Situation    string // what it does or waits for
 	BehindAt     string // address of the run it waits behind, if any
 	Problem      string // why the run errored
+	Condition    *run.Condition
+	RecoveryAt   string // address of the run that recovers this one, if any
+	RecoversAt   string // address of the run that this one recovers, while it is not confirmed
 	Engine       string
 	Phases       []phaseView
 }
@@ -65,6 +68,15 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace) (ru
 	}
 	if why.Behind != "" {
 		v.BehindAt = runAddress(ws, why.Behind)
+	}
+	if r.Recovery != "" {
+		v.RecoveryAt = runAddress(ws, r.Recovery)
+	}
+	if r.Borrows() && !r.Status.Final() {
+		v.RecoversAt = runAddress(ws, r.Recovers)
+	}
+	if v.Condition, err = s.cfg.DB.Condition(ctx, r); err != nil {
+		return v, err
 	}
 	if r.Status == run.Errored {
 		v.Problem = sentence(r.Failure)

@@ -97,6 +97,9 @@ func situation(r run.Run) string {
 	case run.Applied:
 		return applied(r)
 	case run.PlannedAndFinished:
+		if r.Recovers != "" {
+			return "The saved state was confirmed and the workspace unlocked."
+		}
 		if r.HasChanges {
 			return "The plan is complete. This run only plans, so nothing was changed."
 		}
@@ -194,7 +197,11 @@ func eventText(e run.Event) string {
 	case run.EventCancelRequested:
 		return "Cancel requested" + reason(e.Data.Message)
 	case run.EventReleased:
-		return "Workspace released"
+		return "Workspace released" + reason(e.Data.Message)
+	case run.EventRecovering:
+		return "Recovery began (" + e.Data.RelatedRun + ")"
+	case run.EventRecovered:
+		return "Recovered: the state is confirmed"
 	case run.EventTimedOut:
 		return "Time limit reached, asked to stop"
 	case run.EventCanceled:
@@ -224,7 +231,7 @@ func try(number int) string {
 // eventTone is the color of an event's mark.
 func eventTone(t run.EventType) string {
 	switch {
-	case slices.Contains([]run.EventType{run.EventApplied, run.EventPlanned, run.EventConfirmed, run.EventContactRegained}, t):
+	case slices.Contains([]run.EventType{run.EventApplied, run.EventPlanned, run.EventConfirmed, run.EventContactRegained, run.EventRecovered}, t):
 		return "good"
 	case slices.Contains([]run.EventType{run.EventErrored, run.EventOutcomeUnknown}, t):
 		return "bad"

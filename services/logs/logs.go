@@ -93,7 +93,7 @@ func (s *Service) storeAll(ctx context.Context, deliveries []bus.LogDelivery) er
 }
 
 func (s *Service) storeOne(ctx context.Context, d bus.LogDelivery) error {
-	chunk := postgres.LogChunk{AttemptID: d.AttemptID, Offset: d.Offset, Data: d.Data, End: d.End}
+	chunk := postgres.LogChunk{AttemptID: d.AttemptID, Offset: d.Offset, Data: d.Data, End: d.End, SHA256: d.SHA256}
 	err := s.store.AppendLog(ctx, chunk)
 	var ahead *postgres.LogGap
 	if errors.As(err, &ahead) {

@@ -49,16 +49,14 @@ func (d *DB) Claim(ctx context.Context, pool string, req wire.ClaimRequest) (wir
 
 func (d *DB) claim(ctx context.Context, l *locked, req wire.ClaimRequest) (*run.Attempt, error) {
 	in := run.Claim{TaskID: req.TaskID, Worker: req.Worker, Nonce: req.Nonce, Deadline: now().Add(d.timing.StartWithin)}
-	if l.ws == nil {
-		// A plan-only run writes no state, so its epochs only order its own attempts.
-		if last := l.run.Plan.Last(); last != nil {
-			in.Epoch = last.Epoch
-		}
-	} else {
-		if !l.run.Status.Final() && (l.ws.Run == nil || *l.ws.Run != l.run.ID) {
-			return nil, fail(messages.CodeTaskNotReady, "run %s does not hold the gate of its workspace", l.run.ID)
-		}
+	exclusive := l.ws != nil && !l.run.Borrows()
+	if l.ws != nil && !l.run.Status.Final() && !l.mayPass() {
+		return nil, fail(messages.CodeTaskNotReady, "run %s does not hold the gate of its workspace", l.run.ID)
+	}
+	if exclusive {
 		in.Epoch = l.ws.Epoch
+	} else if last := l.run.Plan.Last(); last != nil {
+		in.Epoch = last.Epoch // what writes no state has epochs that only order its own attempts
 	}
 	in.Epoch++
 	var err error
@@ -70,12 +68,21 @@ func (d *DB) claim(ctx context.Context, l *locked, req wire.ClaimRequest) (*run.
 	if err != nil || refusal != nil {
 		return nil, firstError(err, refusal)
 	}
-	if after.Seq != before && l.ws != nil {
+	if after.Seq != before && exclusive {
 		if _, err := l.tx.ExecContext(ctx, `UPDATE workspaces SET epoch = $2 WHERE id = $1`, l.ws.ID, in.Epoch); err != nil {
 			return nil, err
 		}
 	}
 	return after.TaskByID(req.TaskID).Last(), nil
+}
+
+// mayPass reports whether the run has its workspace's gate, or looks into the lost run that has it.
+func (l *locked) mayPass() bool {
+	holder := l.run.ID
+	if l.run.Borrows() {
+		holder = l.run.Recovers
+	}
+	return l.ws.Run != nil && *l.ws.Run == holder
 }
 
 // grant issues a token for the attempt and describes its work.
@@ -114,7 +121,7 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 	}
 	return wire.Inputs{
 		AttemptID: a.ID, TaskID: t.ID, RunID: r.ID, WorkspaceID: r.WorkspaceID, WorkspaceName: names.Workspace,
-		OrganizationID: r.OrganizationID, OrganizationName: names.Organization, Phase: t.Phase, Exclusive: r.Exclusive(),
+		OrganizationID: r.OrganizationID, OrganizationName: names.Organization, Phase: t.Phase, Exclusive: r.ExclusiveTask(t.Phase),
 		Pool: r.Pool, Epoch: a.Epoch, Execution: r.Execution, Base: wire.StateRef(a.Base), PlanAttemptID: planned,
 		Options: wire.RunOptions{
 			PlanOnly: o.PlanOnly, AutoApply: o.AutoApply, Destroy: o.Destroy, RefreshOnly: o.RefreshOnly, SkipRefresh: o.SkipRefresh,

@@ -53,6 +53,7 @@ type Timing struct {
 	TokenLife   time.Duration // of an attempt token
 	LeaseTTL    time.Duration
 	Grace       time.Duration // from SIGINT to SIGKILL of terraform
+	LostAfter   time.Duration // an apply without contact is waited for; only told, the reconciler decides
 }
 
 // DefaultTiming is what DESIGN says.

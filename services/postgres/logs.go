@@ -15,6 +15,7 @@ type LogChunk struct {
 	Offset    int64
 	Data      []byte
 	End       bool
+	SHA256    string // with End: of the whole log, as the runner says; empty where it does not
 }
 
 // ErrLogGap tells that a chunk came before one that precedes it: deliver it again later.
@@ -49,6 +50,9 @@ func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 		}
 		if c.End {
 			if _, err := tx.ExecContext(ctx, `UPDATE logs SET complete = true WHERE task_id = $1`, taskID); err != nil {
+				return err
+			}
+			if err := checkLog(ctx, tx, taskID, log.Base, c.SHA256); err != nil {
 				return err
 			}
 		}
@@ -118,7 +122,7 @@ func openLog(ctx context.Context, tx *sqlx.Tx, attemptID string) (*logRow, strin
 		return nil, "", err
 	}
 	log = logRow{Attempt: attemptID, Base: log.Size, Size: log.Size}
-	_, err = tx.ExecContext(ctx, `UPDATE logs SET attempt_id = $2, base = $3, complete = false WHERE task_id = $1`, a.Task, attemptID, log.Base)
+	_, err = tx.ExecContext(ctx, `UPDATE logs SET attempt_id = $2, base = $3, complete = false, sha256 = NULL, intact = NULL WHERE task_id = $1`, a.Task, attemptID, log.Base)
 	return &log, a.Task, err
 }
 

@@ -111,3 +111,24 @@ func TestTheEndOfARunnerIsTheEndOfWhatItWentOnWith(t *testing.T) {
 		t.Errorf("run (-want +got):\n%s", diff)
 	}
 }
+
+// TestARunnerThatNeverCameToItsApply: the worker saw that nothing of it was executed, so there is nothing to recover.
+func TestARunnerThatNeverCameToItsApply(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	ws := w.workspace("net")
+	r := w.newRun(ws, run.Options{AutoApply: true})
+	_, plan := w.started(r.ID)
+	_, err := w.PutResult(ctx, plan, readyResult())
+	w.ok(err)
+	next := w.newRun(ws, run.Options{})
+	exit := exitedEvent(plan)
+	exit.NotBegun = true
+	w.ok(w.Project(ctx, []messages.Event{exit}))
+	got := w.get(r.ID)
+	if diff := cmp.Diff([]any{run.Errored, messages.CodeRunNeverStarted, false}, []any{got.Status, got.Code, got.OutcomeUnknown}); diff != "" {
+		t.Errorf("run (-want +got):\n%s", diff)
+	}
+	w.status(next.ID, run.PlanQueued)
+}

@@ -105,6 +105,11 @@ func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRe
 				head.Serial, head.Lineage, have.Serial, have.Lineage)
 			return d.insertState(ctx, tx, l, a, at, head, body, true)
 		}
+		if l.run.OutcomeUnknown && l.run.Recovery != "" {
+			if err := l.withdraw(ctx, l.run.Recovery, "The runner of run "+l.run.ID+" came back and stored another state."); err != nil {
+				return err
+			}
+		}
 		return d.insertState(ctx, tx, l, a, at, head, body, false)
 	})
 	return wire.StateRef(ref), firstError(err, refusal)

@@ -41,7 +41,7 @@ func (d *DB) PushState(ctx context.Context, in StatePush) (StateVersion, error) 
 	if err != nil {
 		return StateVersion{}, err
 	}
-	return d.giveState(ctx, in.WorkspaceID, in.By, func(tx *sqlx.Tx, have *StateVersion) ([]byte, error) {
+	return d.giveState(ctx, gift{in.WorkspaceID, in.By, false}, func(tx *sqlx.Tx, have *StateVersion) ([]byte, error) {
 		switch {
 		case have == nil, in.Force && have.MD5 != md5Hex(in.Body):
 			return in.Body, nil
@@ -61,7 +61,7 @@ func (d *DB) PushState(ctx context.Context, in StatePush) (StateVersion, error) 
 // RollbackState stores an old state version of the workspace anew, with the serial that follows the current one, and makes
 // it current. Errors: not_found; workspace.locked as for PushState.
 func (d *DB) RollbackState(ctx context.Context, workspaceID, stateID, by string) (StateVersion, error) {
-	return d.giveState(ctx, workspaceID, by, func(tx *sqlx.Tx, have *StateVersion) ([]byte, error) {
+	return d.giveState(ctx, gift{workspaceID, by, false}, func(tx *sqlx.Tx, have *StateVersion) ([]byte, error) {
 		var old StateVersion
 		err := tx.GetContext(ctx, &old, `SELECT `+stateColumns+` FROM state_versions WHERE id = $1 AND workspace_id = $2`, stateID, workspaceID)
 		if noRows(err) {
@@ -100,22 +100,31 @@ func renumber(body []byte, as run.StateRef) ([]byte, error) {
 	return out.Bytes(), err
 }
 
+// gift says who gives a workspace a state.
+type gift struct {
+	workspace, by string
+	unsettled     bool // also while the outcome of the run that holds the workspace is unknown
+}
+
 // giveState stores the state that choose returns as the workspace's current one, while no run can be between its plan and
 // its end. choose is given the current version, or nil; it returns no state to leave that as it is.
-func (d *DB) giveState(ctx context.Context, workspaceID, by string, choose func(*sqlx.Tx, *StateVersion) ([]byte, error)) (StateVersion, error) {
+func (d *DB) giveState(ctx context.Context, g gift, choose func(*sqlx.Tx, *StateVersion) ([]byte, error)) (StateVersion, error) {
 	var out StateVersion
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		w, g, err := lockedWorkspace(ctx, tx, workspaceID)
+		w, at, err := lockedWorkspace(ctx, tx, g.workspace)
 		if err != nil {
 			return err
 		}
-		if err := firstError(w.heldByRun(), w.heldByOther(by)); err != nil {
+		if !g.unsettled || !w.OutcomeUnknown {
+			err = w.heldByRun()
+		}
+		if err := firstError(err, w.heldByOther(g.by)); err != nil {
 			return err
 		}
 		var have *StateVersion
 		var current StateVersion
 		switch err := tx.GetContext(ctx, &current, `SELECT `+stateColumns+` FROM state_versions
-			WHERE id = (SELECT state_id FROM workspaces WHERE id = $1)`, workspaceID); {
+			WHERE id = (SELECT state_id FROM workspaces WHERE id = $1)`, g.workspace); {
 		case err == nil:
 			have = &current
 		case !noRows(err):
@@ -133,9 +142,14 @@ func (d *DB) giveState(ctx context.Context, workspaceID, by string, choose func(
 		if err != nil {
 			return err
 		}
-		id, err := d.storeState(ctx, tx, newState{workspace: workspaceID, epoch: g.Epoch, by: by}, head, body)
+		id, err := d.storeState(ctx, tx, newState{workspace: g.workspace, epoch: at.Epoch, by: g.by}, head, body)
 		if err != nil {
 			return err
+		}
+		if w.OutcomeUnknown { // whatever looks into it looked at another state
+			if err := withdrawRecovery(ctx, tx, at, g.by); err != nil {
+				return err
+			}
 		}
 		return tx.GetContext(ctx, &out, `SELECT `+stateColumns+` FROM state_versions WHERE id = $1`, id)
 	})

@@ -139,17 +139,21 @@ func (l *locked) apply(ctx context.Context, in run.Input, c Cause) (after run.Ru
 	if err := store(ctx, l.tx, before, l.run, events); err != nil {
 		return before, nil, err
 	}
-	if err := l.effects(ctx, before); err != nil {
+	if err := l.effects(ctx, before, c); err != nil {
 		return before, nil, err
 	}
 	return l.run, refusal, nil
 }
 
 // effects writes to the outbox what the change must tell the world, and hands a freed gate to the next run.
-func (l *locked) effects(ctx context.Context, before run.Run) error {
+func (l *locked) effects(ctx context.Context, before run.Run, c Cause) error {
 	for _, e := range run.Effects(before, l.run) {
 		var err error
 		switch {
+		case e.TakeOver != "":
+			err = l.takeOver(ctx, e.TakeOver, c.Actor)
+		case e.Withdraw != "":
+			err = l.withdraw(ctx, e.Withdraw, "The outcome of run "+l.run.ID+" is settled, so there is nothing to recover.")
 		case e.Publish != nil:
 			err = enqueue(ctx, l.tx, OutboxTask, l.run.ID, e.Publish)
 		case e.Delete != nil:

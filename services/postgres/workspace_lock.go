@@ -28,7 +28,7 @@ func (w Workspace) heldByRun() error {
 	case w.GateRunID == nil:
 		return nil
 	case w.OutcomeUnknown:
-		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, whose outcome is unknown: compare the last saved state with reality, then force-unlock the workspace", w.path(), *w.GateRunID)
+		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, whose outcome is unknown: compare the last saved state with reality (gantry runs recover %[2]s), or force-unlock the workspace", w.path(), *w.GateRunID)
 	default:
 		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by Run %s, which is not over: wait for it, or cancel or discard it", w.path(), *w.GateRunID)
 	}

@@ -39,7 +39,7 @@ func (m *machine) attemptInput(in Input) {
 		if a.State == AttemptClaimed {
 			m.neverStarted(t, a, in.Detail)
 		} else {
-			m.vanished(t, a, in.Detail)
+			m.exited(t, a, in)
 		}
 	case LoseContact:
 		if a.State == AttemptStarted {
@@ -130,7 +130,23 @@ func (m *machine) finish(t *Task, a *Attempt, in Finish) {
 // exitOfNext handles the end of a runner whose attempt was over: it had gone on with the next one, which ends with it.
 func (m *machine) exitOfNext(a *Attempt, in Exit) {
 	if t, next := m.run.OpenAttempt(); next != nil && next.Continues == a.ID {
-		m.vanished(t, next, in.Detail)
+		m.exited(t, next, in)
+	}
+}
+
+// exited ends a started attempt whose runner is gone. An apply that it did not come to is no unknown outcome, but it is not
+// tried again either: an apply starts once.
+func (m *machine) exited(t *Task, a *Attempt, in Exit) {
+	switch {
+	case t.Phase == messages.PhasePlan || !in.NotBegun:
+		m.vanished(t, a, in.Detail)
+	case m.run.CancelRequested:
+		m.end(EventCanceled, t, a.ID, Data{Outcome: Stopped, Reason: in.Detail, Code: messages.CodeRunCanceled, Force: m.run.ForceRequested})
+	default:
+		m.end(EventErrored, t, a.ID, Data{
+			Code: messages.CodeRunNeverStarted, Outcome: Lost, Reason: in.Detail,
+			Message: fmt.Sprintf("The runner of this apply on %s is gone (%s) and had executed nothing, so nothing was changed. Start a new run.", a.Worker, in.Detail),
+		})
 	}
 }
 
@@ -188,8 +204,8 @@ func (m *machine) vanished(t *Task, a *Attempt, why string) {
 	}
 	m.end(EventOutcomeUnknown, t, a.ID, Data{
 		Code: messages.CodeRunOutcomeUnknown, Outcome: Lost, Reason: why,
-		Message: fmt.Sprintf("The runner of this apply on %s is gone (%s) and left no result, so what it changed is unknown. The workspace stays locked. Compare the last saved state with reality, then free the workspace: gantry workspaces unlock ORG/NAME --force.",
-			a.Worker, why),
+		Message: fmt.Sprintf("The runner of this apply on %s is gone (%s) and left no result, so what it changed is unknown. The workspace stays locked. Compare the last saved state with reality: gantry runs recover %s.",
+			a.Worker, why, m.run.ID),
 	})
 }
 

@@ -10,12 +10,20 @@ type Effect struct {
 	Command *messages.Command // tell the runner of the open attempt to stop
 	Free    bool              // the run no longer holds its gate
 	Wait    bool              // the run waits for its gate anew, which may be free
+	// TakeOver is the run whose gate a confirmed recovery takes over. It comes before all others.
+	TakeOver string
+	// Withdraw is the recovery that has lost its reason, because the outcome is known or the workspace was freed.
+	Withdraw string
 }
 
 // Effects compares the run before and after a transition. It depends on nothing but the two, so a replayed transition has
 // the same effects.
 func Effects(before, after Run) []Effect {
 	var out []Effect
+	took := before.Borrows() && !after.Borrows()
+	if took {
+		out = append(out, Effect{TakeOver: after.Recovers})
+	}
 	for _, t := range after.Tasks() {
 		msg := after.Message(t)
 		was := before.TaskByID(t.ID)
@@ -38,7 +46,10 @@ func Effects(before, after Run) []Effect {
 			out = append(out, Effect{Command: &messages.Command{V: messages.Version, AttemptID: a.ID, Cancel: true, Force: true}})
 		}
 	}
-	if before.Holds() && !after.Holds() {
+	if before.OutcomeUnknown && !after.OutcomeUnknown && after.Recovery != "" && after.Recovery != after.RecoveredBy {
+		out = append(out, Effect{Withdraw: after.Recovery})
+	}
+	if (before.Holds() || took) && !after.Holds() {
 		out = append(out, Effect{Free: true})
 	}
 	if after.Status == Confirmed && before.Status != Confirmed {

@@ -30,8 +30,10 @@ const (
 	EventContactLost     EventType = "contact_lost"
 	EventContactRegained EventType = "contact_regained"
 	EventOutcomeUnknown  EventType = "outcome_unknown"
-	EventReleased        EventType = "released"  // a person took the unknown outcome on and freed the workspace
-	EventTimedOut        EventType = "timed_out" // an attempt passed the limit of its phase and is asked to stop
+	EventReleased        EventType = "released"   // a person took the unknown outcome on and freed the workspace
+	EventTimedOut        EventType = "timed_out"  // an attempt passed the limit of its phase and is asked to stop
+	EventRecovering      EventType = "recovering" // a recovery began for this run, whose outcome is unknown
+	EventRecovered       EventType = "recovered"  // a recovery was confirmed that has nothing to apply
 )
 
 // Event is one change of one run. Seq counts from 1 without gaps.
@@ -71,6 +73,8 @@ type Data struct {
 	Outcome          string         `json:"outcome,omitempty"`
 	Limit            string         `json:"limit,omitempty"`  // that was passed
 	Silent           bool           `json:"silent,omitempty"` // what passed it is the time without output
+	// RelatedRun is the recovery that begins for a run, or that took its workspace over.
+	RelatedRun string `json:"related_run,omitempty"`
 }
 
 // Fold applies e to r and leaves its argument as it was. It is total: an event of an unknown type, or about a task or
@@ -95,7 +99,7 @@ func Fold(r Run, e Event) Run {
 		r.Apply = newTask(d.TaskID, messages.PhaseApply, e.At)
 		r.enter(ApplyQueued, e.At)
 	case EventConfirmed:
-		r.ConfirmedBy = e.Actor
+		r.ConfirmedBy, r.Confirmed = e.Actor, true
 		if r.Status == PlannedAndSaved {
 			r.enter(Confirmed, e.At)
 		}
@@ -113,12 +117,14 @@ func Fold(r Run, e Event) Run {
 		}
 		r.enter(Discarded, e.At)
 	case EventReleased:
-		r.OutcomeUnknown = false
+		r.OutcomeUnknown, r.RecoveredBy = false, d.RelatedRun
+	case EventRecovering:
+		r.Recovery = d.RelatedRun
 	case EventClaimed, EventRequeued:
 		if t := r.TaskByID(d.TaskID); t != nil {
 			r.foldTask(e, t)
 		}
-	case EventPlanned, EventApplied, EventErrored, EventCanceled, EventOutcomeUnknown:
+	case EventPlanned, EventApplied, EventErrored, EventCanceled, EventOutcomeUnknown, EventRecovered:
 		r.foldEnd(e)
 	default:
 		if task, attempt := r.Attempt(d.AttemptID); attempt != nil {
@@ -200,13 +206,15 @@ func (r *Run) foldEnd(e Event) {
 	case EventPlanned:
 		r.HasChanges = d.HasChanges
 		switch {
-		case r.Options.PlanOnly || !d.HasChanges:
+		case r.Options.PlanOnly || (!d.HasChanges && r.Recovers == ""): // a recovery is for a person to judge
 			r.enter(PlannedAndFinished, e.At)
 		case r.Options.SavePlan:
 			r.enter(PlannedAndSaved, e.At)
 		default:
 			r.enter(Planned, e.At)
 		}
+	case EventRecovered:
+		r.enter(PlannedAndFinished, e.At)
 	case EventApplied:
 		r.enter(Applied, e.At)
 	case EventCanceled:
@@ -229,7 +237,10 @@ func (a *Attempt) close(e Event) {
 		a.CloseReason = e.Data.Reason // a late result corrects why, not when
 		return
 	}
-	a.State, a.ClosedAt, a.CloseReason, a.LostAt = AttemptClosed, &e.At, e.Data.Reason, nil
+	a.State, a.ClosedAt, a.CloseReason = AttemptClosed, &e.At, e.Data.Reason
+	if e.Type != EventOutcomeUnknown { // people want to know since when
+		a.LostAt = nil
+	}
 }
 
 func (r *Run) enter(s Status, at time.Time) {

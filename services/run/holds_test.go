@@ -10,7 +10,8 @@ func TestWhoHoldsTheGate(t *testing.T) {
 	t.Parallel()
 	for _, st := range states() {
 		r := st.get().run
-		want := r.Seq > 0 && !r.Options.PlanOnly && r.Status != run.PlannedAndSaved && (!r.Status.Final() || r.OutcomeUnknown)
+		want := r.Seq > 0 && !r.Options.PlanOnly && r.Status != run.PlannedAndSaved && (r.Recovers == "" || r.Confirmed) &&
+			(!r.Status.Final() || r.OutcomeUnknown)
 		if got := r.Holds(); got != want {
 			t.Errorf("%s: got %t, want %t", st.name, got, want)
 		}

@@ -63,6 +63,7 @@ type (
 	Exit struct {
 		AttemptID string
 		Detail    string // for people: "runner exited with code 1", "host restarted"
+		NotBegun  bool   // no apply was executed, neither of this attempt nor of one that continues it
 	}
 	// LoseContact tells that the lease of a started attempt is gone.
 	LoseContact struct{ AttemptID string }
@@ -82,9 +83,21 @@ type (
 	GiveUp struct{ AttemptID string }
 	// Release frees the workspace of a run whose outcome is unknown, on a person's word. What its runner may still send comes
 	// too late then.
-	Release struct{ Comment string }
+	Release struct {
+		Comment string
+		By      string // the recovery that takes the workspace over, if one does
+	}
 	// Restored tells that the server came back from a backup taken at At, and knows nothing of what happened since.
 	Restored struct{ At time.Time }
+	// Recover asks for a recovery of a run whose outcome is unknown, which has the id RunID. Force does not wait any longer for
+	// a runner that contact was lost to.
+	Recover struct {
+		RunID string
+		Force bool
+	}
+	// Withdraw ends a recovery whose reason is gone: a late result came, or somebody freed the workspace. Sent to any other run
+	// it changes nothing.
+	Withdraw struct{ Why string }
 	// Confirm approves a planned run.
 	Confirm struct{ Comment string }
 	// Discard drops a planned or pending run.
@@ -111,6 +124,8 @@ func (Expire) input()        {}
 func (GiveUp) input()        {}
 func (Release) input()       {}
 func (Restored) input()      {}
+func (Recover) input()       {}
+func (Withdraw) input()      {}
 func (Confirm) input()       {}
 func (Discard) input()       {}
 func (Cancel) input()        {}

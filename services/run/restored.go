@@ -25,7 +25,7 @@ func (m *machine) restored(in Restored) {
 	case r.Apply != nil:
 		m.end(EventOutcomeUnknown, r.Apply, attempt, Data{
 			Code: messages.CodeRunOutcomeUnknown, Outcome: Lost, Reason: "server restored",
-			Message: was + " What it changed since is unknown. The workspace stays locked. Compare the last saved state with reality, then free the workspace: gantry workspaces unlock ORG/NAME --force.",
+			Message: was + " What it changed since is unknown. The workspace stays locked. Compare the last saved state with reality: gantry runs recover " + r.ID + ".",
 		})
 	case r.Exclusive():
 		m.end(EventErrored, r.Plan, attempt, Data{

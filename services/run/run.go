@@ -70,6 +70,8 @@ type Spec struct {
 	Note                   string             `json:"message,omitempty"` // the user's words
 	Source                 string             `json:"source,omitempty"`  // "tfe-api", "gantry-cli", …
 	CreatedBy              string             `json:"created_by,omitempty"`
+	// Recovers is the run whose unknown outcome this one looks into, see recover.go.
+	Recovers string `json:"recovers,omitempty"`
 	// Traceparent is the run's place in a trace (W3C Trace Context), where one was wanted: what the run does is below this
 	// span. TraceParentSpan is the span of whoever asked for the run, in the same trace.
 	Traceparent     string `json:"traceparent,omitempty"`
@@ -91,11 +93,14 @@ type Run struct {
 	CancelAt        *time.Time    `json:"cancel_at,omitempty"` // when a cancel was first asked for
 	ForceRequested  bool          `json:"force_requested,omitempty"`
 	ConfirmedBy     string        `json:"confirmed_by,omitempty"`
+	Confirmed       bool          `json:"confirmed,omitempty"`
 	Code            messages.Code `json:"code,omitempty"`    // why the run errored or was canceled
 	Failure         string        `json:"failure,omitempty"` // the same for people
 	// OutcomeUnknown marks an apply whose runner is gone without a result: the workspace stays locked until a late result
 	// arrives or a person releases it.
-	OutcomeUnknown bool `json:"outcome_unknown,omitempty"`
+	OutcomeUnknown bool   `json:"outcome_unknown,omitempty"`
+	Recovery       string `json:"recovery,omitempty"`     // the newest run that recovers this one
+	RecoveredBy    string `json:"recovered_by,omitempty"` // the recovery that took the workspace over
 	// Overrun is set when a phase passed its limit, whose attempt is then asked to stop.
 	Overrun *Overrun `json:"overrun,omitempty"`
 }
@@ -111,8 +116,9 @@ type Overrun struct {
 func (r Run) Exclusive() bool { return !r.Options.PlanOnly }
 
 // Holds reports whether the run keeps the gate once it has it: until it is final with a known outcome, or its plan is saved.
+// A recovery has it from its confirmation on.
 func (r Run) Holds() bool {
-	return r.Seq > 0 && r.Exclusive() && r.Status != PlannedAndSaved && (!r.Status.Final() || r.OutcomeUnknown)
+	return r.Seq > 0 && r.Exclusive() && r.Status != PlannedAndSaved && !r.Borrows() && (!r.Status.Final() || r.OutcomeUnknown)
 }
 
 // AtGate reports whether the run waits for the gate: to plan, or to apply a plan that was saved.
@@ -260,7 +266,7 @@ func (r *Run) Message(t *Task) messages.Task {
 	labels, _ := messages.CanonicalLabels(r.Execution.RequiredLabels) // validated when the run was created
 	return messages.Task{
 		V: messages.Version, ID: t.ID, RunID: r.ID, WorkspaceID: r.WorkspaceID, OrganizationID: r.OrganizationID,
-		Phase: t.Phase, Mode: r.Execution.Mode, Pool: r.Pool, Labels: labels, Exclusive: r.Exclusive(), QueuedAt: t.QueuedAt,
+		Phase: t.Phase, Mode: r.Execution.Mode, Pool: r.Pool, Labels: labels, Exclusive: r.ExclusiveTask(t.Phase), QueuedAt: t.QueuedAt,
 		Traceparent: r.Traceparent,
 	}
 }

@@ -23,11 +23,15 @@ type story struct {
 	epoch   int64
 }
 
-func tell(o run.Options) *story {
+func tell(o run.Options) *story { return tellOf(o, "") }
+
+// tellOf is the story of a run that recovers another one, or of an ordinary one.
+func tellOf(o run.Options, recovers string) *story {
 	s := &story{at: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), ids: map[string]int{}}
 	s.give(run.Create{Spec: run.Spec{
 		ID: "run-1", Position: 7, OrganizationID: "org-1", WorkspaceID: "ws-1", ConfigurationVersionID: "cv-1",
 		Options: o, Execution: messages.Execution{Mode: messages.ModeLocal}, Pool: messages.LocalPool, CreatedBy: "ada",
+		Recovers: recovers,
 	}})
 	return s
 }
@@ -134,6 +138,10 @@ func effects(list []run.Effect) string {
 			out = append(out, "command force")
 		case e.Command != nil:
 			out = append(out, "command cancel")
+		case e.TakeOver != "":
+			out = append(out, "take over "+e.TakeOver)
+		case e.Withdraw != "":
+			out = append(out, "withdraw "+e.Withdraw)
 		case e.Free:
 			out = append(out, "free")
 		case e.Wait:

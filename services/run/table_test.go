@@ -29,6 +29,9 @@ func states() []state {
 	saved := func(f func(*story) *story) func() *story {
 		return func() *story { return f(tell(run.Options{SavePlan: true}).give(run.Queue{}).planned()) }
 	}
+	recovery := func(f func(*story) *story) func() *story {
+		return func() *story { return f(tellOf(run.Options{RefreshOnly: true}, "run-0").give(run.Queue{})) }
+	}
 	same := func(s *story) *story { return s }
 	cancel, force := run.Cancel{}, run.Cancel{Force: true}
 	return []state{
@@ -66,6 +69,20 @@ func states() []state {
 		{"errored, outcome_unknown", full((*story).unknown)},
 		{"errored, outcome_unknown, cancel requested", full(func(s *story) *story {
 			return s.applying().give(cancel).give(run.Exit{AttemptID: s.attempt().ID})
+		})},
+		{"errored, outcome_unknown, recovering", full(func(s *story) *story {
+			return s.unknown().give(run.Recover{RunID: "run-2"})
+		})},
+		{"errored, outcome was unknown, recovered", full(func(s *story) *story {
+			return s.unknown().give(run.Recover{RunID: "run-2"}).give(run.Release{By: "run-2"})
+		})},
+		{"recovery plan_queued", recovery(same)},
+		{"recovery planning", recovery((*story).started)},
+		{"recovery planned", recovery((*story).planned)},
+		{"recovery planned, no changes", recovery(func(s *story) *story { return s.started().give(s.finish(run.Succeeded, false)) })},
+		{"recovery applying", recovery((*story).applying)},
+		{"recovery without changes, confirmed", recovery(func(s *story) *story {
+			return s.started().give(s.finish(run.Succeeded, false)).give(run.Confirm{})
 		})},
 		{"canceled", full(func(s *story) *story { return s.give(cancel) })},
 		{"canceled, was claimed", full(func(s *story) *story { return s.claimed().give(cancel) })},
@@ -129,6 +146,9 @@ func inputs() []input {
 			return in
 		}},
 		{"exit", func(s *story) run.Input { return run.Exit{AttemptID: s.attempt().ID, Detail: "killed"} }},
+		{"exit, not begun", func(s *story) run.Input {
+			return run.Exit{AttemptID: s.attempt().ID, Detail: "killed", NotBegun: true}
+		}},
 		{"exit of att-1", plain(run.Exit{AttemptID: "att-1", Detail: "killed"})},
 		{"lose contact", func(s *story) run.Input { return run.LoseContact{AttemptID: s.attempt().ID} }},
 		{"regain contact", func(s *story) run.Input { return run.RegainContact{AttemptID: s.attempt().ID} }},
@@ -143,6 +163,10 @@ func inputs() []input {
 		{"discard", plain(run.Discard{})},
 		{"release", plain(run.Release{})},
 		{"restored", plain(run.Restored{At: time.Unix(0, 0)})},
+		{"release, by a recovery", plain(run.Release{By: "run-2"})},
+		{"recover", plain(run.Recover{RunID: "run-2"})},
+		{"recover by force", plain(run.Recover{RunID: "run-2", Force: true})},
+		{"withdraw", plain(run.Withdraw{Why: "it is known"})},
 		{"cancel", plain(run.Cancel{})},
 		{"force cancel", plain(run.Cancel{Force: true})},
 	}

@@ -33,9 +33,13 @@ func Transition(r Run, in Input, env Env) ([]Event, *Refusal) {
 		if !r.OutcomeUnknown {
 			return nil, m.notAllowed("released", "only a run whose outcome is unknown keeps its workspace after its end")
 		}
-		m.emit(EventReleased, Data{Message: in.Comment})
+		m.emit(EventReleased, Data{Message: in.Comment, RelatedRun: in.By})
 	case Restored:
 		m.restored(in)
+	case Recover:
+		refusal = m.recover(in)
+	case Withdraw:
+		m.withdraw(in)
 	case Confirm:
 		refusal = m.confirm(in)
 	case Discard:
@@ -142,7 +146,10 @@ func (m *machine) confirm(in Confirm) *Refusal {
 		return m.notAllowed("applied", "only a planned run can be applied")
 	}
 	m.emit(EventConfirmed, Data{Message: in.Comment})
-	if m.run.Status != Confirmed { // it holds the gate already
+	switch {
+	case !m.run.HasChanges: // only a recovery waits for approval without
+		m.settle()
+	case m.run.Status != Confirmed: // it holds the gate already
 		m.emit(EventApplyQueued, Data{TaskID: m.env.NewID("task-")})
 	}
 	return nil

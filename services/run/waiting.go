@@ -87,7 +87,7 @@ func (r Run) waitsForGate(s Surroundings) Waiting {
 	switch {
 	case s.Gate != nil && s.Gate.OutcomeUnknown:
 		w.Reason = WaitOutcome
-		w.Text = fmt.Sprintf("Workspace %s is locked: nobody knows what the apply of run %s changed. Compare the saved state with reality, then free it with gantry workspaces unlock %[1]s --force.",
+		w.Text = fmt.Sprintf("Workspace %s is locked: nobody knows what the apply of run %s changed. Compare the saved state with reality: gantry runs recover %[2]s.",
 			s.Workspace, s.Gate.ID)
 	case s.Gate != nil && s.Gate.Status == Planned:
 		w.Text = fmt.Sprintf("Behind run %s, which waits for approval.", s.Gate.ID)

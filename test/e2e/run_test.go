@@ -194,10 +194,25 @@ resource "terraform_data" "slow" {
 		t.Errorf("got\n%s\nwant run.outcome_unknown", r.stdout)
 	}
 	var next run
-	decode(t, s.must("run", dir, "-w", "default/lost", "--auto-approve", "--detach", "-o", "json").stdout, &next)
+	decode(t, s.must("run", config(t, `output "word" { value = "found" }`), "-w", "default/lost", "--auto-approve", "--detach", "-o", "json").stdout, &next)
 	if got := s.show(next.ID).Status; got != "pending" {
 		t.Errorf("got the next run %s, want it pending behind the unresolved one", got)
 	}
+	shown := s.must("runs", "show", created.ID).stdout
+	for _, want := range []string{"outcome unknown", "Lost runner:", "Last contact:", "gantry runs recover " + created.ID} {
+		if !strings.Contains(shown, want) {
+			t.Errorf("got\n%s\nwant %q in it", shown, want)
+		}
+	}
+	var recovery run
+	decode(t, s.must("runs", "recover", created.ID, "-o", "json").stdout, &recovery)
+	s.waitFor(recovery.ID, "planned")
+	if got := s.show(next.ID).Status; got != "pending" {
+		t.Errorf("got the next run %s, want it pending until the recovery is confirmed", got)
+	}
+	s.must("runs", "apply", recovery.ID)
+	s.waitFor(recovery.ID, "planned_and_finished", "applied")
+	s.waitFor(next.ID, "applied")
 }
 
 func waitForFile(t *testing.T, path string) {

@@ -93,4 +93,6 @@ type Status struct {
 type Exit struct {
 	Ref
 	Code int
+	// NotBegun tells that no apply was executed for certain, see messages.Event.
+	NotBegun bool
 }

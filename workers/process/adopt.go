@@ -27,14 +27,15 @@ func (e *Executor) adoptAll() error {
 		return err
 	}
 	for _, f := range folders {
-		e.adopt(f)
+		e.adopt(f, false)
 	}
 	e.sweep(time.Now())
 	return nil
 }
 
-// adopt takes over one attempt: it lives, or its exit is to be reported, or it was and the folder is kept for a while.
-func (e *Executor) adopt(f folder) {
+// adopt takes over one attempt: it lives, or its exit is to be reported, or it was and the folder is kept for a while. seen
+// tells that this process saw its runner begin.
+func (e *Executor) adopt(f folder, seen bool) {
 	if _, known := e.find(filepath.Base(f.dir)); known || !f.exists() {
 		return
 	}
@@ -47,7 +48,7 @@ func (e *Executor) adopt(f folder) {
 			e.log.Warn("the folder cannot be written", "folder", f.dir, "error", err)
 		}
 	}
-	a := &attempt{ref: ref, folder: f}
+	a := &attempt{ref: ref, folder: f, seen: seen}
 	code, exited := f.exit()
 	if !exited {
 		code = executor.CodeUnknown
@@ -76,7 +77,7 @@ func (e *Executor) adopt(f folder) {
 		return
 	}
 	e.remember(a)
-	e.exited(a, code)
+	e.exited(a, code, false)
 }
 
 // cutOff tells of a living runner that was told other addresses than this worker has: it can't deliver anything meanwhile.

@@ -43,7 +43,9 @@ type Config struct {
 	// KeepWork is how long the folder that a plan prepared waits for its apply; default 24 hours. An apply that comes later
 	// prepares its own.
 	KeepWork time.Duration
-	Log      *slog.Logger
+	// Redeliver is the pause after which what an ended runner could not deliver is tried again; default 1 minute.
+	Redeliver time.Duration
+	Log       *slog.Logger
 	// Output takes what runners logged, line by line, when they are gone: meanwhile it is in their folders, because a runner
 	// outlives this process. Written from several goroutines; nil means that nobody wants it.
 	Output io.Writer
@@ -52,6 +54,8 @@ type Config struct {
 const (
 	defaultKeep     = 7 * 24 * time.Hour
 	defaultKeepWork = 24 * time.Hour
+
+	defaultRedeliver = time.Minute
 )
 
 // forgetAfter is how long an attempt is remembered after its folder is gone.
@@ -87,6 +91,7 @@ type attempt struct {
 	runner process
 	status executor.Status
 	since  time.Time // of its exit
+	seen   bool      // by this process from its start: the host did not restart since
 	user   *terraform.User
 }
 
@@ -110,6 +115,9 @@ func New(cfg Config) (*Executor, error) {
 	if cfg.Keep == 0 {
 		cfg.Keep = defaultKeep
 	}
+	if cfg.Redeliver == 0 {
+		cfg.Redeliver = defaultRedeliver
+	}
 	if cfg.KeepWork == 0 {
 		cfg.KeepWork = defaultKeepWork
 	}
@@ -131,6 +139,7 @@ func New(cfg Config) (*Executor, error) {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.wg.Go(e.keepSpare)
+	e.wg.Go(e.redeliver)
 	return e, nil
 }
 
@@ -185,7 +194,7 @@ func (e *Executor) start(ctx context.Context, a executor.Attempt, phase messages
 	if err != nil {
 		return fmt.Errorf("attempt %s: not started: %w", a.AttemptID, errors.Join(err, f.remove()))
 	}
-	e.follow(&attempt{ref: a.Ref(), folder: f, runner: c, user: user})
+	e.follow(&attempt{ref: a.Ref(), folder: f, runner: c, user: user, seen: true})
 	return nil
 }
 
@@ -225,8 +234,9 @@ func (e *Executor) follow(a *attempt) {
 		if err := a.folder.saveExit(code); err != nil {
 			e.log.Warn("exit not noted in the attempt's folder", append(a.ref.LogAttrs(), "error", err)...)
 		}
+		idle := a.seen && runner.NoApply(a.folder.dir, a.ref.Phase)
 		if code, exited = e.recovered(a, code); exited {
-			e.exited(a, code)
+			e.exited(a, code, idle)
 		}
 	})
 }
@@ -243,17 +253,17 @@ func (e *Executor) handedOn(a *attempt, code int) int {
 			e.log.Warn("exit not noted in the attempt's folder", "attempt", id, "error", err)
 		}
 	}
-	e.adopt(f)
+	e.adopt(f, a.seen)
 	return executor.CodeDelivered
 }
 
-// exited makes an exit known to whoever watches.
-func (e *Executor) exited(a *attempt, code int) {
+// exited makes an exit known to whoever watches; idle tells that it executed no apply.
+func (e *Executor) exited(a *attempt, code int, idle bool) {
 	e.passOn(a)
 	e.mu.Lock()
 	a.status, a.since = executor.Status{State: executor.Exited, Code: code}, time.Now()
 	e.mu.Unlock()
-	e.exits.Add(executor.Exit{Ref: a.ref, Code: code})
+	e.exits.Add(executor.Exit{Ref: a.ref, Code: code, NotBegun: idle})
 }
 
 func (e *Executor) remember(a *attempt) {

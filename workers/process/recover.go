@@ -38,6 +38,25 @@ func (e *Executor) recoverAgain(a *attempt) {
 	}
 }
 
+// redeliver tries again, until the executor is closed, to deliver what runners left that ended while nobody could be reached:
+// the server takes a late result as long as nobody freed the workspace.
+func (e *Executor) redeliver() {
+	tick := time.NewTicker(e.cfg.Redeliver)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-e.ctx.Done():
+			return
+		}
+		for _, a := range e.over(time.Now().Add(-e.cfg.Redeliver)) {
+			if e.ctx.Err() == nil {
+				e.recoverAgain(&a)
+			}
+		}
+	}
+}
+
 // deliver runs a recovery in the attempt's folder if there is something to deliver.
 func (e *Executor) deliver(a *attempt, code int) (int, bool) {
 	assignment, undelivered := runner.Undelivered(a.folder.dir)

@@ -277,7 +277,7 @@ func (w *Worker) exited(ctx context.Context, x executor.Exit) error {
 func (w *Worker) report(ctx context.Context, x executor.Exit) error {
 	err := w.cfg.Events.PublishEvent(ctx, x.Pool, messages.Event{
 		V: messages.Version, Type: messages.EventExited, AttemptID: x.AttemptID, RunID: x.RunID, WorkspaceID: x.WorkspaceID,
-		Source: "worker", Seq: 1, At: time.Now().UTC(), ExitCode: x.Code,
+		Source: "worker", Seq: 1, At: time.Now().UTC(), ExitCode: x.Code, NotBegun: x.NotBegun,
 	})
 	if err != nil {
 		return fmt.Errorf("attempt %s: report the exit: %w", x.AttemptID, err)

@@ -37,7 +37,8 @@ type Assignment struct {
 	Releases  terraform.Releases  `json:"releases,omitzero"`  // where engines are installed from
 	Providers terraform.Providers `json:"providers,omitzero"` // where provider plugins come from
 
-	// OfflineLimit bounds how long a finished attempt tries to deliver its state, log and result; default 10 minutes.
+	// OfflineLimit bounds how long an apply goes on that reaches nobody, and how long a finished attempt tries to deliver its
+	// state, log and result; default 10 minutes.
 	// What is not delivered by then stays in the folder.
 	OfflineLimit time.Duration `json:"offline_limit,omitempty"`
 	// SetupLimit bounds the time until the start is answered; default 30 seconds, as the server's claim deadline.

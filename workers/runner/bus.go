@@ -7,9 +7,11 @@ import (
 	"gantry.example/messages"
 )
 
-// Lease is held exclusivity. Lost is closed when it is gone for whatever reason; a Release after that is no error.
+// Lease is held exclusivity. Lost is closed when it is gone for whatever reason, and stays closed; a Release after that is no
+// error. Valid reports whether it is held now, perhaps again. All may be called from anywhere.
 type Lease interface {
 	Lost() <-chan struct{}
+	Valid() bool
 	Release(ctx context.Context) error
 }
 

@@ -30,6 +30,10 @@ func (r *attempt) execute(ctx context.Context) error {
 			}
 		}()
 	}
+	if r.in.Phase == messages.PhaseApply {
+		stop := r.watchContact(ctx, cancel)
+		defer stop()
+	}
 	result := r.terraform(ctx)
 	if errors.Is(context.Cause(ctx), errLeaseLost) {
 		// No result: the server takes the silence for a lost plan and queues it again, which is what is wanted.
@@ -67,6 +71,10 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 		leave()
 	} else if err == nil {
 		leave := r.enter(messages.StageApply)
+		if err := r.folder.markApplying(); err != nil { // then nothing may be executed: nobody would know
+			leave()
+			return setupFailure(err).result()
+		}
 		stop := r.states.start()
 		err = r.session.Apply(ctx, r.workFolder.plan())
 		stop()
@@ -77,6 +85,9 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 	if err != nil {
 		result.Outcome, result.Code, result.Message = r.explain(err, summary)
 		result.HasChanges = false
+		if errors.Is(context.Cause(ctx), errOffline) && result.Outcome == wire.OutcomeCanceled {
+			result.Outcome, result.Code, result.Message = wire.OutcomeFailed, messages.CodeRunOffline, r.offlineText()
+		}
 	} else if result.Changes == nil {
 		result.Changes = &wire.Changes{} // outputs only
 	}

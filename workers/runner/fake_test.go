@@ -38,6 +38,8 @@ type fakeAPI struct {
 	refusePlan    messages.Code
 	resultFailing int // so many results are answered 503
 	cancelHeader  string
+	down          bool // every call is answered 503
+	superseded    bool // what the status says
 	starts        []wire.StartRequest
 	results       []wire.Result
 	order         []string // of the calls that change something
@@ -62,6 +64,9 @@ func newAPI(t testing.TB, files map[string]string) *fakeAPI {
 	})
 	mux.HandleFunc("PUT "+attempt+"plan-json", func(_ http.ResponseWriter, r *http.Request) { api.planJSON = api.take(r, "plan-json") })
 	mux.HandleFunc("PUT "+attempt+"state", api.putState)
+	mux.HandleFunc("GET "+strings.TrimSuffix(attempt, "/"), func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(wire.AttemptStatus{Open: !api.superseded})
+	})
 	mux.HandleFunc("POST "+attempt+"start", api.start)
 	mux.HandleFunc("POST "+attempt+"result", api.result)
 	api.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -69,6 +74,10 @@ func newAPI(t testing.TB, files map[string]string) *fakeAPI {
 		defer api.mu.Unlock()
 		if got := r.Header.Get("Authorization"); got != "Bearer "+api.token {
 			refuse(w, http.StatusUnauthorized, messages.CodeUnauthorized)
+			return
+		}
+		if api.down {
+			refuse(w, http.StatusServiceUnavailable, messages.CodeUnavailable)
 			return
 		}
 		if api.cancelHeader != "" {
@@ -176,6 +185,14 @@ func (b *fakeBus) Acquire(ctx context.Context, _ wire.Inputs) (runner.Lease, err
 	return b, nil
 }
 func (b *fakeBus) Lost() <-chan struct{} { return b.lost }
+func (b *fakeBus) Valid() bool {
+	select {
+	case <-b.lost:
+		return false
+	default:
+		return true
+	}
+}
 func (b *fakeBus) Release(context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -228,6 +245,13 @@ func (b *fakeBus) End(ctx context.Context, offset int64, rest []byte, sha256 str
 	defer b.mu.Unlock()
 	b.size, b.sha256 = offset+int64(len(rest)), sha256
 	return nil
+}
+
+// set changes what the server does from now on.
+func (a *fakeAPI) set(change func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	change()
 }
 
 // await waits until the log has the text.

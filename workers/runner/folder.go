@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gantry.example/internal/wire"
+	"gantry.example/messages"
 	"gantry.example/workers/terraform"
 )
 
@@ -95,6 +96,29 @@ func (f folder) markStart(nonce string) error {
 		return fmt.Errorf("attempt folder: %w", err)
 	}
 	return nil
+}
+
+// markApplying notes that an apply is executed from now on.
+func (f folder) markApplying() error {
+	if err := os.WriteFile(f.path("applying"), nil, 0o600); err != nil {
+		return fmt.Errorf("attempt folder: %w", err)
+	}
+	return nil
+}
+
+// NoApply reports whether the runner that worked in the folder dir, of an attempt of the phase, executed no apply and went on
+// with no other attempt. It is to be asked when the runner is gone, and says nothing after a restart of the host, which may
+// forget a file.
+func NoApply(dir string, phase messages.Phase) bool {
+	mark := "applying"
+	if phase == messages.PhasePlan {
+		mark = "next"
+	}
+	if _, err := os.Stat(folder{dir}.path("assignment.json")); err != nil {
+		return false // not a folder that a runner left
+	}
+	_, err := os.Stat(folder{dir}.path(mark))
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // saveAssignment keeps what a recovery has to know.

@@ -46,6 +46,8 @@ type Config struct {
 	MinFree    uint64        // bytes: nothing new is taken while the disk of WorkDir has less room
 	LogLimit   int64         // bytes: see runner.Assignment
 	SetupLimit time.Duration
+	// OfflineLimit is how long an apply goes on that reaches nobody; 0 is the runner's own.
+	OfflineLimit time.Duration
 	Releases   terraform.Releases
 	Providers  terraform.Providers
 
@@ -89,7 +91,7 @@ func New(cfg Config) (s *Station, err error) {
 		Command: cfg.Runner, Dir: cfg.WorkDir, Users: cfg.Users,
 		Assignment: runner.Assignment{
 			Address: cfg.Address, CACert: string(cfg.CACert), NATSURL: cfg.NATSURL, CacheDir: cfg.CacheDir,
-			SetupLimit: cfg.SetupLimit, LogLimit: cfg.LogLimit, Releases: cfg.Releases, Providers: cfg.Providers,
+			SetupLimit: cfg.SetupLimit, OfflineLimit: cfg.OfflineLimit, LogLimit: cfg.LogLimit, Releases: cfg.Releases, Providers: cfg.Providers,
 		},
 		Log: cfg.Log, Output: cfg.Output,
 	})
