@@ -48,8 +48,8 @@ type Config struct {
 	SetupLimit time.Duration
 	// OfflineLimit is how long an apply goes on that reaches nobody; 0 is the runner's own.
 	OfflineLimit time.Duration
-	Releases   terraform.Releases
-	Providers  terraform.Providers
+	Releases     terraform.Releases
+	Providers    terraform.Providers
 
 	Log    *slog.Logger
 	Output io.Writer          // takes what runners logged
