@@ -215,6 +215,9 @@ func (r *attempt) chooseState(ctx context.Context, cfg *terraform.SessionConfig)
 	if r.store, err = serveState(r.folder, r.state, r.elsewhere(), r.log); err != nil {
 		return err
 	}
+	if r.states != nil {
+		r.states.store = r.store
+	}
 	cfg.StateURL = r.store.url
 	return nil
 }

@@ -73,6 +73,9 @@ func (r *attempt) endTerraform(ctx context.Context) error {
 		r.log.Warn("terraform cannot save its state here, it will leave it in a file", "error", err)
 	} else {
 		defer store.close()
+		if r.states != nil {
+			r.states.store = store
+		}
 	}
 	if r.states != nil {
 		defer r.states.start()()

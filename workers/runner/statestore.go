@@ -128,3 +128,14 @@ func (s *stateStore) save(body io.Reader) error {
 	s.current = b.Bytes()
 	return nil
 }
+
+// keep writes a state that terraform has in a file of its own to the one of the store, unless terraform saved it, or a newer
+// one, here: whoever read an older state a moment ago must not put it in the place of what was saved meanwhile.
+func (s *stateStore) keep(state []byte, ref wire.StateRef) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if saved, err := terraform.StateRefOf(s.current); err == nil && saved.Serial >= ref.Serial {
+		return nil
+	}
+	return replaceFile(s.file, state)
+}

@@ -24,7 +24,8 @@ const (
 type stateSync struct {
 	api        *client.Attempt
 	folder     folder
-	superseded func() // called when the server says that the attempt must not write any more
+	store      *stateStore // whose file it is that keep writes to; nil if none serves
+	superseded func()      // called when the server says that the attempt must not write any more
 	log        *slog.Logger
 
 	mu     sync.Mutex    // held during an upload; guards what follows
@@ -62,7 +63,7 @@ func (s *stateSync) follow(ctx context.Context) {
 		return // terraform is in the middle of writing, or has written nothing new
 	}
 	// Where terraform rewrites its file in place the next look, or a recovery, may find half of it.
-	if err := replaceFile(s.folder.savedState(), state); err != nil {
+	if err := s.keep(state, ref); err != nil {
 		s.log.Warn("state not kept", "serial", ref.Serial, "error", err)
 	}
 	// Not ended by stop, so that the last upload never meets a half-done one of the same serial.
@@ -75,6 +76,14 @@ func (s *stateSync) follow(ctx context.Context) {
 	if err != nil {
 		s.log.Warn("state not stored yet", "serial", ref.Serial, "error", err)
 	}
+}
+
+// keep writes the state where a recovery looks for it.
+func (s *stateSync) keep(state []byte, ref wire.StateRef) error {
+	if s.store == nil {
+		return replaceFile(s.folder.savedState(), state)
+	}
+	return s.store.keep(state, ref)
 }
 
 // direct stores a state that is in no file.
