@@ -12,7 +12,9 @@ import (
 // meanwhile.
 func TestAnOlderStateNeverReplacesASavedOne(t *testing.T) {
 	t.Parallel()
-	state := func(serial int64) []byte { return fmt.Appendf(nil, `{"version":4,"serial":%d,"lineage":"lin"}`, serial) }
+	state := func(serial int64) []byte {
+		return fmt.Appendf(nil, `{"version":4,"serial":%d,"lineage":"lin"}`, serial)
+	}
 	for _, c := range []struct{ saved, kept, want int64 }{{14, 13, 14}, {14, 14, 14}, {13, 14, 14}, {0, 1, 1}} {
 		f := folder{t.TempDir()}
 		s := &stateStore{file: f.savedState()}
