@@ -3,8 +3,10 @@ package terraform
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,10 +19,18 @@ func (u *User) Do(f func() error) error {
 	}
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread, and who it is, ends with this goroutine
-		err := u.become()
+		runtime.LockOSThread()
+		groups, err := syscall.Getgroups()
+		if err == nil {
+			err = u.become()
+		}
 		if err == nil {
 			err = f()
+		}
+		// The thread is kept: with it would die every process that it was just starting, because terraform-exec binds the life of
+		// a child to the thread that starts it until the shim has cleared that. Only one that cannot be put right ends here.
+		if unbecome(groups) == nil {
+			runtime.UnlockOSThread()
 		}
 		done <- err
 	}()
@@ -43,6 +53,26 @@ func (u *User) become() error {
 		if now, err := set.call(-1); err != nil || now != set.id {
 			return fmt.Errorf("act as uid %d, gid %d: this process may not, or there are no such ids here (%d)", u.UID, u.GID, now)
 		}
+	}
+	return nil
+}
+
+// unbecome makes the calling thread what the process is.
+func unbecome(groups []int) error {
+	uid, gid := os.Geteuid(), os.Getegid()
+	_, _ = unix.SetfsuidRetUid(uid)
+	_, _ = unix.SetfsgidRetGid(gid)
+	nowUID, err := unix.SetfsuidRetUid(-1)
+	nowGID, err2 := unix.SetfsgidRetGid(-1)
+	if err != nil || err2 != nil || nowUID != uid || nowGID != gid {
+		return syscall.EPERM
+	}
+	list := make([]uint32, len(groups)+1) // one more, so that there is a first
+	for i, g := range groups {
+		list[i] = uint32(g) //nolint:gosec // an id of the kernel's
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&list[0])), 0); errno != 0 {
+		return errno
 	}
 	return nil
 }
