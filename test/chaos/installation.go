@@ -163,7 +163,7 @@ func (in *installation) environment() []string {
 func (in *installation) serverArgs(dir string, more ...string) []string {
 	return append([]string{
 		in.bin, "server", "--data-dir", dir, "--https", "", "--worker-token-file", in.path("worker-token"), "--min-free-disk", "0",
-		"--lease-ttl", "3s", "--start-within", "5s", "--republish-after", "2s", "--settle", "5s", "--lost-after", "25s", "--grace", "8s",
+		"--lease-ttl", "3s", "--start-within", "5s", "--republish-after", "2s", "--settle", "5s", "--lost-after", "25s", "--grace", "8s", "--offline-limit", "15s",
 	}, more...)
 }
 
