@@ -153,11 +153,19 @@ func (a *app) showRun(ctx context.Context, id string) error {
 		return err
 	}
 	view := viewRun(c, n, run)
+	if err := view.complete(ctx, c, run); err != nil {
+		return err
+	}
+	return a.show(view, func(t *table) { view.tell(t, run, n) })
+}
+
+// complete asks for what is known of a run beside itself.
+func (v *runView) complete(ctx context.Context, c *client.Client, run client.Run) error {
 	for _, p := range []struct {
 		id   string
 		read func(context.Context, string) (client.Phase, error)
 		to   **client.Phase
-	}{{run.PlanID, c.Plan, &view.Plan}, {run.ApplyID, c.Apply, &view.Apply}} {
+	}{{run.PlanID, c.Plan, &v.Plan}, {run.ApplyID, c.Apply, &v.Apply}} {
 		if p.id == "" {
 			continue
 		}
@@ -173,38 +181,41 @@ func (a *app) showRun(ctx context.Context, id string) error {
 	case err != nil && !client.NotFound(err): // an older server has no such call
 		return err
 	case why.Reason != "":
-		view.Waiting = &why
+		v.Waiting = &why
 	}
 	details, err := c.RunDetails(ctx, run.ID)
 	if err != nil && !client.NotFound(err) {
 		return err
 	}
-	view.Condition, view.Logs = details.Condition, details.Logs
-	return a.show(view, func(t *table) {
-		t.row("Run:", run.ID)
-		t.row("Workspace:", n)
-		t.row("Status:", run.Status)
-		if view.Waiting != nil {
-			t.row("Waits:", why.Text)
+	v.Condition, v.Logs = details.Condition, details.Logs
+	return nil
+}
+
+// tell shows the run to people.
+func (v *runView) tell(t *table, run client.Run, n workspaceName) {
+	t.row("Run:", run.ID)
+	t.row("Workspace:", n)
+	t.row("Status:", run.Status)
+	if v.Waiting != nil {
+		t.row("Waits:", v.Waiting.Text)
+	}
+	if run.Failure != "" {
+		t.row("Failure:", run.Failure)
+	}
+	tellCondition(t, v.Condition)
+	t.row("Created:", run.CreatedAt)
+	t.row("Message:", run.Message)
+	if kind := kindText(run); kind != "" {
+		t.row("Kind:", kind)
+	}
+	t.row("Plan:", phaseText(v.Plan))
+	t.row("Apply:", phaseText(v.Apply))
+	for _, l := range v.Logs {
+		if l.Intact != nil && !*l.Intact {
+			t.row("Log:", "the stored log of the "+l.Phase+" is not what its runner printed: a part was lost")
 		}
-		if run.Failure != "" {
-			t.row("Failure:", run.Failure)
-		}
-		tellCondition(t, view.Condition)
-		t.row("Created:", run.CreatedAt)
-		t.row("Message:", run.Message)
-		if kind := kindText(run); kind != "" {
-			t.row("Kind:", kind)
-		}
-		t.row("Plan:", phaseText(view.Plan))
-		t.row("Apply:", phaseText(view.Apply))
-		for _, l := range view.Logs {
-			if l.Intact != nil && !*l.Intact {
-				t.row("Log:", "the stored log of the "+l.Phase+" is not what its runner printed: a part was lost")
-			}
-		}
-		t.row("Page:", view.URL)
-	})
+	}
+	t.row("Page:", v.URL)
 }
 
 // kindText says how the run differs from a plan and apply of everything.

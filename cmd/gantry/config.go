@@ -145,33 +145,14 @@ func (c *config) validate() error {
 	if c.WorkerName != "" && !messages.ValidName(c.WorkerName) {
 		return fmt.Errorf("--worker-name %q: want letters, digits, - and _", c.WorkerName)
 	}
-	if err := c.validateRoles(); err != nil {
-		return err
+	for _, check := range []func() error{c.validateRoles, c.validateLimits, c.validateAddresses} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	for _, dir := range c.AllowedWorkdirs {
 		if !filepath.IsAbs(dir) || dir != filepath.Clean(dir) {
 			return fmt.Errorf("--allowed-workdirs %q: must be clean absolute paths, separated by commas", dir)
-		}
-	}
-	if c.LostAfter <= c.OfflineLimit+c.Grace {
-		return fmt.Errorf("--lost-after %s: must be longer than --offline-limit %s and --grace %s together: an apply that is cut off has to stop before it is given up", c.LostAfter, c.OfflineLimit, c.Grace)
-	}
-	for _, l := range []struct {
-		flag  string
-		limit time.Duration
-	}{
-		{"plan", c.Limits.Plan}, {"apply", c.Limits.Apply}, {"silence", c.Limits.Silence}, {"queue", c.Limits.Queue}, {"approval", c.Limits.Approval},
-	} {
-		if l.limit < 0 {
-			return fmt.Errorf("--%s-timeout %s: must not be negative; 0 is no limit", l.flag, l.limit)
-		}
-	}
-	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTP}, {"--https", c.HTTPS}, {"--nats", c.NATS}} {
-		if a.addr == "" {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(a.addr); err != nil {
-			return fmt.Errorf("%s %q: want host:port", a.flag, a.addr)
 		}
 	}
 	var err error
@@ -188,6 +169,35 @@ func (c *config) validate() error {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
 	return c.Engines.validate()
+}
+
+func (c *config) validateLimits() error {
+	if c.LostAfter <= c.OfflineLimit+c.Grace {
+		return fmt.Errorf("--lost-after %s: must be longer than --offline-limit %s and --grace %s together: an apply that is cut off has to stop before it is given up", c.LostAfter, c.OfflineLimit, c.Grace)
+	}
+	for _, l := range []struct {
+		flag  string
+		limit time.Duration
+	}{
+		{"plan", c.Limits.Plan}, {"apply", c.Limits.Apply}, {"silence", c.Limits.Silence}, {"queue", c.Limits.Queue}, {"approval", c.Limits.Approval},
+	} {
+		if l.limit < 0 {
+			return fmt.Errorf("--%s-timeout %s: must not be negative; 0 is no limit", l.flag, l.limit)
+		}
+	}
+	return nil
+}
+
+func (c *config) validateAddresses() error {
+	for _, a := range []struct{ flag, addr string }{{"--http", c.HTTP}, {"--https", c.HTTPS}, {"--nats", c.NATS}} {
+		if a.addr == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			return fmt.Errorf("%s %q: want host:port", a.flag, a.addr)
+		}
+	}
+	return nil
 }
 
 func (c *config) timing() postgres.Timing {

@@ -63,7 +63,7 @@ func TestFindChoosesAmongWhatIsInstalled(t *testing.T) {
 func TestFindSkipsWhatItsUserMayNotEnter(t *testing.T) {
 	t.Parallel()
 	if os.Geteuid() != 0 {
-		t.Skip("only root drops to another user")
+		t.Skip("SKIPPED, POSTGRES UNDER ANOTHER USER IS NOT TESTED: only root drops to one; run make test as root")
 	}
 	user, err := pgserver.Unprivileged()
 	if err != nil {
@@ -104,7 +104,7 @@ func TestFindSaysWhatToInstall(t *testing.T) {
 func TestDownload(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("npm"); err != nil {
-		t.Skip("SKIPPED, THE DOWNLOAD IS NOT TESTED: npm is not installed")
+		t.Skip("SKIPPED, THE DOWNLOAD IS NOT TESTED: npm is not installed; install Node.js")
 	}
 	home := newHome(t)
 	user, err := pgserver.Unprivileged()

@@ -36,7 +36,7 @@ func TestTheNextGantryTakesOverFromAKilledOne(t *testing.T) {
 func TestDieWithParent(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("only Linux has parent-death signals")
+		t.Skip("SKIPPED, THE END OF POSTGRES WITH ITS PARENT IS NOT TESTED: only Linux has parent-death signals; run it on Linux")
 	}
 	home := newHome(t)
 	victim := startVictim(t, home, "PGSERVER_TEST_DIE=1")

@@ -146,7 +146,7 @@ func (f *fatal) Fatalf(_ string, args ...any) {
 // TestVictim is not a test but the other half of the next one.
 func TestVictim(t *testing.T) {
 	if os.Getenv(victimEnv) == "" {
-		t.Skip("only a part of TestAKilledTestBinaryLeavesNothing")
+		t.Skip("nothing by itself: TestAKilledTestBinaryLeavesNothing starts it as a process of its own")
 	}
 	address, err := url.Parse(pgtest.New(t))
 	if err != nil {

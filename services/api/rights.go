@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"gantry.example/messages"
@@ -29,11 +30,18 @@ const (
 // refused to everybody. What a row cannot say, because it depends on more than the call, is beside the handler that asks for
 // it by request.need.
 func rights() table {
-	read, plan, write, admin := right{role: postgres.RoleRead}, right{role: postgres.RolePlan}, right{role: postgres.RoleWrite}, right{role: postgres.RoleAdmin}
-	own, site, body := right{where: ofCall}, right{where: ofSite}, right{postgres.RolePlan, inBody}
+	all := table{}
+	for _, part := range []table{peopleRights(), workspaceRights(), runRights()} {
+		maps.Copy(all, part)
+	}
+	return all
+}
+
+// peopleRights are those to users, tokens, memberships, pools and what only site admins do.
+func peopleRights() table {
+	read, admin, own, site := right{role: postgres.RoleRead}, right{role: postgres.RoleAdmin}, right{where: ofCall}, right{where: ofSite}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
-	const org, ws, named = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}"
-	const set, agents = v2 + "/varsets/{varset}", v2 + "/agent-pools/{pool}"
+	const org, agents = v2 + "/organizations/{organization}", v2 + "/agent-pools/{pool}"
 	return table{
 		"GET" + v2 + "/account/details": own, "PATCH" + v2 + "/account/update": own, "PATCH" + v2 + "/account/password": own,
 		"GET" + v2 + "/users/{user}":                        own,
@@ -64,7 +72,15 @@ func rights() table {
 		"GET" + agents: read, "PATCH" + agents: admin, "DELETE" + agents: admin, "GET" + agents + "/agents": read,
 		"GET" + agents + "/authentication-tokens": admin, "POST" + agents + "/authentication-tokens": admin,
 		"GET" + v2 + "/agents/{agent}": read, "DELETE" + v2 + "/agents/{agent}": admin, "POST" + gantry + "/agents/{agent}/drain": admin,
+	}
+}
 
+// workspaceRights are those to organizations, workspaces and variables.
+func workspaceRights() table {
+	read, write, admin, own, site := right{role: postgres.RoleRead}, right{role: postgres.RoleWrite}, right{role: postgres.RoleAdmin}, right{where: ofCall}, right{where: ofSite}
+	const v2, gantry = " /api/v2", " /api/gantry/v1"
+	const org, ws, named, set = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}", v2 + "/varsets/{varset}"
+	return table{
 		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
 		"GET" + org: read, "GET" + org + "/entitlement-set": read, "GET" + org + "/capacity": read,
 		"GET" + org + "/runs": read, "GET" + org + "/runs/queue": read, "GET" + gantry + "/organizations/{organization}/events": read,
@@ -87,7 +103,15 @@ func rights() table {
 		"POST" + set + "/relationships/workspaces": write, "DELETE" + set + "/relationships/workspaces": write,
 		"GET" + set + "/relationships/vars": read, "GET" + set + "/relationships/vars/{variable}": read, "POST" + set + "/relationships/vars": write,
 		"PATCH" + set + "/relationships/vars/{variable}": write, "DELETE" + set + "/relationships/vars/{variable}": write,
+	}
+}
 
+// runRights are those to runs and states.
+func runRights() table {
+	read, plan, write, admin, body := right{role: postgres.RoleRead}, right{role: postgres.RolePlan}, right{role: postgres.RoleWrite}, right{role: postgres.RoleAdmin}, right{postgres.RolePlan, inBody}
+	const v2, gantry = " /api/v2", " /api/gantry/v1"
+	const ws = v2 + "/workspaces/{workspace}"
+	return table{
 		"POST" + ws + "/configuration-versions": plan, "GET" + v2 + "/configuration-versions/{configuration}": read,
 		"POST" + v2 + "/runs": body, "POST" + gantry + "/runs": body,
 		"GET" + ws + "/runs": read, "GET" + v2 + "/runs/{run}": read, "GET" + v2 + "/runs/{run}/run-events": read,

@@ -48,14 +48,25 @@ func newCrowd(ctx context.Context, in *installation, s settings) (*crowd, error)
 		if err := newJournal(in.path("journals", u.name)); err != nil {
 			return nil, err
 		}
-		w, err := in.client.CreateWorkspace(ctx, "default", u.name)
-		if err != nil {
+		if err := u.moveIn(ctx); err != nil {
 			return nil, err
 		}
-		u.id = w.ID
 		c.users = append(c.users, u)
 	}
 	return c, nil
+}
+
+// moveIn makes the user's workspace. One of the servers may be ready and another, which the request meets, still starting.
+func (u *user) moveIn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		w, err := u.in.client.CreateWorkspace(ctx, "default", u.name)
+		u.id = w.ID
+		if err == nil || !client.Unreachable(err) || pause(ctx, 100*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 func (c *crowd) start(ctx context.Context) {

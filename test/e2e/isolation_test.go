@@ -12,7 +12,7 @@ import (
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED, THE ISOLATION OF RUNS IS NOT TESTED: only root can run terraform as somebody else")
+		t.Skip("SKIPPED, THE ISOLATION OF RUNS IS NOT TESTED: only root can run terraform as somebody else; run make e2e as root on Linux")
 	}
 }
 

@@ -46,6 +46,8 @@ type fakeAPI struct {
 	onStart       func()
 	resultAt      time.Time
 	stored        chan struct{} // gets a value for each stored state, if set
+
+	next func(wire.Result) *wire.Claim // what a runner that can carry on is given, if set
 }
 
 func newAPI(t testing.TB, files map[string]string) *fakeAPI {
@@ -150,7 +152,11 @@ func (a *fakeAPI) result(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.results, a.resultAt = append(a.results, res), time.Now()
-	fmt.Fprint(w, `{"open":false}`)
+	var answer wire.ResultAnswer
+	if res.CarryOn != "" && a.next != nil {
+		answer.Next = a.next(res)
+	}
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // fakeBus is NATS in memory.

@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -92,14 +93,24 @@ func (r *attempt) refuse(cause error) int {
 }
 
 // inherit takes over what the plan worked in and from: the server compared its state with the workspace's when it started
-// this apply.
-func (r *attempt) inherit() error {
-	if err := r.folder.markStart(r.nonce); err != nil {
-		return setupFailure(err)
+// this apply. Should the plan's folder be of no use after all, the apply prepares its own. Its error is a *failure: the server
+// counts this attempt as started, so it has to know that nothing was executed.
+func (r *attempt) inherit(ctx context.Context) error {
+	err := r.folder.markStart(r.nonce)
+	if err == nil {
+		err = r.chooseWork()
 	}
 	r.state = r.plan.state
-	if err := r.chooseWork(); err != nil {
-		return setupFailure(err)
+	switch {
+	case err != nil:
+	case r.workFolder.ready == nil:
+		err = r.fetch(ctx)
+	default:
+		err = r.findRoot()
 	}
-	return r.findRoot()
+	var known *failure
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	return setupFailure(err)
 }

@@ -231,7 +231,7 @@ func (r *attempt) leave(err error) {
 // A request to stop ends it: what has not started need not end in an orderly way.
 func (r *attempt) begin(ctx context.Context) error {
 	if r.plan != nil {
-		return r.inherit()
+		return r.inherit(ctx)
 	}
 	err := r.prepare(ctx)
 	var verdict *failure

@@ -21,7 +21,7 @@ import (
 func somebody(t *testing.T) *terraform.User {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED, RUNS AS ANOTHER USER ARE NOT TESTED: only root can start them")
+		t.Skip("SKIPPED, RUNS AS ANOTHER USER ARE NOT TESTED: only root can start them; run make test as root on Linux")
 	}
 	return &terraform.User{UID: 2100099001, GID: 2100099002}
 }

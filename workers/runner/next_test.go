@@ -1,0 +1,83 @@
+package runner_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gantry.example/internal/wire"
+	"gantry.example/messages"
+	"gantry.example/workers/runner"
+)
+
+// TestARunnerCarriesOnWithItsApply: in the plan's folder, or, if that is of no use after all, in one of its own; and an apply
+// that cannot even begin is reported, because the server counts it as started.
+func TestARunnerCarriesOnWithItsApply(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, b *bundle, apply string)
+		want  wire.Outcome
+		order []string
+	}{
+		"warm": {nil, wire.OutcomeSucceeded, []string{"start", "plan", "result", "state", "result"}},
+		"cold": {func(t *testing.T, b *bundle, _ string) {
+			remove(t, filepath.Join(b.assign.Work, b.assign.Claim.AttemptID, "ready.json"))
+		}, wire.OutcomeSucceeded, []string{"start", "plan", "result", "state", "result"}},
+		"no room": {func(t *testing.T, _ *bundle, apply string) {
+			if err := os.WriteFile(apply, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, wire.OutcomeFailed, []string{"start", "plan", "result", "result"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
+			b.assign.Work = t.TempDir()
+			next := b.assign.Claim
+			next.AttemptID, next.Epoch = messages.NewID("att-"), 2
+			next.Inputs.AttemptID, next.Inputs.Phase, next.Inputs.Epoch = next.AttemptID, messages.PhaseApply, 2
+			next.Inputs.PlanAttemptID = b.assign.Claim.AttemptID
+			b.next = func(wire.Result) *wire.Claim {
+				if c.spoil != nil {
+					c.spoil(t, b, filepath.Join(filepath.Dir(b.assign.Dir), next.AttemptID))
+				}
+				return &next
+			}
+			plan, apply := b.bus, newBus()
+			b.cfg.Connect = func(ctx context.Context, a runner.Assignment) (runner.Bus, error) {
+				if a.Claim.AttemptID == next.AttemptID {
+					return apply.connect(ctx, a)
+				}
+				return plan.connect(ctx, a)
+			}
+			b.run(t, runner.ExitDelivered)
+			if len(b.results) != 2 || b.results[1].Outcome != c.want {
+				t.Fatalf("got results %+v, want the plan's and one that %s\n%s", b.results, c.want, apply.log)
+			}
+			withoutJSON := func(order []string) (out []string) { // it may come at any time
+				for _, call := range order {
+					if call != "plan-json" {
+						out = append(out, call)
+					}
+				}
+				return out
+			}
+			if diff := cmp.Diff(c.order, withoutJSON(b.order)); diff != "" {
+				t.Errorf("order of calls (-want +got):\n%s", diff)
+			}
+			if b.planJSON == nil {
+				t.Error("the plan's JSON form was not stored")
+			}
+			if applied := strings.Contains(string(b.state), `"name": "a"`); applied != (c.want == wire.OutcomeSucceeded) {
+				t.Errorf("got state %s", b.state)
+			}
+			if went, _ := runner.Next(b.assign.Dir); c.want == wire.OutcomeSucceeded && went != next.AttemptID {
+				t.Errorf("the plan's folder says that its runner went on with %q, want %s", went, next.AttemptID)
+			}
+		})
+	}
+}
