@@ -159,19 +159,20 @@ func TestCloudApproval(t *testing.T) {
 	s := newCloudServer(t)
 	c := s.stock(engines(t)[0], cloudBlock("asked"), everything)
 	c.must("init")
-	for answer, want := range map[string]struct {
+	for _, want := range []struct {
+		answer string
 		code   int
 		says   string
 		status string
-	}{"no": {1, "Apply discarded.", "discarded"}, "yes": {0, "Apply complete! Resources: 2 added", "applied"}} {
+	}{{"no", 1, "Apply discarded.", "discarded"}, {"yes", 0, "Apply complete! Resources: 2 added", "applied"}} { // in this order: after "yes" there is nothing to ask
 		x := s.terminal(c.command(t.Context(), "apply"))
 		x.await("Only 'yes' will be accepted to approve.")
-		x.write(answer + "\n")
+		x.write(want.answer + "\n")
 		if got := x.wait(); got != want.code || !strings.Contains(x.text(), want.says) {
-			t.Errorf("%s: got exit code %d and\n%s\nwant %d and %q", answer, got, x.text(), want.code, want.says)
+			t.Errorf("%s: got exit code %d and\n%s\nwant %d and %q", want.answer, got, x.text(), want.code, want.says)
 		}
 		if got := s.runs("default/asked")[0].Status; got != want.status {
-			t.Errorf("%s: got the run %s, want %s", answer, got, want.status)
+			t.Errorf("%s: got the run %s, want %s", want.answer, got, want.status)
 		}
 	}
 }
