@@ -88,20 +88,6 @@ type Execution struct {
 	PodTemplate *PodTemplate `json:"pod_template,omitempty"`
 }
 
-// PodTemplate is what a user may set of the Pod that runs a task. Kubernetes' own words and quantities.
-type PodTemplate struct {
-	Image            string     `json:"image,omitempty"`
-	ServiceAccount   string     `json:"service_account,omitempty"`
-	ImagePullSecrets []string   `json:"image_pull_secrets,omitempty"`
-	Resources        *Resources `json:"resources,omitempty"`
-}
-
-// Resources are Kubernetes resource quantities by resource name.
-type Resources struct {
-	Requests map[string]string `json:"requests,omitempty"`
-	Limits   map[string]string `json:"limits,omitempty"`
-}
-
 // FieldError names the field of a document that is wrong. Path is dotted, as in "pod_template.image".
 type FieldError struct {
 	Path    string
@@ -144,8 +130,14 @@ func wanted(t reflect.Type) string {
 		return "a string or a positive integer"
 	case t.Kind() == reflect.String:
 		return "a string"
-	case t.Kind() == reflect.Slice:
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.String:
 		return "a list of strings"
+	case t.Kind() == reflect.Slice:
+		return "a list"
+	case t.Kind() == reflect.Bool:
+		return "true or false"
+	case t.Kind() == reflect.Int32, t.Kind() == reflect.Int64:
+		return "an integer"
 	}
 	return "an object"
 }
@@ -248,6 +240,12 @@ func (e Execution) Validate() error {
 		if f.set && e.Mode != f.mode {
 			return &FieldError{f.path, CodeExecutionInvalid, fmt.Sprintf("belongs to execution_mode %q, the document says %q", f.mode, e.Mode)}
 		}
+	}
+	if e.Namespace != "" && !ValidNamespace(e.Namespace) {
+		return &FieldError{"namespace", CodeExecutionInvalid, fmt.Sprintf("%q is not the name of a namespace: lower-case letters, digits and -", e.Namespace)}
+	}
+	if e.PodTemplate != nil {
+		return e.PodTemplate.Validate("pod_template")
 	}
 	return nil
 }
