@@ -109,7 +109,7 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	pages, err := dashboard.New(streams, dashboard.Config{
-		DB: s.db, Notifier: s.notifier, LogURL: a.LogURL, PublicURL: s.publicURL(), Log: s.log,
+		DB: s.db, Notifier: s.notifier, LogURL: a.LogURL, PublicURL: s.publicURL(), API: a.As, Log: s.log,
 	})
 	if err != nil {
 		return nil, err

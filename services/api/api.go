@@ -55,6 +55,7 @@ type Server struct {
 	letters  DeadLetters
 	backups  func(context.Context, io.Writer) error
 	stop     context.Context // ends open streams when the server stops
+	inside   *http.ServeMux  // the calls of As
 }
 
 // New returns a server. ctx ends its open streams (events, logs), so that a graceful stop is not held up by them.
@@ -67,10 +68,12 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{
+	s := &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey},
 		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), backups: cfg.Backup, stop: ctx,
-	}, nil
+	}
+	s.inside = s.insideRoutes()
+	return s, nil
 }
 
 // link returns an absolute URL of this server.

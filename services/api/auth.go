@@ -22,6 +22,10 @@ func (s *Server) authenticate(rt route, req *request) error {
 		}
 		return nil
 	}
+	if t, ok := held(req.Context()); ok {
+		req.token = t
+		return nil
+	}
 	scheme, bearer, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || bearer == "" {
 		return &postgres.Error{Code: messages.CodeUnauthorized, Message: "the call needs a token: send the header Authorization: Bearer TOKEN"}

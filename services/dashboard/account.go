@@ -61,7 +61,7 @@ func (s *Server) changeTokens(w http.ResponseWriter, r *http.Request, session po
 	if text := r.PostForm.Get("life"); text != "" {
 		life, err := time.ParseDuration(text)
 		if err != nil {
-			return &problem{http.StatusBadRequest, "Not understood", "The form did not say how long the token is to be good. Go back and send it again."}
+			return &problem{status: http.StatusBadRequest, title: "Not understood", text: "The form did not say how long the token is to be good. Go back and send it again."}
 		}
 		create.Life = life
 	}

@@ -39,7 +39,7 @@ func (s *Server) authorizePage(w http.ResponseWriter, r *http.Request, session p
 		wrong = "redirect_uri"
 	}
 	if wrong != "" { // nowhere is a safe place to send the browser to
-		return &problem{http.StatusBadRequest, "Not understood", "This is not an address that terraform login makes (" + wrong + "). Run terraform login again and open the address it shows."}
+		return &problem{status: http.StatusBadRequest, title: "Not understood", text: "This is not an address that terraform login makes (" + wrong + "). Run terraform login again and open the address it shows."}
 	}
 	allowRedirect(w.Header(), v.Redirect)
 	return s.pages.write(w, http.StatusOK, "authorize.html", v)
@@ -66,7 +66,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, _ postgres.Se
 		code, err := s.cfg.DB.CreateCode(r.Context(), cookie.Value, r.PostForm.Get("code_challenge"), redirect)
 		var coded *postgres.Error
 		if errors.As(err, &coded) && coded.Code == messages.CodeInvalid {
-			return &problem{http.StatusBadRequest, "Not understood", "This is not what terraform login asks for. Run it again and open the address it shows."}
+			return &problem{status: http.StatusBadRequest, title: "Not understood", text: "This is not what terraform login asks for. Run it again and open the address it shows."}
 		}
 		if err != nil {
 			return err
@@ -77,7 +77,7 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, _ postgres.Se
 		answer.Set("error_description", "the login was refused in the browser")
 	}
 	if err := postgres.CheckRedirect(redirect); err != nil {
-		return &problem{http.StatusBadRequest, "Not understood", "This is not what terraform login asks for."}
+		return &problem{status: http.StatusBadRequest, title: "Not understood", text: "This is not what terraform login asks for."}
 	}
 	http.Redirect(w, r, redirect+"?"+answer.Encode(), http.StatusSeeOther)
 	return nil

@@ -33,7 +33,9 @@ type Config struct {
 	LogURL func(runID string, phase messages.Phase) string
 	// PublicURL is where people reach the server. Where it is https, the login is given to https only.
 	PublicURL string
-	Log       *slog.Logger
+	// API returns the API as the holder calls it who is logged in. Every form acts through it. Safe for concurrent use.
+	API func(holder postgres.Token) http.Handler
+	Log *slog.Logger
 }
 
 // Server serves the pages. Safe for concurrent use.
@@ -62,7 +64,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s.origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		secureHeaders(w.Header())
-		s.fail(w, r, nil, &problem{http.StatusForbidden, "Refused", "This form was sent from another site, so nothing was done. Open the page here and send it again."})
+		s.fail(w, r, nil, &problem{status: http.StatusForbidden, title: "Refused", text: "This form was sent from another site, so nothing was done. Open the page here and send it again."})
 	}))
 	return s, nil
 }
@@ -73,6 +75,9 @@ const (
 	pathLogin  = "/app/login"
 	pathLogout = "/app/logout"
 	pathAssets = "/app/~assets/"
+
+	pathWorkspaces = "/app/~workspaces"
+	pathLive       = "/app/~live"
 
 	pathAuthorize = "/app/~login/terraform" // where service discovery sends "terraform login"
 	pathAccount   = "/app/settings/tokens"  // where terraform sends people for a token to paste
@@ -94,10 +99,19 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("POST "+pathAccount, s.form(s.changeTokens))
 	mux.Handle("POST "+pathPassword, s.form(s.changePassword))
 	mux.Handle("GET /app/{$}", s.page(s.home))
+	mux.Handle("GET "+pathWorkspaces, s.page(s.workspaces))
+	mux.Handle("GET "+pathLive, s.stream(s.live))
 	mux.Handle("GET "+workspace, s.page(s.workspace))
+	mux.Handle("POST "+workspace+"/lock", s.form(s.changeLock))
+	mux.Handle("GET "+workspace+"/variables", s.page(s.variables))
+	mux.Handle("POST "+workspace+"/variables", s.form(s.changeVariables))
+	mux.Handle("GET "+workspace+"/settings", s.page(s.settings))
+	mux.Handle("POST "+workspace+"/settings", s.form(s.changeSettings))
 	mux.Handle("GET "+workspace+"/runs", s.page(s.runList))
+	mux.Handle("POST "+workspace+"/runs", s.form(s.startRun))
 	mux.Handle("GET "+workspace+"/runs/{run}", s.page(s.runPage))
 	mux.Handle("GET "+workspace+"/runs/{run}/events", s.stream(s.runStream))
+	mux.Handle("POST "+workspace+"/runs/{run}/{action}", s.form(s.runAction))
 	mux.Handle("GET "+workspace+"/runs/{run}/logs/{phase}", s.page(s.rawLog))
 	mux.Handle("/app/", s.page(func(_ http.ResponseWriter, r *http.Request, _ postgres.Session) error {
 		return missing("There is no page at %s. The runs of a workspace are at /app/ORGANIZATION/WORKSPACE.", r.URL.Path)
@@ -109,12 +123,14 @@ type problem struct {
 	status int
 	title  string
 	text   string
+	code   messages.Code
+	back   *link // where to go on
 }
 
 func (p *problem) Error() string { return p.text }
 
 func missing(format string, args ...any) error {
-	return &problem{http.StatusNotFound, "Not found", fmt.Sprintf(format, args...)}
+	return &problem{status: http.StatusNotFound, title: "Not found", text: fmt.Sprintf(format, args...)}
 }
 
 // open serves a page that needs no login.
@@ -150,7 +166,7 @@ func (s *Server) form(handle func(http.ResponseWriter, *http.Request, postgres.S
 	return s.origin.Handler(s.page(func(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
 		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 		if err := r.ParseForm(); err != nil {
-			return &problem{http.StatusBadRequest, "Not understood", "The form did not arrive whole. Go back and send it again."}
+			return &problem{status: http.StatusBadRequest, title: "Not understood", text: "The form did not arrive whole. Go back and send it again."}
 		}
 		if err := checkCSRF(r, session); err != nil {
 			return err
@@ -184,15 +200,18 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, session *postgres.
 	}
 	var shown *problem
 	var coded *postgres.Error
+	no, refused := asRefusal(err)
 	switch {
 	case errors.As(err, &shown):
+	case refused:
+		shown = &problem{status: no.status, title: "That did not work", text: no.Detail, code: no.Code}
 	case errors.As(err, &coded) && coded.Code == messages.CodeNotFound:
-		shown = &problem{http.StatusNotFound, "Not found", sentence(coded.Message)}
+		shown = &problem{status: http.StatusNotFound, title: "Not found", text: sentence(coded.Message)}
 	default:
 		s.cfg.Log.Error("page failed", "path", r.URL.Path, "error", err)
-		shown = &problem{http.StatusInternalServerError, "Something went wrong", "The server could not make this page; its log says why. Try again in a moment."}
+		shown = &problem{status: http.StatusInternalServerError, title: "Something went wrong", text: "The server could not make this page; its log says why. Try again in a moment."}
 	}
-	v := problemView{frame: s.frame(session, shown.title), Text: shown.text}
+	v := problemView{frame: s.frame(session, shown.title), Text: shown.text, Code: shown.code, Back: shown.back}
 	if err := s.pages.write(w, shown.status, "problem.html", v); err != nil {
 		s.cfg.Log.Error("problem page failed", "path", r.URL.Path, "error", err)
 	}
@@ -201,6 +220,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, session *postgres.
 type problemView struct {
 	frame
 	Text string
+	Code messages.Code
+	Back *link
 }
 
 // secureHeaders allow a page its own scripts and styles, and nothing else to anybody.

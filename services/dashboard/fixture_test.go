@@ -19,6 +19,7 @@ import (
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
+	"gantry.example/services/api"
 	"gantry.example/services/dashboard"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
@@ -83,8 +84,11 @@ func (f *fixture) serve(public string) {
 	if public == "" {
 		public = f.server.URL
 	}
+	log := slog.New(slog.NewTextHandler(testWriter{f.t}, nil))
+	a, err := api.New(ctx, api.Config{DB: f.db, Notifier: notifier, PublicURL: public, SigningKey: []byte("key of the test"), Version: "test", Log: log})
+	must(f.t, err)
 	s, err := dashboard.New(ctx, dashboard.Config{
-		DB: f.db, Notifier: notifier, PublicURL: public, Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)),
+		DB: f.db, Notifier: notifier, PublicURL: public, API: a.As, Log: log,
 		LogURL: func(runID string, p messages.Phase) string {
 			return "http://elsewhere/signed/" + runID + "/" + string(p)
 		},

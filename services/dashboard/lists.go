@@ -45,16 +45,6 @@ func (s *Server) home(w http.ResponseWriter, r *http.Request, session postgres.S
 	return s.pages.write(w, http.StatusOK, "home.html", v)
 }
 
-// workspace leads to the runs, until workspaces have a page.
-func (s *Server) workspace(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	ws, err := s.workspaceOf(r, session)
-	if err != nil {
-		return err
-	}
-	http.Redirect(w, r, runsAddress(ws), http.StatusFound)
-	return nil
-}
-
 type runListView struct {
 	frame
 	Workspace string
@@ -71,7 +61,7 @@ type runRow struct {
 
 // runList lists the newest runs of a workspace.
 func (s *Server) runList(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	ws, err := s.workspaceOf(r, session)
+	ws, _, err := s.workspaceOf(r, session)
 	if err != nil {
 		return err
 	}
@@ -80,7 +70,7 @@ func (s *Server) runList(w http.ResponseWriter, r *http.Request, session postgre
 		return err
 	}
 	v := runListView{
-		frame: s.frame(&session, "Runs · "+ws.OrganizationName+"/"+ws.Name, trail(ws)...), Workspace: ws.Name, Total: total,
+		frame: s.ofWorkspace(&session, ws, "Runs · "+ws.OrganizationName+"/"+ws.Name, "runs"), Workspace: ws.Name, Total: total,
 	}
 	for _, one := range runs {
 		v.Runs = append(v.Runs, runRow{one, runAddress(ws, one.ID), heading(one), statusBadge(one)})
@@ -89,22 +79,24 @@ func (s *Server) runList(w http.ResponseWriter, r *http.Request, session postgre
 }
 
 // workspaceOf finds the workspace of the path. In an organization that the holder of the session is no member of there is none.
-func (s *Server) workspaceOf(r *http.Request, session postgres.Session) (postgres.Workspace, error) {
+func (s *Server) workspaceOf(r *http.Request, session postgres.Session) (postgres.Workspace, viewer, error) {
 	organization := r.PathValue("organization")
+	who := viewer{Actor: session.Holder.Actor(), CSRF: session.CSRF}
 	ws, err := s.cfg.DB.WorkspaceByName(r.Context(), organization, r.PathValue("workspace"))
 	if err == nil || notFound(err) {
-		role, failed := s.roleIn(r, session, organization)
+		var failed error
+		who.Role, failed = s.roleIn(r, session, organization)
 		switch {
 		case failed != nil:
-			return postgres.Workspace{}, failed
-		case role == postgres.RoleNone:
+			return postgres.Workspace{}, who, failed
+		case who.Role == postgres.RoleNone:
 			ws, err = postgres.Workspace{}, &postgres.Error{Code: messages.CodeNotFound, Message: fmt.Sprintf("organization %q does not exist", organization)}
 		}
 	}
 	if notFound(err) {
-		return ws, missing("%s Check the spelling; the workspaces there are, are on the first page.", sentence(err.Error()))
+		return ws, who, missing("%s Check the spelling; the workspaces there are, are on the first page.", sentence(err.Error()))
 	}
-	return ws, err
+	return ws, who, err
 }
 
 // roleIn is the role of the session's holder in an organization (id or name): none where it does not exist.
@@ -120,22 +112,22 @@ func (s *Server) roleIn(r *http.Request, session postgres.Session, organization 
 }
 
 // runOf finds the run of the path. A run of another workspace is as good as none: the address would say something untrue.
-func (s *Server) runOf(r *http.Request, session postgres.Session) (run.Run, postgres.Workspace, error) {
-	ws, err := s.workspaceOf(r, session)
+func (s *Server) runOf(r *http.Request, session postgres.Session) (run.Run, postgres.Workspace, viewer, error) {
+	ws, who, err := s.workspaceOf(r, session)
 	if err != nil {
-		return run.Run{}, ws, err
+		return run.Run{}, ws, who, err
 	}
 	id := r.PathValue("run")
 	of, err := s.cfg.DB.Run(r.Context(), id)
 	if notFound(err) || err == nil && of.WorkspaceID != ws.ID {
-		return of, ws, missing("Workspace %s/%s has no run %q. It may be a run of another workspace; the runs of this one are at %s.",
+		return of, ws, who, missing("Workspace %s/%s has no run %q. It may be a run of another workspace; the runs of this one are at %s.",
 			ws.OrganizationName, ws.Name, id, runsAddress(ws))
 	}
-	return of, ws, err
+	return of, ws, who, err
 }
 
 func runsAddress(ws postgres.Workspace) string {
-	return pathHome + url.PathEscape(ws.OrganizationName) + "/" + url.PathEscape(ws.Name) + "/runs"
+	return workspaceAddress(ws) + "/runs"
 }
 
 func runAddress(ws postgres.Workspace, runID string) string {
@@ -144,5 +136,5 @@ func runAddress(ws postgres.Workspace, runID string) string {
 
 // trail leads from the home page to the workspace.
 func trail(ws postgres.Workspace) []link {
-	return []link{{ws.OrganizationName, pathHome}, {ws.Name, runsAddress(ws)}}
+	return []link{{ws.OrganizationName, pathWorkspaces + "?organization=" + url.QueryEscape(ws.OrganizationName)}, {ws.Name, workspaceAddress(ws)}}
 }

@@ -37,6 +37,7 @@ func newPages() (*pages, error) {
 	p.templates, err = template.New("").Funcs(template.FuncMap{
 		"asset": func(name string) string { return pathAssets + name + "?v=" + p.version },
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"ago":   func(t time.Time) string { return ago(time.Since(t)) },
 		"clock": func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 UTC") },
 	}).ParseFS(templates, "templates/*.html")
 	return p, err
@@ -84,18 +85,49 @@ func (p *pages) asset(w http.ResponseWriter, r *http.Request) error {
 // frame is what every page has around its content.
 type frame struct {
 	Title string
-	// CSRF is set where somebody is logged in: the token that logs out.
+	// CSRF is set where somebody is logged in: the token that every form of theirs carries.
 	CSRF  string
 	User  string // who that is
-	Trail []link // from the home page down to this one
+	Nav   []tab
+	Trail []link // from the list of workspaces down to this page
+	Tabs  []tab  // the pages beside this one
+	Live  string // address of the stream that tells when the page is to be read again, "" where nothing changes by itself
 }
 
 type link struct{ Text, Address string }
 
+// tab is a link among others of which one is the page that is shown.
+type tab struct {
+	link
+	Here bool
+}
+
+// viewer is who looks at something of an organization, and what they may do there.
+type viewer struct {
+	Role  postgres.Role
+	Actor string
+	CSRF  string
+}
+
+// May reports whether the viewer's role covers the one named.
+func (v viewer) May(role string) bool { return v.Role.Covers(postgres.Role(role)) }
+
 func (s *Server) frame(session *postgres.Session, title string, trail ...link) frame {
 	f := frame{Title: title, Trail: trail}
-	if session != nil {
-		f.CSRF, f.User = session.CSRF, session.Holder.Actor()
+	if session == nil || session.CSRF == "" {
+		return f
+	}
+	f.CSRF, f.User = session.CSRF, session.Holder.Actor()
+	f.Nav = []tab{
+		{link: link{"Overview", pathHome}}, {link: link{"Workspaces", pathWorkspaces}},
+	}
+	return f
+}
+
+// at marks the entry of the navigation that the page belongs to.
+func (f frame) at(address string) frame {
+	for i := range f.Nav {
+		f.Nav[i].Here = f.Nav[i].Address == address
 	}
 	return f
 }

@@ -17,10 +17,12 @@ func TestEveryPageIsGuarded(t *testing.T) {
 	f := newFixture(t, "")
 	r := f.newRun("guarded")
 	one := "/app/default/network/runs/" + r.ID
-	for _, path := range []string{"/app/", "/app/default/network", "/app/default/network/runs", one, one + "/logs/plan", "/app/no/such/page", "/app/default/none"} {
+	for _, path := range []string{"/app/", "/app/~workspaces", "/app/default/network", "/app/default/network/runs", "/app/default/network/variables", "/app/default/network/settings",
+		one, one + "/logs/plan", "/app/no/such/page", "/app/default/none"} {
 		f.get(path).leadsTo(http.StatusSeeOther, "/app/login?next="+url.QueryEscape(path))
 	}
 	f.get(one + "/events").want(http.StatusUnauthorized)
+	f.get("/app/~live").want(http.StatusUnauthorized)
 	f.get("/").leadsTo(http.StatusFound, "/app/")
 	f.logIn(adminToken, "")
 	for _, path := range []string{"/app/", one, "/app/login", "/app/none/none"} {
@@ -43,7 +45,8 @@ func TestPagesHaveNoInlineScriptsOrStyles(t *testing.T) {
 	r := f.newRun("plain")
 	f.logIn(adminToken, "")
 	inline := regexp.MustCompile(`<style|\sstyle=|\son[a-z]+=|<script(?:\s[^>]*)?>[^<]`)
-	for _, path := range []string{"/app/", "/app/default/network/runs", "/app/default/network/runs/" + r.ID, "/app/none/none"} {
+	for _, path := range []string{"/app/", "/app/~workspaces", "/app/default/network", "/app/default/network/variables", "/app/default/network/settings",
+		"/app/default/network/runs", "/app/default/network/runs/" + r.ID, "/app/none/none"} {
 		page := f.get(path)
 		if found := inline.FindString(page.body); found != "" {
 			t.Errorf("%s: got %q, want it in a file", path, found)
@@ -133,7 +136,7 @@ func TestThePageSaysWhatARunWaitsFor(t *testing.T) {
 	f.give(r.ID, run.Finish{AttemptID: apply, Outcome: run.Succeeded, Changes: &run.Changes{Add: 3}})
 	f.get(first).want(http.StatusOK, "Applied: 3 added, 0 changed, 0 destroyed.")
 	f.get(second).want(http.StatusOK, "Plan queued")
-	f.get("/app/default/network").leadsTo(http.StatusFound, "/app/default/network/runs")
+	f.get("/app/default/network").want(http.StatusOK, "first", "second", `href="/app/default/network/runs"`)
 	f.get("/app/default/network/runs").want(http.StatusOK, "first", "second", "2 in all")
-	f.get("/app/").want(http.StatusOK, `href="/app/default/network/runs"`)
+	f.get("/app/~workspaces").want(http.StatusOK, `href="/app/default/network"`, `href="`+second+`"`)
 }

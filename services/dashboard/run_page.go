@@ -31,6 +31,9 @@ type runView struct {
 	RecoversAt   string // address of the run that this one recovers, while it is not confirmed
 	Engine       string
 	Phases       []phaseView
+	Steps        []step
+	Actions      []action
+	Viewer       viewer
 }
 
 // phaseView is the head of a phase's log. It exists before its task does.
@@ -48,10 +51,10 @@ type phaseView struct {
 }
 
 // view reads what belongs to the run.
-func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace) (runView, error) {
+func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace, who viewer) (runView, error) {
 	v := runView{
 		Run: r, Organization: ws.OrganizationName, Workspace: ws.Name, Address: runAddress(ws, r.ID), Heading: heading(r),
-		Status: statusBadge(r), Kinds: kinds(r), Engine: engine(r.Execution),
+		Status: statusBadge(r), Kinds: kinds(r), Engine: engine(r.Execution), Steps: steps(r), Viewer: who,
 		Phases: []phaseView{phase(r, messages.PhasePlan, "Plan"), phase(r, messages.PhaseApply, "Apply")},
 	}
 	for i := range v.Phases {
@@ -78,6 +81,7 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace) (ru
 	if v.Condition, err = s.cfg.DB.Condition(ctx, r); err != nil {
 		return v, err
 	}
+	v.Actions = actions(r, v.Condition, who, time.Now())
 	if r.Status == run.Errored {
 		v.Problem = sentence(r.Failure)
 		if v.Problem == "" {
@@ -170,11 +174,11 @@ type eventView struct {
 const maxTimeline = 1000
 
 func (s *Server) runPage(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	of, ws, err := s.runOf(r, session)
+	of, ws, who, err := s.runOf(r, session)
 	if err != nil {
 		return err
 	}
-	view, err := s.view(r.Context(), of, ws)
+	view, err := s.view(r.Context(), of, ws, who)
 	if err != nil {
 		return err
 	}
@@ -182,7 +186,7 @@ func (s *Server) runPage(w http.ResponseWriter, r *http.Request, session postgre
 	if err != nil {
 		return err
 	}
-	page := runPageView{frame: s.frame(&session, title(view), trail(ws)...), runView: view}
+	page := runPageView{frame: s.ofWorkspace(&session, ws, title(view), "runs"), runView: view}
 	for _, e := range events {
 		page.Events = append(page.Events, eventView{e, eventText(e), eventTone(e.Type)})
 		page.Seq = e.Seq
@@ -202,7 +206,7 @@ func (s *Server) parts(v runView) (map[string]template.HTML, error) {
 		name string
 		view any
 	}{
-		"summary": {"summary", v}, "details": {"details", v}, "plan-head": {"phase", v.Phases[0]}, "apply-head": {"phase", v.Phases[1]},
+		"summary": {"summary", v}, "actions": {"actions", v}, "steps": {"steps", v}, "details": {"details", v}, "plan-head": {"phase", v.Phases[0]}, "apply-head": {"phase", v.Phases[1]},
 	} {
 		b, err := s.pages.render(t.name, t.view)
 		if err != nil {
@@ -231,7 +235,7 @@ const rawPart = 256 << 10
 
 // rawLog is the log so far as plain text, for browsers without scripts and for keeping.
 func (s *Server) rawLog(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	of, _, err := s.runOf(r, session)
+	of, _, _, err := s.runOf(r, session)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ type changeMessage struct {
 
 // runStream keeps one open page up to date: first how the run is, then every change after the one the page has.
 func (s *Server) runStream(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	of, ws, err := s.runOf(r, session)
+	of, ws, _, err := s.runOf(r, session)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func lastSeen(r *http.Request, of run.Run) (int64, error) {
 	}
 	seq, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || seq < 0 || seq > of.Seq {
-		return 0, &problem{http.StatusBadRequest, "Not understood", fmt.Sprintf("Run %s has no event %q. Reload the page.", of.ID, text)}
+		return 0, &problem{status: http.StatusBadRequest, title: "Not understood", text: fmt.Sprintf("Run %s has no event %q. Reload the page.", of.ID, text)}
 	}
 	return seq, nil
 }
@@ -140,7 +140,7 @@ func (p *pageStream) update(ctx context.Context) (over bool, err error) {
 		return false, err // logged out, perhaps in another tab
 	}
 	// The run is read before its events: then a final run has sent all of them. Whoever is no member any more finds none.
-	of, _, err := p.s.runOf(p.r, session)
+	of, _, who, err := p.s.runOf(p.r, session)
 	if err != nil {
 		return false, err
 	}
@@ -159,7 +159,7 @@ func (p *pageStream) update(ctx context.Context) (over bool, err error) {
 			break
 		}
 	}
-	return of.Status.Final() && !of.OutcomeUnknown, p.view(ctx, of)
+	return of.Status.Final() && !of.OutcomeUnknown, p.view(ctx, of, who)
 }
 
 func (p *pageStream) change(e run.Event) error {
@@ -171,12 +171,12 @@ func (p *pageStream) change(e run.Event) error {
 }
 
 // view sends how things are, unless the page shows just that.
-func (p *pageStream) view(ctx context.Context, of run.Run) error {
+func (p *pageStream) view(ctx context.Context, of run.Run, who viewer) error {
 	ws, err := p.s.cfg.DB.Workspace(ctx, p.workspaceID)
 	if err != nil {
 		return err
 	}
-	v, err := p.s.view(ctx, of, ws)
+	v, err := p.s.view(ctx, of, ws, who)
 	if err != nil {
 		return err
 	}

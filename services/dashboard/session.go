@@ -62,7 +62,7 @@ func (s *Server) showLogin(w http.ResponseWriter, status int, next, problem stri
 func (s *Server) login(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		return &problem{http.StatusBadRequest, "Not understood", "The login form did not arrive whole. Go back and send it again."}
+		return &problem{status: http.StatusBadRequest, title: "Not understood", text: "The login form did not arrive whole. Go back and send it again."}
 	}
 	next := localPage(r.PostForm.Get("next"))
 	holder, refused, err := s.holder(r)
@@ -144,7 +144,7 @@ func checkCSRF(r *http.Request, session postgres.Session) error {
 	if subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(session.CSRF)) == 1 {
 		return nil
 	}
-	return &problem{http.StatusForbidden, "Refused", "This did not come from a page of this session, so nothing was done and you are still logged in. Go back, reload the page and try again."}
+	return &problem{status: http.StatusForbidden, title: "Refused", text: "This did not come from a page of this session, so nothing was done and you are still logged in. Go back, reload the page and try again."}
 }
 
 func (s *Server) endSession(r *http.Request) error {

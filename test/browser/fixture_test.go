@@ -77,7 +77,7 @@ func (s *stage) serve() {
 	})
 	must(s.t, err)
 	a.Register(mux)
-	d, err := dashboard.New(ctx, dashboard.Config{DB: s.db, Notifier: notifier, LogURL: s.logURL, PublicURL: s.server.URL, Log: log})
+	d, err := dashboard.New(ctx, dashboard.Config{DB: s.db, Notifier: notifier, LogURL: s.logURL, PublicURL: s.server.URL, API: a.As, Log: log})
 	must(s.t, err)
 	d.Register(mux)
 	s.t.Cleanup(func() {
@@ -220,7 +220,7 @@ func (s *stage) picture(name string) {
 	for _, size := range []struct {
 		name          string
 		width, height int64
-	}{{"desktop", 1280, 860}, {"phone", 390, 844}} {
+	}{{"desktop", 1440, 900}, {"phone", 390, 844}} {
 		for _, scheme := range []string{"light", "dark"} {
 			s.do(chromedp.EmulateViewport(size.width, size.height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 				_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{

@@ -3,7 +3,7 @@
 import { localTimes } from './times.js';
 import { Terminal } from './terminal.js';
 
-const page = document.getElementById('run');
+const page = document.getElementById('main');
 const timeline = document.getElementById('timeline');
 const trouble = document.getElementById('trouble');
 const logLimit = 512 * 1024;
@@ -11,6 +11,7 @@ const logLimit = 512 * 1024;
 let source = null;
 let seen = Number(page.dataset.seq); // number of the last event in the timeline
 let addresses = {}; // of the logs, by phase
+const shown = {}; // the parts as they are
 const logs = {}; // what was read of each, by phase
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -49,6 +50,8 @@ function show(view) {
   document.title = `${view.title} · Gantry`;
   for (const [id, html] of Object.entries(view.parts)) {
     const part = document.getElementById(id);
+    if (shown[id] === html || part.querySelector('details[open]')?.contains(document.activeElement)) continue; // somebody types there
+    shown[id] = html;
     part.innerHTML = html; // made by the server's templates, which escape; logs never come this way
     localTimes(part);
   }

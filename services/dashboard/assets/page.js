@@ -1,0 +1,42 @@
+// What every page does in a browser with scripts: times on the reader's clock, forms that ask before they act, keys.
+import { localTimes } from './times.js';
+
+// A part that htmx put in needs its times too.
+document.body.addEventListener('htmx:load', (e) => localTimes(e.detail.elt));
+
+// Filters act when they change; without scripts there is a button for it.
+document.addEventListener('change', (e) => {
+  if (e.target.form?.dataset.auto !== undefined && e.target.tagName !== 'INPUT') e.target.form.requestSubmit();
+});
+
+// A press of a letter leads to a page, as the title of its link says. Not while somebody types.
+document.addEventListener('keydown', (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName)) return;
+  if (e.key === '/') {
+    const search = document.querySelector('[data-search]');
+    if (search) {
+      e.preventDefault();
+      search.focus();
+    }
+  } else if (e.key === 'Escape') {
+    for (const open of document.querySelectorAll('details.ask[open]')) open.open = false;
+  }
+});
+
+// Only one question is open at a time.
+document.addEventListener('toggle', (e) => {
+  if (!e.target.matches?.('details.ask') || !e.target.open) return;
+  for (const other of document.querySelectorAll('details.ask[open]')) if (other !== e.target) other.open = false;
+  e.target.querySelector('input[type=text], textarea')?.focus();
+}, true);
+
+// Of the execution document only the fields of the chosen mode are shown.
+const execution = document.getElementById('execution');
+if (execution) {
+  const mode = execution.elements.execution_mode;
+  const show = () => {
+    for (const group of execution.querySelectorAll('fieldset[data-for]')) group.hidden = group.dataset.for !== (mode.value || execution.dataset.mode);
+  };
+  mode.addEventListener('change', show);
+  show();
+}
