@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"gantry.example/internal/wire"
+	"gantry.example/messages"
 )
 
 // Pool makes the calls of a pool's workers; its transport carries the pool's token. It may be used by many goroutines.
@@ -26,6 +27,13 @@ func (p *Pool) Claim(ctx context.Context, req wire.ClaimRequest) (wire.Claim, er
 func (p *Pool) SawWorker(ctx context.Context, s wire.WorkerStatus) (wire.WorkerOrders, error) {
 	var out wire.WorkerOrders
 	err := p.transport.JSON(ctx, Request{Method: http.MethodPost, Path: apiPrefix + "/workers"}, s, &out)
+	return out, err
+}
+
+// Placing tells which claimed attempts are still being placed, and asks what became of them.
+func (p *Pool) Placing(ctx context.Context, attempts []wire.Placement) (wire.PlacingAnswer, error) {
+	var out wire.PlacingAnswer
+	err := p.transport.JSON(ctx, Request{Method: http.MethodPost, Path: apiPrefix + "/placing"}, wire.PlacingRequest{V: messages.Version, Attempts: attempts}, &out)
 	return out, err
 }
 

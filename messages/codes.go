@@ -75,6 +75,8 @@ const (
 	CodeRunApprovalTimedOut Code = "run.approval_timed_out"
 	// CodeRunRestored: the run was not over when the backup was taken that the server was restored from; it was not carried on.
 	CodeRunRestored Code = "run.restored"
+	// CodeRunNotPlaced: there was no way to start the run where it was to be carried out; the failure says what to change.
+	CodeRunNotPlaced Code = "run.not_placed"
 
 	// CodeTaskTaken: another worker claimed the task.
 	CodeTaskTaken Code = "task.taken"
@@ -104,7 +106,7 @@ func Codes() []Code {
 		CodeNameTaken, CodeTooManyRequests, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
 		CodeConfigurationMissing, CodeConfigurationInvalid, CodeWorkspaceLocked, CodeRunNotAllowed, CodeRunTerraformFailed,
 		CodeRunSetupFailed, CodeRunEngineMissing, CodeRunPlanStale, CodeRunNeverStarted, CodeRunLost, CodeRunOutcomeUnknown,
-		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunOffline, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeRunRestored, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
+		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunOffline, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeRunRestored, CodeRunNotPlaced, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
 		CodeAttemptStaleBase, CodeAttemptDuplicate, CodeStateConflict, CodeStateStaleEpoch,
 	}
 }

@@ -51,6 +51,10 @@ type Event struct {
 	// NotBegun tells with EventExited that no apply was executed: neither of this attempt nor of one that its runner was to go
 	// on with. The worker saw the runner from its start to its end and knows what it came to.
 	NotBegun bool `json:"not_begun,omitempty"`
+	// Message tells people, with EventExited, why the runner ended or never was, where more is known than its exit code.
+	Message string `json:"message,omitempty"`
+	// Final tells, of an attempt that never started, that another one would end the same way: Message says what to change first.
+	Final bool `json:"final,omitempty"`
 }
 
 // ID is the event's deduplication id, used as Nats-Msg-Id and as the key in the run's history.

@@ -76,12 +76,15 @@ func TestGoldenEvents(t *testing.T) {
 	progress, exited := base, base
 	progress.Type, progress.Source, progress.Seq, progress.At, progress.Stage = messages.EventProgress, "runner", 2, at.Add(time.Second), messages.StageInit
 	exited.Type, exited.Source, exited.Seq, exited.At, exited.ExitCode = messages.EventExited, "worker", 1, at.Add(9*time.Second), -1
+	final := exited
+	final.Message, final.Final = "image terraform:9 is not there", true
 	for file, c := range map[string]struct {
 		want messages.Event
 		id   string
 	}{
-		"event_progress.json": {progress, "att-123456789abcdefg/runner/2"},
-		"event_exited.json":   {exited, "att-123456789abcdefg/worker/1"},
+		"event_progress.json":     {progress, "att-123456789abcdefg/runner/2"},
+		"event_exited.json":       {exited, "att-123456789abcdefg/worker/1"},
+		"event_exited_final.json": {final, "att-123456789abcdefg/worker/1"},
 	} {
 		got := decode[messages.Event](t, file)
 		wantEqual(t, file, got, c.want)

@@ -34,6 +34,26 @@ type WorkerOrders struct {
 	Rival string `json:"rival,omitempty"`
 }
 
+// PlacingRequest tells which claimed attempts a worker is still making a place for, such as Pods that wait for a node: each gets its
+// claim's time again. POST /api/gantry/v1/placing with a pool token, every few seconds.
+type PlacingRequest struct {
+	V        int         `json:"v"`
+	Attempts []Placement `json:"attempts"`
+}
+
+// Placement is an attempt that a worker has, or finds a place of.
+type Placement struct {
+	AttemptID string `json:"attempt_id"`
+	Extend    bool   `json:"extend,omitempty"` // it will start there; otherwise the worker only asks what became of it
+	Reason    string `json:"reason,omitempty"` // what keeps it from starting, for people
+}
+
+// PlacingAnswer tells what became of the attempts that were asked about. One that is in neither list is claimed still.
+type PlacingAnswer struct {
+	Started []string `json:"started"`
+	Closed  []string `json:"closed"` // over, or never of this pool: nothing of it will be allowed to start
+}
+
 // PoolInfo says whose tasks a pool token is for. GET /api/gantry/v1/pool with it.
 type PoolInfo struct {
 	ID           string `json:"id"`

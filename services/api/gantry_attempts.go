@@ -22,6 +22,8 @@ func (s *Server) attemptRoutes() []route {
 			summary: "Claim a task for a worker of the token's pool", in: wire.ClaimRequest{}, out: wire.Claim{}},
 		{method: "POST", pattern: "/api/gantry/v1/workers", access: pool, handle: s.sawWorker,
 			summary: "Tell how a worker of the token's pool is doing; said again every few seconds", in: wire.WorkerStatus{}, out: wire.WorkerOrders{}},
+		{method: "POST", pattern: "/api/gantry/v1/placing", access: pool, handle: s.sawPlacements,
+			summary: "Give claimed attempts that are still being placed their time again; said again every few seconds", in: wire.PlacingRequest{}, out: wire.PlacingAnswer{}},
 		{method: "GET", pattern: "/api/gantry/v1/pool", access: pool, handle: s.poolInfo,
 			summary: "Tell which pool the token is for", out: wire.PoolInfo{}},
 		{method: "GET", pattern: one, access: attempt, handle: s.attemptStatus,
@@ -92,6 +94,26 @@ func (s *Server) sawWorker(r *request) (reply, error) {
 		return reply{}, err
 	}
 	return plain(orders)
+}
+
+func (s *Server) sawPlacements(r *request) (reply, error) {
+	var in wire.PlacingRequest
+	if err := r.decode(&in); err != nil {
+		return reply{}, err
+	}
+	if err := postgres.CheckPlacements(in); err != nil {
+		return reply{}, err
+	}
+	for i, p := range in.Attempts {
+		if len(p.Reason) > maxWorkerText {
+			in.Attempts[i].Reason = strings.ToValidUTF8(p.Reason[:maxWorkerText], "")
+		}
+	}
+	out, err := s.db.SawPlacements(r.Context(), r.token.Pool(), in.Attempts)
+	if err != nil {
+		return reply{}, err
+	}
+	return plain(out)
 }
 
 // poolInfo lets a worker, which was given nothing but a token, find out whose it is.

@@ -41,12 +41,13 @@ func (a OpenAttempt) Timeouts() messages.Timeouts {
 func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
 	var out []OpenAttempt
 	err := d.q(ctx).SelectContext(ctx, &out, `
-		SELECT a.id, a.task_id, a.run_id, a.state, a.epoch, a.start_deadline, a.started_at, a.lost_at, t.pool_id, t.phase,
+		SELECT a.id, a.task_id, a.run_id, a.state, a.epoch, GREATEST(a.start_deadline, p.until) AS start_deadline, a.started_at, a.lost_at, t.pool_id, t.phase,
 		       CASE WHEN r.exclusive AND NOT (t.phase = 'plan' AND r.doc ? 'recovers') THEN r.workspace_id ELSE r.id END AS key,
 		       r.doc @> '{"cancel_requested": true}' OR COALESCE(r.doc -> 'overrun' ->> 'phase' = t.phase, false) AS stopping,
 		       r.doc @> '{"force_requested": true}' AS force,
 		       CASE WHEN l.attempt_id = a.id THEN l.printed_at END AS printed_at, r.doc -> 'execution' -> 'timeouts' AS limits
 		FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN runs r ON r.id = a.run_id LEFT JOIN logs l ON l.task_id = a.task_id
+		     LEFT JOIN placements p ON p.attempt_id = a.id
 		WHERE a.state <> 'closed' ORDER BY a.claimed_at`)
 	return out, err
 }

@@ -101,5 +101,9 @@ func exitInput(e messages.Event) run.Input {
 	if e.ExitCode == messages.ExitRefused {
 		return run.ExpireClaim{AttemptID: e.AttemptID}
 	}
-	return run.Exit{AttemptID: e.AttemptID, Detail: fmt.Sprintf("its process ended with code %d", e.ExitCode), NotBegun: e.NotBegun}
+	detail := e.Message
+	if detail == "" {
+		detail = fmt.Sprintf("its process ended with code %d", e.ExitCode)
+	}
+	return run.Exit{AttemptID: e.AttemptID, Detail: detail, NotBegun: e.NotBegun, Final: e.Final}
 }

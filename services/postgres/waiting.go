@@ -76,6 +76,11 @@ func (d *DB) Ahead(ctx context.Context, r run.Run) (int, error) {
 func (d *DB) aroundQueued(ctx context.Context, r run.Run) (run.Surroundings, error) {
 	var s run.Surroundings
 	tasks := r.Tasks()
+	if a := tasks[len(tasks)-1].Last(); a != nil && a.Open() {
+		var err error
+		s.Placing, err = d.placing(ctx, a.ID)
+		return s, err
+	}
 	if err := d.q(ctx).GetContext(ctx, &s.Ahead, `
 		SELECT count(*) FROM tasks WHERE state = 'queued' AND pool_id = $1 AND queued_at < $2`, r.Pool, tasks[len(tasks)-1].QueuedAt); err != nil {
 		return s, err

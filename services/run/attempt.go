@@ -36,10 +36,16 @@ func (m *machine) attemptInput(in Input) {
 			m.neverStarted(t, a, "not started in time")
 		}
 	case Exit:
-		if a.State == AttemptClaimed {
-			m.neverStarted(t, a, in.Detail)
-		} else {
+		switch {
+		case a.State != AttemptClaimed:
 			m.exited(t, a, in)
+		case in.Final:
+			m.end(EventErrored, t, a.ID, Data{
+				Code: messages.CodeRunNotPlaced, Outcome: Failed, Reason: "not placed",
+				Message: fmt.Sprintf("This %s could not be started: %s Nothing was executed.", t.Phase, in.Detail),
+			})
+		default:
+			m.neverStarted(t, a, in.Detail)
 		}
 	case LoseContact:
 		if a.State == AttemptStarted {

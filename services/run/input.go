@@ -64,6 +64,7 @@ type (
 		AttemptID string
 		Detail    string // for people: "runner exited with code 1", "host restarted"
 		NotBegun  bool   // no apply was executed, neither of this attempt nor of one that continues it
+		Final     bool   // of an attempt that never started: another would end the same way, for what Detail says
 	}
 	// LoseContact tells that the lease of a started attempt is gone.
 	LoseContact struct{ AttemptID string }

@@ -149,6 +149,9 @@ func inputs() []input {
 		{"exit, not begun", func(s *story) run.Input {
 			return run.Exit{AttemptID: s.attempt().ID, Detail: "killed", NotBegun: true}
 		}},
+		{"exit, final", func(s *story) run.Input {
+			return run.Exit{AttemptID: s.attempt().ID, Detail: "The image is not there.", Final: true}
+		}},
 		{"exit of att-1", plain(run.Exit{AttemptID: "att-1", Detail: "killed"})},
 		{"lose contact", func(s *story) run.Input { return run.LoseContact{AttemptID: s.attempt().ID} }},
 		{"regain contact", func(s *story) run.Input { return run.RegainContact{AttemptID: s.attempt().ID} }},

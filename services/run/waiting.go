@@ -46,6 +46,7 @@ type Surroundings struct {
 	Ahead      int  // pending runs of the workspace, or queued tasks of the pool, that are older
 	PoolName   string
 	Workers    []WorkerStatus
+	Placing    string // what keeps a claimed task from starting, in the words of who places it; empty if nobody says
 }
 
 // WorkerStatus is what a worker said about itself a moment ago.
@@ -116,6 +117,9 @@ func (r Run) waitsForGate(s Surroundings) Waiting {
 func (r Run) waitsForWorker(s Surroundings) Waiting {
 	t := r.Tasks()[len(r.Tasks())-1]
 	if a := t.Last(); a != nil && a.Open() {
+		if s.Placing != "" {
+			return Waiting{Reason: WaitStart, Text: fmt.Sprintf("Worker %s took the %s and waits to start it: %s", a.Worker, t.Phase, s.Placing)}
+		}
 		return Waiting{Reason: WaitStart, Text: fmt.Sprintf("Worker %s took the %s and is about to start it.", a.Worker, t.Phase)}
 	}
 	w := Waiting{Ahead: s.Ahead}

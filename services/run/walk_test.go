@@ -56,7 +56,7 @@ func (w *walker) next() run.Input {
 		in.AttemptID = id
 		return in
 	case 11:
-		return run.Exit{AttemptID: id, Detail: "killed"}
+		return run.Exit{AttemptID: id, Detail: "killed", Final: len(w.story.events)%8 == 0}
 	case 12:
 		return run.ExpireClaim{AttemptID: id}
 	case 13, 14:
