@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/services/postgres"
 )
 
@@ -51,7 +52,7 @@ func (s *server) startNATS(context.Context) error {
 	if !s.cfg.has(services()...) {
 		return nil // the worker connects for itself
 	}
-	creds, err := bus.ReadCredentials(s.cfg.NATSCredentials)
+	creds, err := broker.ReadCredentials(s.cfg.NATSCredentials)
 	if err != nil {
 		return fmt.Errorf("--nats-credentials-file: %w", err)
 	}
@@ -62,7 +63,7 @@ func (s *server) startNATS(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.broker, err = bus.NewCluster(s.cfg.NATSURL, creds, ca, s.log)
+	s.broker, err = broker.NewCluster(s.cfg.NATSURL, creds, ca, s.log)
 	return err
 }
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/pki"
 	"gantry.example/internal/secrets"
 )
@@ -105,13 +105,13 @@ func (f natsFiles) write() error {
 }
 
 // credentials reads those of an earlier time, or makes them.
-func (f natsFiles) credentials() (bus.Credentials, error) {
+func (f natsFiles) credentials() (broker.Credentials, error) {
 	path := filepath.Join(f.dir, controlDir, apiCredentials)
-	creds, err := bus.ReadCredentials(path)
+	creds, err := broker.ReadCredentials(path)
 	if !errors.Is(err, os.ErrNotExist) {
 		return creds, err
 	}
-	if creds, err = bus.NewCredentials(); err != nil {
+	if creds, err = broker.NewCredentials(); err != nil {
 		return creds, err
 	}
 	if err := writeJSON(filepath.Join(f.dir, controlDir, servicesCredentials), creds.WithoutAdmission()); err != nil {
@@ -128,12 +128,12 @@ func writeJSON(path string, v any) error {
 	return secrets.WriteFile0600(path, append(b, '\n'))
 }
 
-func (f natsFiles) writeServers(authority *pki.Authority, creds bus.Credentials) error {
+func (f natsFiles) writeServers(authority *pki.Authority, creds broker.Credentials) error {
 	secret, err := f.routeSecret()
 	if err != nil {
 		return err
 	}
-	cluster := bus.ClusterConfig{Servers: f.servers, Credentials: creds, RouteSecret: secret, StoreDir: f.store}
+	cluster := broker.ClusterConfig{Servers: f.servers, Credentials: creds, RouteSecret: secret, StoreDir: f.store}
 	for _, server := range f.servers {
 		dir := filepath.Join(f.dir, serversDir, server)
 		conf, err := cluster.ServerConfig(server, dir)

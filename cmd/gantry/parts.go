@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/pgserver"
 	"gantry.example/messages"
 	"gantry.example/services/auth"
@@ -20,8 +21,8 @@ import (
 )
 
 func (s *server) startEmbeddedNATS() error {
-	n, err := bus.StartServer(bus.ServerConfig{StoreDir: filepath.Join(s.cfg.DataDir, "nats"), Listen: s.cfg.NATS, Log: s.log})
-	var listen *bus.ListenError
+	n, err := broker.Start(broker.Config{StoreDir: filepath.Join(s.cfg.DataDir, "nats"), Listen: s.cfg.NATS, Log: s.log})
+	var listen *broker.ListenError
 	if errors.As(err, &listen) {
 		return busy("--nats", s.cfg.NATS, listen.Err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/failpoint"
 	"gantry.example/internal/lifecycle"
 	"gantry.example/internal/pgserver"
@@ -45,11 +46,11 @@ type server struct {
 	http     net.Listener // nil when not wanted
 	https    net.Listener // nil when not wanted
 	tls      *tls.Config
-	pair     *pki.Pair   // nil unless the operator gave one
-	acme     *pki.ACME   // nil unless wanted
-	nats     *bus.Server // nil with a NATS elsewhere
-	broker   bus.Broker  // nil where only a worker runs, with a NATS elsewhere
-	callout  *bus.Callout
+	pair     *pki.Pair      // nil unless the operator gave one
+	acme     *pki.ACME      // nil unless wanted
+	nats     *broker.Server // nil with a NATS elsewhere
+	broker   broker.Broker  // nil where only a worker runs, with a NATS elsewhere
+	callout  *broker.Callout
 	pg       *pgserver.Server // nil with an external database
 	seal     *secrets.Keyring
 	db       *postgres.DB

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -40,12 +42,12 @@ func Connect(c ConnectConfig) (*nats.Conn, error) {
 	if prefix == "" {
 		prefix = messages.InboxPrefix(c.Name)
 	}
-	opts := append(connectOptions(c.Name, c.Log), nats.Token(c.Token), nats.CustomInboxPrefix(prefix))
+	opts := append(Options(c.Name, c.Log), nats.Token(c.Token), nats.CustomInboxPrefix(prefix))
 	trust, err := TrustOnly(c.CACert)
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, trusting(trust))
+	opts = append(opts, Trusting(trust))
 	nc, err := nats.Connect(c.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("nats: connect to %s as %s: %w", c.URL, c.Name, err)
@@ -53,16 +55,29 @@ func Connect(c ConnectConfig) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// trusting has the connection use these authorities if the server or the URL asks for TLS; it does not ask for it itself.
-func trusting(conf *tls.Config) nats.Option {
+// TrustOnly is a TLS configuration that trusts these authorities (PEM) and no others; nil, which means the system's, for
+// none.
+func TrustOnly(caCert []byte) (*tls.Config, error) {
+	if len(caCert) == 0 {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(caCert) {
+		return nil, errors.New("nats: the CA certificate is not a PEM certificate")
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
+}
+
+// Trusting has the connection use these authorities if the server or the URL asks for TLS; it does not ask for it itself.
+func Trusting(conf *tls.Config) nats.Option {
 	return func(o *nats.Options) error {
 		o.TLSConfig = conf
 		return nil
 	}
 }
 
-// connectOptions are common to all connections, the server's own included.
-func connectOptions(name string, log *slog.Logger) []nats.Option {
+// Options are common to all connections, the server's own included. log may be nil.
+func Options(name string, log *slog.Logger) []nats.Option {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}

@@ -1,7 +1,6 @@
-// Package bus is Gantry's NATS: the embedded server, who may say what to whom, and every stream, queue and lease built on
-// it. No other package imports JetStream.
+// Package bus is Gantry's NATS as a client: every stream, queue and lease built on it. No other package imports JetStream.
+// The server, and who may say what to whom, are in package broker.
 //
-//	server.go       the embedded server          callout.go, permissions.go  who may connect and what they may do
 //	connect.go      client connections           streams.go                  the streams and their settings
 //	tasks.go        publishing tasks             queue.go                    a worker's view of the tasks
 //	events.go       what attempts report         logs.go                     what terraform printed
@@ -42,7 +41,7 @@ type Bus struct {
 	js jetstream.JetStream
 }
 
-// New wraps a connection made by Connect or Server.Connect. What the Bus may do is what the connection's user may do.
+// New wraps a connection made by Connect or by a broker. What the Bus may do is what the connection's user may do.
 func New(nc *nats.Conn) (*Bus, error) {
 	js, err := jetstream.New(nc)
 	if err != nil {

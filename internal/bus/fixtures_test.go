@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/natstest"
 	"gantry.example/messages"
 )
@@ -37,15 +38,15 @@ func start(t *testing.T) *fixture {
 	return f
 }
 
-func (f *fixture) worker(name string) bus.Identity {
-	return bus.Identity{Kind: bus.KindWorker, Pool: f.pool, Name: name}
+func (f *fixture) worker(name string) broker.Identity {
+	return broker.Identity{Kind: broker.KindWorker, Pool: f.pool, Name: name}
 }
 
 // runner makes the identity of a new attempt.
-func (f *fixture) runner() bus.Identity {
+func (f *fixture) runner() broker.Identity {
 	ws := messages.NewID("ws-")
-	return bus.Identity{
-		Kind: bus.KindRunner, Pool: f.pool, Name: messages.NewID("att-"),
+	return broker.Identity{
+		Kind: broker.KindRunner, Pool: f.pool, Name: messages.NewID("att-"),
 		WorkspaceID: ws, RunID: messages.NewID("run-"), Key: ws,
 	}
 }
@@ -58,14 +59,14 @@ func (f *fixture) task(labels ...string) messages.Task {
 	}
 }
 
-func eventOf(id bus.Identity, seq int) messages.Event {
+func eventOf(id broker.Identity, seq int) messages.Event {
 	return messages.Event{
 		V: messages.Version, Type: messages.EventProgress, AttemptID: id.Name, RunID: id.RunID, WorkspaceID: id.WorkspaceID,
 		Source: "runner", Seq: seq, At: time.Unix(1_700_000_000, 0).UTC(), Stage: messages.StagePlan,
 	}
 }
 
-func leaseOf(id bus.Identity, epoch int64) messages.Lease {
+func leaseOf(id broker.Identity, epoch int64) messages.Lease {
 	return messages.Lease{
 		V: messages.Version, AttemptID: id.Name, RunID: id.RunID, Epoch: epoch, Holder: "testhost/1", Nonce: messages.NewID("n-"),
 	}

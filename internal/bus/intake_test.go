@@ -7,13 +7,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/messages"
 )
 
 const orgID = "org-123456789abcdefg"
 
-func producer() bus.Identity { return bus.Identity{Kind: bus.KindProducer, Name: orgID} }
+func producer() broker.Identity { return broker.Identity{Kind: broker.KindProducer, Name: orgID} }
 
 func TestProducerMayOnlyAsk(t *testing.T) {
 	t.Parallel()

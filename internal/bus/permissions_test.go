@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/messages"
 )
 
@@ -50,7 +51,7 @@ func TestForbidden(t *testing.T) {
 		"sub $SYS.>", "sub $JS.>", "sub cmd.>", "sub cmd.otherpool.*",
 	}
 	cases := map[string]struct {
-		id        bus.Identity
+		id        broker.Identity
 		forbidden []string
 	}{
 		"worker": {f.worker("w1"), []string{

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/messages"
 )
 
@@ -181,7 +182,7 @@ func TestQueueSurvivesAMissingStream(t *testing.T) {
 	}
 	must(t, f.bus.DeleteTask(ctx, task.Subject()))
 
-	b, _ := f.As(t, bus.Identity{Kind: bus.KindWorker, Pool: pool, Name: "w1"})
+	b, _ := f.As(t, broker.Identity{Kind: broker.KindWorker, Pool: pool, Name: "w1"})
 	got := nextInBackground(ctx, b.TaskQueue(pool, nil, quiet()))
 	for round := range 2 { // the second time the stream vanishes under a waiting pull
 		must(t, f.bus.EnsureTasks(ctx, messages.ModeAgent, pool, 1))

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/natstest"
 )
 
@@ -22,8 +23,8 @@ func TestBusyListenAddress(t *testing.T) {
 	defer l.Close()
 	addr := l.Addr().String()
 
-	_, err = bus.StartServer(bus.ServerConfig{StoreDir: t.TempDir(), Listen: addr})
-	var busy *bus.ListenError
+	_, err = broker.Start(broker.Config{StoreDir: t.TempDir(), Listen: addr})
+	var busy *broker.ListenError
 	if !errors.As(err, &busy) || busy.Addr != addr || !strings.Contains(err.Error(), "in use") {
 		t.Fatalf("start on a busy address: got %v, want a ListenError of %s that says it is in use", err, addr)
 	}
@@ -32,8 +33,8 @@ func TestBusyListenAddress(t *testing.T) {
 func TestListensOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	for _, addr := range []string{"0.0.0.0:0", ":0", "192.0.2.1:4222", "nonsense"} {
-		_, err := bus.StartServer(bus.ServerConfig{StoreDir: t.TempDir(), Listen: addr})
-		var refused *bus.ListenError
+		_, err := broker.Start(broker.Config{StoreDir: t.TempDir(), Listen: addr})
+		var refused *broker.ListenError
 		if !errors.As(err, &refused) {
 			t.Errorf("start on %q: got %v, want a ListenError", addr, err)
 		}
@@ -43,11 +44,11 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 func TestServerWithoutListenerKeepsItsStreams(t *testing.T) {
 	t.Parallel()
 	ctx := withTimeout(t)
-	config := bus.ServerConfig{StoreDir: filepath.Join(t.TempDir(), "nats")}
+	config := broker.Config{StoreDir: filepath.Join(t.TempDir(), "nats")}
 	id := (&fixture{pool: "p"}).runner()
 
 	withServer := func(do func(b *bus.Bus)) {
-		s, err := bus.StartServer(config)
+		s, err := broker.Start(config)
 		must(t, err)
 		defer s.Shutdown()
 		if got := s.ClientURL(); got != "" {
@@ -86,8 +87,8 @@ func TestConnectionsRefused(t *testing.T) {
 	t.Parallel()
 	f := start(t)
 	good := f.Authenticator.Grant(f.worker("w1"))
-	wide := f.Authenticator.Grant(bus.Identity{Kind: bus.KindWorker, Pool: "*", Name: "w1"})
-	unknownKind := f.Authenticator.Grant(bus.Identity{Pool: f.pool, Name: "w1"})
+	wide := f.Authenticator.Grant(broker.Identity{Kind: broker.KindWorker, Pool: "*", Name: "w1"})
+	unknownKind := f.Authenticator.Grant(broker.Identity{Pool: f.pool, Name: "w1"})
 	noRun := f.runner()
 	noRun.RunID = ""
 
@@ -119,7 +120,7 @@ func TestConnectRefusesUnusableName(t *testing.T) {
 func TestConnectWaitsForTheServer(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t)
-	id := bus.Identity{Kind: bus.KindWorker, Pool: "p", Name: "w1"}
+	id := broker.Identity{Kind: broker.KindWorker, Pool: "p", Name: "w1"}
 	token := s.Authenticator.Grant(id)
 	url := s.ClientURL()
 	s.Stop()

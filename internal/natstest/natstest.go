@@ -14,23 +14,24 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/messages"
 )
 
 // Server is an embedded server that ends with the test.
 type Server struct {
-	*bus.Server
+	*broker.Server
 	Authenticator *Tokens
-	callout       *bus.Callout
-	config        bus.ServerConfig
+	callout       *broker.Callout
+	config        broker.Config
 }
 
 // Start starts a server with its streams in a temporary folder and a loopback listener on a free port. It takes some 20 ms.
 // It does not flush to disk after every write, everything else is as in production.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{Authenticator: &Tokens{byToken: map[string]bus.Identity{}}}
-	s.config = bus.ServerConfig{
+	s := &Server{Authenticator: &Tokens{byToken: map[string]broker.Identity{}}}
+	s.config = broker.Config{
 		StoreDir: t.TempDir(),
 		Listen:   "127.0.0.1:0",
 		NoSync:   true,
@@ -44,7 +45,7 @@ func Start(t testing.TB) *Server {
 func (s *Server) start(t testing.TB) {
 	t.Helper()
 	var err error
-	if s.Server, err = bus.StartServer(s.config); err != nil {
+	if s.Server, err = broker.Start(s.config); err != nil {
 		t.Fatalf("natstest: start: %v", err)
 	}
 	if s.callout, err = s.ServeCallout(context.Background(), s.Authenticator); err != nil {
@@ -86,7 +87,7 @@ func (s *Server) DeleteStream(t testing.TB, name string) {
 }
 
 // As connects over TCP with the permissions of id.
-func (s *Server) As(t testing.TB, id bus.Identity) (*bus.Bus, *nats.Conn) {
+func (s *Server) As(t testing.TB, id broker.Identity) (*bus.Bus, *nats.Conn) {
 	t.Helper()
 	return s.open(t, func() (*nats.Conn, error) {
 		return bus.Connect(bus.ConnectConfig{URL: s.ClientURL(), Token: s.Authenticator.Grant(id), Name: id.Name})
@@ -113,11 +114,11 @@ func (s *Server) open(t testing.TB, connect func() (*nats.Conn, error)) (*bus.Bu
 // Tokens is an Authenticator that knows the tokens it granted.
 type Tokens struct {
 	mu      sync.Mutex
-	byToken map[string]bus.Identity
+	byToken map[string]broker.Identity
 }
 
 // Grant returns a new token of id.
-func (a *Tokens) Grant(id bus.Identity) string {
+func (a *Tokens) Grant(id broker.Identity) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	token := messages.NewID("token-")
@@ -125,16 +126,16 @@ func (a *Tokens) Grant(id bus.Identity) string {
 	return token
 }
 
-// Authenticate implements bus.Authenticator.
-func (a *Tokens) Authenticate(_ context.Context, token, clientName string) (bus.Identity, error) {
+// Authenticate implements broker.Authenticator.
+func (a *Tokens) Authenticate(_ context.Context, token, clientName string) (broker.Identity, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	id, ok := a.byToken[token]
 	if !ok {
-		return bus.Identity{}, errors.New("unknown token")
+		return broker.Identity{}, errors.New("unknown token")
 	}
-	if id.Kind != bus.KindProducer && clientName != id.Name {
-		return bus.Identity{}, errors.New("the client's name is not that of the token")
+	if id.Kind != broker.KindProducer && clientName != id.Name {
+		return broker.Identity{}, errors.New("the client's name is not that of the token")
 	}
 	return id, nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/messages"
 )
 
@@ -25,7 +25,7 @@ type Producer struct {
 // Producer connects a producer of the organization.
 func (s *Server) Producer(t testing.TB, organizationID string) *Producer {
 	t.Helper()
-	_, nc := s.As(t, bus.Identity{Kind: bus.KindProducer, Name: organizationID})
+	_, nc := s.As(t, broker.Identity{Kind: broker.KindProducer, Name: organizationID})
 	return &Producer{nc, organizationID}
 }
 

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/services/postgres"
 )
 
@@ -22,48 +22,48 @@ type NATS struct{ store Store }
 // NewNATS returns an authenticator over the store.
 func NewNATS(store Store) *NATS { return &NATS{store: store} }
 
-// Authenticate implements bus.Authenticator: a pool token makes a worker of that pool under the client's own name, an
+// Authenticate implements broker.Authenticator: a pool token makes a worker of that pool under the client's own name, an
 // organization token whose role is write or more a producer of that organization, an attempt token the runner of that attempt, whatever they call
 // themselves. After its attempt is closed a runner still has the end
 // of its log and its event to deliver, for a while, but no lease to hold any more.
-func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (bus.Identity, error) {
+func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (broker.Identity, error) {
 	if postgres.IsAttemptToken(token) {
 		return n.runner(ctx, token, clientName)
 	}
 	t, err := n.store.Token(ctx, token)
 	if err != nil {
-		return bus.Identity{}, err
+		return broker.Identity{}, err
 	}
 	switch t.Kind {
 	case postgres.TokenPool:
-		return bus.Identity{Kind: bus.KindWorker, Pool: t.Pool(), Name: clientName}, nil
+		return broker.Identity{Kind: broker.KindWorker, Pool: t.Pool(), Name: clientName}, nil
 	case postgres.TokenOrganization:
 		// A message carries no role, so the intake takes all of them for those of a token that may write.
 		if !t.Role.Covers(postgres.RoleWrite) {
-			return bus.Identity{}, errors.New("a producer needs a token with the role write, this one has " + string(t.Role))
+			return broker.Identity{}, errors.New("a producer needs a token with the role write, this one has " + string(t.Role))
 		}
-		return bus.Identity{Kind: bus.KindProducer, Name: t.OrganizationID}, nil
+		return broker.Identity{Kind: broker.KindProducer, Name: t.OrganizationID}, nil
 	default:
-		return bus.Identity{}, errors.New("this kind of token has no business on NATS")
+		return broker.Identity{}, errors.New("this kind of token has no business on NATS")
 	}
 }
 
-func (n *NATS) runner(ctx context.Context, token, clientName string) (bus.Identity, error) {
+func (n *NATS) runner(ctx context.Context, token, clientName string) (broker.Identity, error) {
 	a, err := n.store.AttemptByToken(ctx, token)
 	if err != nil {
-		return bus.Identity{}, err
+		return broker.Identity{}, err
 	}
 	if clientName != a.ID {
-		return bus.Identity{}, errors.New("the client's name is not that of the token's attempt")
+		return broker.Identity{}, errors.New("the client's name is not that of the token's attempt")
 	}
 	r := a.Run
-	id := bus.Identity{Kind: bus.KindRunner, Pool: r.Pool, Name: a.ID, WorkspaceID: r.WorkspaceID, RunID: r.ID}
+	id := broker.Identity{Kind: broker.KindRunner, Pool: r.Pool, Name: a.ID, WorkspaceID: r.WorkspaceID, RunID: r.ID}
 	task, attempt := r.Attempt(a.ID)
 	switch {
 	case attempt == nil:
-		return bus.Identity{}, errors.New("the token's attempt does not exist")
+		return broker.Identity{}, errors.New("the token's attempt does not exist")
 	case !attempt.Open() && time.Since(*attempt.ClosedAt) > lingering:
-		return bus.Identity{}, errors.New("the token's attempt ended long ago")
+		return broker.Identity{}, errors.New("the token's attempt ended long ago")
 	case attempt.Open() && r.ExclusiveTask(task.Phase):
 		id.Key = r.WorkspaceID
 	case attempt.Open():
@@ -77,6 +77,6 @@ func (n *NATS) runner(ctx context.Context, token, clientName string) (bus.Identi
 const lingering = time.Hour
 
 var (
-	_ bus.Authenticator = (*NATS)(nil)
-	_ Store             = (*postgres.DB)(nil)
+	_ broker.Authenticator = (*NATS)(nil)
+	_ Store                = (*postgres.DB)(nil)
 )

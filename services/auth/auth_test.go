@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/pgtest"
 	"gantry.example/messages"
 	"gantry.example/services/auth"
@@ -46,27 +46,27 @@ func TestIdentities(t *testing.T) {
 	if err := w.DB.RevokeToken(t.Context(), postgres.Token{Kind: postgres.TokenAdmin}, ended.ID); err != nil {
 		t.Fatal(err)
 	}
-	runner := func(id, runID, key string) bus.Identity {
-		return bus.Identity{Kind: bus.KindRunner, Pool: messages.LocalPool, Name: id, WorkspaceID: w.Workspace.ID, RunID: runID, Key: key}
+	runner := func(id, runID, key string) broker.Identity {
+		return broker.Identity{Kind: broker.KindRunner, Pool: messages.LocalPool, Name: id, WorkspaceID: w.Workspace.ID, RunID: runID, Key: key}
 	}
 	for name, tt := range map[string]struct {
 		token, client string
-		want          bus.Identity // zero: refused
+		want          broker.Identity // zero: refused
 	}{
-		"worker":                 {"worker", "host-1", bus.Identity{Kind: bus.KindWorker, Pool: messages.LocalPool, Name: "host-1"}},
+		"worker":                 {"worker", "host-1", broker.Identity{Kind: broker.KindWorker, Pool: messages.LocalPool, Name: "host-1"}},
 		"runner":                 {exclusive.Token, a.ID, runner(a.ID, a.RunID, w.Workspace.ID)},
 		"runner of plan only":    {planOnly.Token, b.ID, runner(b.ID, b.RunID, b.RunID)},
-		"runner under another":   {exclusive.Token, b.ID, bus.Identity{}},
-		"producer":               {producer, "any name at all", bus.Identity{Kind: bus.KindProducer, Name: w.Workspace.OrganizationID}},
-		"producer that may plan": {planner, "bot", bus.Identity{}},
-		"producer revoked":       {revoked, "bot", bus.Identity{}},
-		"person":                 {"person", "laptop", bus.Identity{}},
-		"unknown":                {"guess", "host-1", bus.Identity{}},
-		"none":                   {"", "host-1", bus.Identity{}},
+		"runner under another":   {exclusive.Token, b.ID, broker.Identity{}},
+		"producer":               {producer, "any name at all", broker.Identity{Kind: broker.KindProducer, Name: w.Workspace.OrganizationID}},
+		"producer that may plan": {planner, "bot", broker.Identity{}},
+		"producer revoked":       {revoked, "bot", broker.Identity{}},
+		"person":                 {"person", "laptop", broker.Identity{}},
+		"unknown":                {"guess", "host-1", broker.Identity{}},
+		"none":                   {"", "host-1", broker.Identity{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := auth.NewNATS(w.DB).Authenticate(t.Context(), tt.token, tt.client)
-			if refused := tt.want == (bus.Identity{}); refused != (err != nil) {
+			if refused := tt.want == (broker.Identity{}); refused != (err != nil) {
 				t.Errorf("got error %v, want one: %v", err, refused)
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/pgtest"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -123,7 +123,7 @@ func TestRubbishIsKeptAndEndsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	// As the attempt's own runner, which may write this subject: the stream of dead letters is made when it is needed.
-	_, nc := w.NATS.As(t, bus.Identity{Kind: bus.KindRunner, Pool: messages.LocalPool, Name: a.ID, WorkspaceID: w.Workspace.ID, RunID: r.ID})
+	_, nc := w.NATS.As(t, broker.Identity{Kind: broker.KindRunner, Pool: messages.LocalPool, Name: a.ID, WorkspaceID: w.Workspace.ID, RunID: r.ID})
 	subject := messages.StatusSubject(messages.LocalPool, w.Workspace.ID, r.ID, a.ID)
 	if err := nc.Publish(subject, []byte("{")); err != nil {
 		t.Fatal(err)

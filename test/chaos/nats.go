@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/messages"
 )
 
@@ -45,7 +46,7 @@ func (in *installation) openNATS() (publisher, error) {
 		}
 		return bus.Connect(bus.ConnectConfig{URL: in.natsURL, Token: strings.TrimSpace(string(token)), Name: "chaos"})
 	}
-	creds, err := bus.ReadCredentials(in.path("cluster", "control", "services.json"))
+	creds, err := broker.ReadCredentials(in.path("cluster", "control", "services.json"))
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func (in *installation) openNATS() (publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := bus.NewCluster(in.natsURL, creds, ca, slog.New(slog.DiscardHandler))
+	cluster, err := broker.NewCluster(in.natsURL, creds, ca, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

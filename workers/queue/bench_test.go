@@ -12,6 +12,7 @@ import (
 
 	"gantry.example/client"
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/natstest"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -68,7 +69,7 @@ func (b *bench) run(t *testing.T, slots int) {
 	t.Cleanup(api.Close)
 	transport, err := client.NewTransport(client.Config{Address: api.URL, Token: "pool-token", Budget: clientBudget})
 	must(t, err)
-	conn, _ := b.nats.As(t, bus.Identity{Kind: bus.KindWorker, Pool: messages.LocalPool, Name: "worker-1"})
+	conn, _ := b.nats.As(t, broker.Identity{Kind: broker.KindWorker, Pool: messages.LocalPool, Name: "worker-1"})
 	log := slog.New(slog.DiscardHandler)
 	b.worker, err = queue.New(queue.Config{
 		Name: "worker-1", Pool: messages.LocalPool, Slots: slots, Claims: client.NewPool(transport), Executor: b.fake, Events: conn, Log: log, Ready: b.ready,

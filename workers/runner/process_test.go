@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/natstest"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -49,8 +50,8 @@ func TestProcessOverRealNATS(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b.token = nats.Authenticator.Grant(bus.Identity{
-		Kind: bus.KindRunner, Pool: in.Pool, Name: in.AttemptID, WorkspaceID: in.WorkspaceID, RunID: in.RunID, Key: in.Key(),
+	b.token = nats.Authenticator.Grant(broker.Identity{
+		Kind: broker.KindRunner, Pool: in.Pool, Name: in.AttemptID, WorkspaceID: in.WorkspaceID, RunID: in.RunID, Key: in.Key(),
 	})
 	b.assign.Claim.Token, b.assign.NATSURL = b.token, nats.ClientURL()
 	var leased map[string]messages.Lease

@@ -1,4 +1,4 @@
-package bus
+package broker
 
 import (
 	"crypto/rand"
@@ -15,6 +15,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 	"golang.org/x/crypto/bcrypt"
+
+	"gantry.example/internal/bus"
 )
 
 // Accounts of the embedded server: clients and JetStream live in APP, the callout that admits them in AUTH.
@@ -29,8 +31,8 @@ const (
 // readyTimeout bounds the start: recovering the streams of a large store takes seconds.
 const readyTimeout = 60 * time.Second
 
-// ServerConfig configures the embedded server.
-type ServerConfig struct {
+// Config configures the embedded server.
+type Config struct {
 	StoreDir string       // folder of the streams, created 0700 if missing
 	Listen   string       // loopback host:port for workers and runners; port 0 picks one; "" opens no port at all
 	Log      *slog.Logger // where the server's own log goes, its notices as debug messages; nil: nowhere
@@ -66,9 +68,9 @@ type Server struct {
 // later ones, also when there is space again, until the server is started anew.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// StartServer starts the server and returns when it accepts clients and has recovered its streams. An unusable listen
+// Start starts the server and returns when it accepts clients and has recovered its streams. An unusable listen
 // address is a *ListenError. Stop it with Shutdown.
-func StartServer(c ServerConfig) (*Server, error) {
+func Start(c Config) (*Server, error) {
 	host, port, err := listenAddress(c.Listen)
 	if err != nil {
 		return nil, err
@@ -105,7 +107,7 @@ func StartServer(c ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-func (s *Server) options(c ServerConfig, host string, port int) (*server.Options, error) {
+func (s *Server) options(c Config, host string, port int) (*server.Options, error) {
 	public, err := s.issuer.PublicKey()
 	if err != nil {
 		return nil, fmt.Errorf("nats: issuer key: %w", err)
@@ -174,7 +176,7 @@ func (s *Server) Connect(name string) (*nats.Conn, error) {
 }
 
 func (s *Server) connectInProcess(name, user string) (*nats.Conn, error) {
-	opts := append(connectOptions(name, s.log), nats.InProcessServer(s.ns), nats.UserInfo(user, s.password))
+	opts := append(bus.Options(name, s.log), nats.InProcessServer(s.ns), nats.UserInfo(user, s.password))
 	nc, err := nats.Connect("", opts...)
 	if err != nil {
 		return nil, fmt.Errorf("nats: connect %s in process: %w", name, err)
@@ -232,7 +234,7 @@ func (l serverLog) Errorf(format string, v ...any) {
 	}
 }
 
-// Fatalf implements server.Logger. The server only logs and stops; StartServer's caller gets the error.
+// Fatalf implements server.Logger. The server only logs and stops; Start's caller gets the error.
 func (l serverLog) Fatalf(format string, v ...any) { l.log.Error(serverLine(format, v)) }
 
 // Debugf implements server.Logger.

@@ -1,4 +1,4 @@
-package bus
+package broker
 
 import (
 	"context"
@@ -63,7 +63,7 @@ func serveCallout(ctx context.Context, nc *nats.Conn, issuer nkeys.KeyPair, auth
 	if !nc.IsConnected() {
 		return c, nil
 	}
-	if err := nc.FlushTimeout(requestTimeout); err != nil {
+	if err := nc.FlushTimeout(calloutTimeout); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("nats: serve authentication: %w", err)
 	}

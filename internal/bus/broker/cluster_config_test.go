@@ -1,4 +1,4 @@
-package bus_test
+package broker_test
 
 import (
 	"encoding/json"
@@ -10,13 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 
-	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/pki"
 )
 
-func newCredentials(t *testing.T) bus.Credentials {
+func newCredentials(t *testing.T) broker.Credentials {
 	t.Helper()
-	c, err := bus.NewCredentials()
+	c, err := broker.NewCredentials()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestClusterConfigIsWhatNATSReads(t *testing.T) {
 	}
 	write(t, filepath.Join(dir, "cert.pem"), chain)
 	write(t, filepath.Join(dir, "key.pem"), key)
-	cluster := bus.ClusterConfig{Servers: []string{"nats-1", "nats-2", "10.1.2.3"}, Credentials: creds, RouteSecret: "hush", StoreDir: "/var/lib/nats"}
+	cluster := broker.ClusterConfig{Servers: []string{"nats-1", "nats-2", "10.1.2.3"}, Credentials: creds, RouteSecret: "hush", StoreDir: "/var/lib/nats"}
 	conf, err := cluster.ServerConfig("nats-1", dir)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +77,7 @@ func TestCredentialsFiles(t *testing.T) {
 	t.Parallel()
 	creds := newCredentials(t)
 	path := filepath.Join(t.TempDir(), "api.json")
-	store := func(c bus.Credentials) {
+	store := func(c broker.Credentials) {
 		b, err := json.Marshal(c)
 		if err != nil {
 			t.Fatal(err)
@@ -85,24 +85,24 @@ func TestCredentialsFiles(t *testing.T) {
 		write(t, path, b)
 	}
 	store(creds)
-	if got, err := bus.ReadCredentials(path); err != nil || got != creds || !got.Admits() {
+	if got, err := broker.ReadCredentials(path); err != nil || got != creds || !got.Admits() {
 		t.Errorf("got %v and an error of %v, want what was written", got == creds, err)
 	}
 	store(creds.WithoutAdmission())
-	if got, err := bus.ReadCredentials(path); err != nil || got.Admits() {
+	if got, err := broker.ReadCredentials(path); err != nil || got.Admits() {
 		t.Errorf("got %v, want credentials that admit nobody", err)
 	}
 	if err := os.Chmod(path, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bus.ReadCredentials(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+	if _, err := broker.ReadCredentials(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
 		t.Errorf("got %v of a file that others can read, want a refusal", err)
 	}
-	store(bus.Credentials{Services: creds.Issuer})
+	store(broker.Credentials{Services: creds.Issuer})
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bus.ReadCredentials(path); err == nil || strings.Contains(err.Error(), creds.Issuer) {
+	if _, err := broker.ReadCredentials(path); err == nil || strings.Contains(err.Error(), creds.Issuer) {
 		t.Errorf("got %v of an account's seed for a user, want a refusal that does not quote it", err)
 	}
 }

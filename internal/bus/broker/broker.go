@@ -1,15 +1,21 @@
-package bus
+// Package broker is where NATS comes from: the embedded server or a cluster elsewhere, and who is let in with which permissions.
+// It is apart from package bus so that a worker, which only connects, does not link a server.
+//
+//	server.go    the embedded server           cluster_config.go, credentials.go   a cluster elsewhere
+//	callout.go   who may connect               permissions.go                      what they may do
+package broker
 
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+
+	"gantry.example/internal/bus"
 )
 
 // Broker is where a program's services find NATS: its own embedded Server, or a Cluster elsewhere. It is declared here and
@@ -43,7 +49,7 @@ func NewCluster(url string, creds Credentials, caCert []byte, log *slog.Logger) 
 	if err := creds.check(); err != nil {
 		return nil, fmt.Errorf("nats: credentials: %w", err)
 	}
-	trust, err := TrustOnly(caCert)
+	trust, err := bus.TrustOnly(caCert)
 	if err != nil {
 		return nil, err
 	}
@@ -54,19 +60,6 @@ func NewCluster(url string, creds Credentials, caCert []byte, log *slog.Logger) 
 		}
 	}
 	return c, nil
-}
-
-// TrustOnly is a TLS configuration that trusts these authorities (PEM) and no others; nil, which means the system's, for
-// none.
-func TrustOnly(caCert []byte) (*tls.Config, error) {
-	if len(caCert) == 0 {
-		return nil, nil
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(caCert) {
-		return nil, errors.New("nats: the CA certificate is not a PEM certificate")
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
 }
 
 // Connect implements Broker. Like every connection of ours it returns before the cluster answers, and never gives up.
@@ -81,7 +74,7 @@ func (c *Cluster) connect(name, seed string) (*nats.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nats: credentials: %w", err)
 	}
-	opts := append(connectOptions(name, c.log), nats.Nkey(key, pair.Sign), trusting(c.trust))
+	opts := append(bus.Options(name, c.log), nats.Nkey(key, pair.Sign), bus.Trusting(c.trust))
 	nc, err := nats.Connect(c.url, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("nats: connect %s to %s: %w", name, c.url, err)
