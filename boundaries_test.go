@@ -50,6 +50,8 @@ func rules() []rule {
 			reason: "SQL lives in services/postgres only (test/chaos judges what that wrote, so it reads for itself)"},
 		{who: []string{"./test/chaos/history"}, only: []string{"std"}, tests: []string{"./test/chaos/history"},
 			reason: "the judge knows none of the code it judges"},
+		{who: []string{"./..."}, except: []string{"./test/bench"}, deny: []string{"./services/postgres/pastruns"}, tests: []string{"./services/postgres/pastruns"},
+			reason: "an invented past is for measuring"},
 		{who: []string{"./..."}, except: []string{"./workers/k8s/...", "./internal/kubetest"}, deny: []string{"k8s.io/...", "sigs.k8s.io/..."},
 			reason: "client-go lives in workers/k8s only"},
 		{who: []string{"./..."}, except: []string{"./internal/bus/...", "./internal/natstest"},

@@ -206,8 +206,8 @@ func wantLabels(ctx context.Context, tx *sqlx.Tx, pool string, labels []string) 
 	}
 	res, err = tx.ExecContext(ctx, `
 		DELETE FROM pool_label_sets s WHERE s.pool_id = $1 AND s.used_at < $2 AND NOT EXISTS (
-		  SELECT 1 FROM runs r WHERE r.status <> ALL ($3) AND r.doc->>'pool' = $1
-		  AND COALESCE(r.doc->'execution'->'required_labels', '[]') = s.labels)`, pool, now().Add(-labelSetStays), finalStatuses())
+		  SELECT 1 FROM runs r WHERE r.status IN `+openStatuses+` AND r.doc->>'pool' = $1
+		  AND COALESCE(r.doc->'execution'->'required_labels', '[]') = s.labels)`, pool, now().Add(-labelSetStays))
 	if err != nil {
 		return err
 	}

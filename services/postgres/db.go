@@ -122,17 +122,37 @@ func (d *DB) migrate(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	const lock = 0x67616e747279 // "gantry"
-	if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, lock); err != nil {
+	if err := waitForLock(ctx, conn, migrateLock); err != nil {
 		return err
 	}
-	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, lock) }()
+	defer func() {
+		_, _ = conn.ExecContext(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, migrateLock)
+	}()
 	p, err := goose.NewProvider(goose.DialectPostgres, d.sql.DB, dir)
 	if err != nil {
 		return err
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+// migrateLock lets one server at a time bring the schema up to date.
+const migrateLock = 0x67616e747279 // "gantry"
+
+// waitForLock asks again and again: a server that waited within Postgres would be a transaction that is under way, and an index
+// that another one creates concurrently would wait for that to end.
+func waitForLock(ctx context.Context, conn *sql.Conn, lock int64) error {
+	for {
+		var mine bool
+		if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock($1)`, lock).Scan(&mine); err != nil || mine {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // Close closes the pool.

@@ -26,7 +26,7 @@ func (d *DB) LogChecks(ctx context.Context, runID string) ([]LogCheck, error) {
 	out := []LogCheck{}
 	err := d.q(ctx).SelectContext(ctx, &out, `
 		SELECT t.phase, l.size, l.complete, l.sha256, l.intact FROM logs l JOIN tasks t ON t.id = l.task_id
-		WHERE l.run_id = $1 ORDER BY t.phase DESC`, runID)
+		WHERE t.run_id = $1 ORDER BY t.phase DESC`, runID)
 	return out, err
 }
 

@@ -195,7 +195,7 @@ type AttemptCount struct {
 	Count int              `db:"count"`
 }
 
-// Backlog counts what waits. Its cost depends on that and on the number of workspaces, not on how many runs there were.
+// Backlog counts what waits. Its cost depends on that, not on how many workspaces there are and runs there were.
 func (d *DB) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
 	err := d.read(ctx, func(tx *sqlx.Tx) error {
@@ -220,10 +220,11 @@ func (d *DB) Backlog(ctx context.Context) (Backlog, error) {
 		}
 		if err := tx.GetContext(ctx, &row, `
 			SELECT (SELECT count(*) FROM runs WHERE status IN ('pending', 'confirmed')) AS workspace,
-			       count(*) FILTER (WHERE r.status = 'planned') AS approval, count(*) FILTER (WHERE r.status = 'errored') AS recovery,
+			       (SELECT count(*) FROM runs r JOIN workspaces w ON w.id = r.workspace_id AND w.gate_run_id = r.id WHERE r.status = 'planned') AS approval,
+			       (SELECT count(*) FROM runs r JOIN workspaces w ON w.id = r.workspace_id AND w.gate_run_id = r.id
+			        WHERE r.holds AND r.status = 'errored') AS recovery,
 			       (SELECT count(*) FROM outbox) AS outbox,
-			       COALESCE((SELECT GREATEST(EXTRACT(epoch FROM now() - min(created_at)), 0) FROM outbox), 0)::float8 AS oldest
-			FROM workspaces w JOIN runs r ON r.id = w.gate_run_id`); err != nil {
+			       COALESCE((SELECT GREATEST(EXTRACT(epoch FROM now() - min(created_at)), 0) FROM outbox), 0)::float8 AS oldest`); err != nil {
 			return err
 		}
 		b.ForWorkspace, b.ForApproval, b.ForRecovery = row.Workspace, row.Approval, row.Recovery

@@ -166,8 +166,8 @@ func (d *DB) DeletePool(ctx context.Context, ref string) error {
 		if err := tx.GetContext(ctx, &used, `
 			SELECT (SELECT count(*) FROM workspaces WHERE organization_id = $2 AND execution->>'agent_pool_id' = $1) AS workspaces,
 			       (SELECT (execution->>'agent_pool_id' = $1) IS TRUE FROM organizations WHERE id = $2) AS is_default,
-			       (SELECT count(*) FROM runs WHERE organization_id = $2 AND status <> ALL ($3) AND doc->>'pool' = $1) AS runs`,
-			p.ID, p.OrganizationID, finalStatuses()); err != nil {
+			       (SELECT count(*) FROM runs WHERE organization_id = $2 AND status IN `+openStatuses+` AND doc->>'pool' = $1) AS runs`,
+			p.ID, p.OrganizationID); err != nil {
 			return err
 		}
 		switch {

@@ -194,7 +194,7 @@ func (d *DB) sightings(ctx context.Context, r run.Run) (run.Sightings, error) {
 			AND type IN ('started', 'progress') ORDER BY seq DESC LIMIT 1) e ON true
 		LEFT JOIN LATERAL (SELECT id, serial, lineage, created_at FROM state_versions WHERE attempt_id = $2 AND NOT superseded
 			ORDER BY serial DESC LIMIT 1) s ON true
-		LEFT JOIN LATERAL (SELECT printed_at FROM logs WHERE attempt_id = $2) l ON true`, r.ID, last.ID)
+		LEFT JOIN LATERAL (SELECT printed_at FROM logs WHERE task_id = $3 AND attempt_id = $2) l ON true`, r.ID, last.ID, r.Apply.ID)
 	out := run.Sightings{LastEventAt: row.EventAt, LastStateAt: row.StateAt, PrintedAt: row.Printed, KeptAside: row.Aside}
 	if row.Event != nil {
 		out.LastEvent = run.EventType(*row.Event)

@@ -105,7 +105,8 @@ func (d *DB) removeRuns(ctx context.Context, before time.Time) (int, error) {
 // logRemoved is what a reader finds in place of a log.
 const logRemoved = "[Gantry: this log was removed because of its age]\n"
 
-// removeLogs replaces logs by a note and deletes the plans of their runs.
+// removeLogs replaces logs by a note and deletes the plans of their runs. It looks at those first that were printed first: an
+// index has those that are still there in that order.
 func (d *DB) removeLogs(ctx context.Context, before time.Time) (int, error) {
 	var rows []struct {
 		Task string `db:"task_id"`
@@ -113,8 +114,9 @@ func (d *DB) removeLogs(ctx context.Context, before time.Time) (int, error) {
 	}
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.SelectContext(ctx, &rows, `
-			SELECT l.task_id, l.run_id FROM logs l JOIN runs r ON r.id = l.run_id WHERE l.complete AND NOT l.removed AND `+overRun+`
-			LIMIT $3 FOR UPDATE OF l SKIP LOCKED`, before, finalStatuses(), retainBatch); err != nil {
+			SELECT l.task_id, l.run_id FROM logs l JOIN runs r ON r.id = l.run_id
+			WHERE l.complete AND NOT l.removed AND COALESCE(l.printed_at, '-infinity') < $1 AND `+overRun+`
+			ORDER BY COALESCE(l.printed_at, '-infinity') LIMIT $3 FOR UPDATE OF l SKIP LOCKED`, before, finalStatuses(), retainBatch); err != nil {
 			return err
 		}
 		tasks, runs := make([]string, len(rows)), make([]string, len(rows))

@@ -31,6 +31,7 @@ func (w *world) ages(d time.Duration) {
 	for _, q := range []string{
 		`UPDATE runs SET created_at = created_at - $1::interval`,
 		`UPDATE run_events SET at = at - $1::interval`,
+		`UPDATE logs SET printed_at = printed_at - $1::interval`,
 		`UPDATE configuration_versions SET created_at = created_at - $1::interval, uploaded_at = uploaded_at - $1::interval`,
 	} {
 		_, err := w.raw.ExecContext(w.t.Context(), q, d.String())

@@ -166,59 +166,6 @@ func (d *DB) RunOfTask(ctx context.Context, taskID string) (run.Run, error) {
 	return decodeRun(doc)
 }
 
-// RunFilter selects runs of one workspace or one organization, newest first.
-type RunFilter struct {
-	WorkspaceID    string
-	OrganizationID string
-	Statuses       []run.Status
-	Page           Page
-}
-
-// where selects the runs of the filter, all pages.
-func (f RunFilter) where() (string, []any) {
-	where := ` FROM runs WHERE ($1 = '' OR workspace_id = $1) AND ($2 = '' OR organization_id = $2)
-		AND (cardinality($3::text[]) = 0 OR status = ANY ($3))`
-	statuses := make([]string, len(f.Statuses))
-	final := len(statuses) == 0
-	for i, s := range f.Statuses {
-		statuses[i] = string(s)
-		final = final || s.Final()
-	}
-	if !final {
-		where += ` AND status IN ` + openStatuses // says nothing new but that the index of the open runs will do
-	}
-	return where, []any{f.WorkspaceID, f.OrganizationID, textArray(statuses)}
-}
-
-// CountRuns is the exact number of all runs that match.
-func (d *DB) CountRuns(ctx context.Context, f RunFilter) (int, error) {
-	where, args := f.where()
-	var n int
-	err := d.q(ctx).GetContext(ctx, &n, `SELECT count(*)`+where, args...)
-	return n, err
-}
-
-// maxCount bounds how far ahead of a page the runs of a list are counted: nobody turns so many pages, and counting all of a
-// big installation takes longer than reading the page.
-const maxCount = 1000
-
-// Runs lists runs and the number of all that match, which is exact up to maxCount beyond the page.
-func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
-	where, args := f.where()
-	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM (SELECT 1`+where+` LIMIT $4) AS counted`,
-		append(args, f.Page.offset()+f.Page.limit()+maxCount)...); err != nil {
-		return nil, 0, err
-	}
-	var docs [][]byte
-	if err := d.q(ctx).SelectContext(ctx, &docs, `SELECT doc`+where+` ORDER BY position DESC LIMIT $4 OFFSET $5`,
-		append(args, f.Page.limit(), f.Page.offset())...); err != nil {
-		return nil, 0, err
-	}
-	out, err := decodeRuns(docs)
-	return out, total, err
-}
-
 func decodeRuns(docs [][]byte) ([]run.Run, error) {
 	out := make([]run.Run, 0, len(docs))
 	for _, doc := range docs {
@@ -230,6 +177,3 @@ func decodeRuns(docs [][]byte) ([]run.Run, error) {
 	}
 	return out, nil
 }
-
-// openStatuses are those of a run that is not over, written as the index runs_not_over has them.
-const openStatuses = `('pending', 'plan_queued', 'planning', 'planned', 'planned_and_saved', 'confirmed', 'apply_queued', 'applying')`

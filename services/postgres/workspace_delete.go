@@ -72,15 +72,9 @@ func (d *DB) safeToDelete(ctx context.Context, tx *sqlx.Tx, w Workspace) error {
 // stopRuns cancels the runs that are not over, so that queued messages are taken back and runners told to stop. They are
 // locked in the order in which the projector locks plan-only runs: no exclusive run goes on, because none holds the gate.
 func stopRuns(ctx context.Context, tx *sqlx.Tx, workspaceID, by string) error {
-	var open []string
-	for _, s := range run.Statuses() {
-		if !s.Final() {
-			open = append(open, string(s))
-		}
-	}
 	var docs [][]byte
-	if err := tx.SelectContext(ctx, &docs, `SELECT doc FROM runs WHERE workspace_id = $1 AND status = ANY ($2) ORDER BY id FOR UPDATE`,
-		workspaceID, textArray(open)); err != nil {
+	if err := tx.SelectContext(ctx, &docs, `SELECT doc FROM runs WHERE workspace_id = $1 AND status IN `+openStatuses+` ORDER BY id FOR UPDATE`,
+		workspaceID); err != nil {
 		return err
 	}
 	for _, doc := range docs {
@@ -114,8 +108,10 @@ func deleteRows(ctx context.Context, tx *sqlx.Tx, workspaceID string) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM blobs WHERE owner = ANY ($1)`, textArray(owners)); err != nil {
 		return err
 	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM run_events WHERE run_id = ANY ($1)`, textArray(owners)); err != nil {
+		return err
+	}
 	for _, query := range []string{
-		`DELETE FROM run_events WHERE workspace_id = $1`,
 		`DELETE FROM state_versions WHERE workspace_id = $1`,
 		`DELETE FROM workspaces WHERE id = $1`,
 	} {

@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gantry.example/services/run"
+)
+
+// RunFilter selects runs of one workspace or one organization, newest first.
+type RunFilter struct {
+	WorkspaceID    string
+	OrganizationID string
+	Statuses       []run.Status // none means all
+	Page           Page
+}
+
+// selects returns what selects the runs of the filter: their union. Each is the head of an index that has its runs in the order
+// of the list, so that a page reads no more than it shows, however long the past and however rare the status. A parameter
+// would hide from Postgres which index that is.
+func (f RunFilter) selects() (conditions []string, args []any) {
+	base := "true"
+	for _, of := range []struct{ column, id string }{{"workspace_id", f.WorkspaceID}, {"organization_id", f.OrganizationID}} {
+		if of.id != "" {
+			args = append(args, of.id)
+			base += fmt.Sprintf(" AND %s = $%d", of.column, len(args))
+		}
+	}
+	if len(f.Statuses) == 0 {
+		return []string{base}, args
+	}
+	for _, s := range run.Statuses() { // others are nobody's
+		if slices.Contains(f.Statuses, s) {
+			conditions = append(conditions, base+" AND status = '"+string(s)+"'")
+		}
+	}
+	return conditions, args
+}
+
+// CountRuns is the exact number of all runs that match.
+func (d *DB) CountRuns(ctx context.Context, f RunFilter) (int, error) {
+	conditions, args := f.selects()
+	query := "SELECT 0"
+	for _, where := range conditions {
+		query += " + (SELECT count(*) FROM runs WHERE " + where + ")"
+	}
+	var n int
+	err := d.q(ctx).GetContext(ctx, &n, query, args...)
+	return n, err
+}
+
+// maxCount bounds how far ahead of a page the runs of a list are counted: nobody turns so many pages, and counting all of a
+// big installation takes longer than reading the page.
+const maxCount = 1000
+
+// Runs lists runs and the number of all that match, which is exact up to maxCount beyond the page.
+func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
+	conditions, args := f.selects()
+	if len(conditions) == 0 {
+		return nil, 0, nil
+	}
+	end := f.Page.offset() + f.Page.limit()
+	counted, listed := make([]string, len(conditions)), make([]string, len(conditions))
+	limit := fmt.Sprintf(" LIMIT $%d", len(args)+1)
+	for i, where := range conditions {
+		counted[i] = "(SELECT 1 FROM runs WHERE " + where + limit + ")"
+		listed[i] = "(SELECT doc, position FROM runs WHERE " + where + " ORDER BY position DESC" + limit + ")"
+	}
+	var total int
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM (SELECT * FROM (`+strings.Join(counted, " UNION ALL ")+`) AS each`+limit+`) AS counted`,
+		append(args, end+maxCount)...); err != nil {
+		return nil, 0, err
+	}
+	var docs [][]byte
+	if err := d.q(ctx).SelectContext(ctx, &docs, `SELECT doc FROM (`+strings.Join(listed, " UNION ALL ")+fmt.Sprintf(`) AS runs
+		ORDER BY position DESC LIMIT $%d OFFSET $%d`, len(args)+2, len(args)+3), append(args, end, f.Page.limit(), f.Page.offset())...); err != nil {
+		return nil, 0, err
+	}
+	out, err := decodeRuns(docs)
+	return out, total, err
+}
+
+// openStatuses are those of a run that is not over, written as the index runs_not_over has them.
+const openStatuses = `('pending', 'plan_queued', 'planning', 'planned', 'planned_and_saved', 'confirmed', 'apply_queued', 'applying')`
