@@ -51,6 +51,11 @@ func TestGoldenTasks(t *testing.T) {
 				Pool: poolID, Labels: []string{"aws", "production"}, Exclusive: true, QueuedAt: at.Add(500 * time.Millisecond)},
 			wsID, "task.agent.apool-123456789abcdefg.257rl4xyyenejehj.ws-123456789abcdefg",
 		},
+		"task_strategy.json": {
+			messages.Task{V: 1, ID: taskID, RunID: runID, WorkspaceID: wsID, OrganizationID: orgID, Phase: messages.PhaseApply, Mode: messages.ModeAgent,
+				Pool: poolID, Strategy: messages.LeastBusy, Exclusive: true, QueuedAt: at},
+			wsID, "task.agent.apool-123456789abcdefg.any.ws-123456789abcdefg",
+		},
 		"task_plan_only.json": {
 			messages.Task{V: 1, ID: taskID, RunID: runID, WorkspaceID: wsID, OrganizationID: orgID, Phase: messages.PhasePlan, Mode: messages.ModeLocal,
 				Pool: messages.LocalPool, QueuedAt: at},
@@ -100,6 +105,9 @@ func TestGoldenEvents(t *testing.T) {
 func TestGoldenCommandsAndLease(t *testing.T) {
 	t.Parallel()
 	wantEqual(t, "command_cancel.json", decode[messages.Command](t, "command_cancel.json"), messages.Command{V: 1, AttemptID: attID, Cancel: true})
+	wantEqual(t, "hint.json", decode[messages.Hint](t, "hint.json"), messages.Hint{V: 1, ID: "h-7", Labels: []string{"aws", "gpu"}, AfterMS: 40})
+	wantEqual(t, "load.json", decode[messages.Load](t, "load.json"),
+		messages.Load{V: 1, Slots: 5, Busy: 2, Labels: []string{"aws", "gpu"}, Refusing: true, Hint: "h-7"})
 	wantEqual(t, "command_force.json", decode[messages.Command](t, "command_force.json"), messages.Command{V: 1, AttemptID: attID, Cancel: true, Force: true})
 	// The epoch is above 2^53: it must not pass through a float.
 	wantEqual(t, "lease.json", decode[messages.Lease](t, "lease.json"),

@@ -94,9 +94,14 @@ func CommandSubject(pool, attemptID string) string {
 	return strings.Join([]string{"cmd", pool, attemptID}, ".")
 }
 
-// HintSubject is where a worker of a pool is told that a task is worth pulling for. Hints may be lost.
+// HintSubject is where a worker of a pool is told, with a Hint, that a task is worth pulling for. Hints may be lost.
 func HintSubject(pool, worker string) string {
 	return strings.Join([]string{"hint", pool, worker}, ".")
+}
+
+// LoadSubject is where a worker of a pool says with a Load how busy it is. Such words may be lost.
+func LoadSubject(pool, worker string) string {
+	return strings.Join([]string{"load", pool, worker}, ".")
 }
 
 // InboxPrefix is the reply-subject prefix a client with restricted permissions must use. name is an attempt or worker id.

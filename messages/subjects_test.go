@@ -37,6 +37,8 @@ func TestSubjectsAreStable(t *testing.T) {
 		{"LeaseBucket", messages.LeaseBucket("local"), "LOCKS_local"},
 		{"LeaseStream", messages.LeaseStream("local"), "KV_LOCKS_local"},
 		{"LeaseSubject", messages.LeaseSubject("local", wsID), "$KV.LOCKS_local.ws-123456789abcdefg"},
+		{"HintSubject", messages.HintSubject(poolID, "agent-7"), "hint.apool-123456789abcdefg.agent-7"},
+		{"LoadSubject", messages.LoadSubject(poolID, "agent-7"), "load.apool-123456789abcdefg.agent-7"},
 		{"CommandSubject", messages.CommandSubject("local", attID), "cmd.local.att-123456789abcdefg"},
 		{"InboxPrefix", messages.InboxPrefix(attID), "_INBOX_att-123456789abcdefg"},
 	} {

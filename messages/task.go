@@ -24,9 +24,10 @@ type Task struct {
 	OrganizationID string    `json:"organization_id"` // org-…
 	Phase          Phase     `json:"phase"`
 	Mode           Mode      `json:"mode"`
-	Pool           string    `json:"pool"`             // pool id, or LocalPool
-	Labels         []string  `json:"labels,omitempty"` // canonical label set the task requires
-	Exclusive      bool      `json:"exclusive"`        // false for plan-only runs, which may run beside others
+	Pool           string    `json:"pool"`               // pool id, or LocalPool
+	Labels         []string  `json:"labels,omitempty"`   // canonical label set the task requires
+	Strategy       Strategy  `json:"strategy,omitempty"` // how an agent is chosen, as the run has it
+	Exclusive      bool      `json:"exclusive"`          // false for plan-only runs, which may run beside others
 	QueuedAt       time.Time `json:"queued_at"`
 	Traceparent    string    `json:"traceparent,omitempty"` // the run's trace context, also the message's header of that name
 }

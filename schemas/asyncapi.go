@@ -91,6 +91,10 @@ func channelList() []channel {
 			}}},
 		{"commands", messages.CommandSubject("{pool}", "{attempt}"), "Not stored: repeated until the attempt ends.",
 			[]string{"pool", "attempt"}, "send", said{"Command", "The server tells a running attempt to stop", "command.json", nil}},
+		{"hints", messages.HintSubject("{pool}", "{worker}"), "Not stored: the server hints again after a second while the task waits.",
+			[]string{"pool", "worker"}, "send", said{"Hint", "The server tells an agent that a task is worth a pull", "hint.json", nil}},
+		{"loads", messages.LoadSubject("{pool}", "{worker}"), "Not stored: a lost word is made up for by the presence that the agent announces over HTTPS.",
+			[]string{"pool", "worker"}, "receive", said{"Load", "An agent says how busy it is", "load.json", nil}},
 		{"deadLetters", messages.DeadLetterSubject("{subject}"), "Stream " + messages.DeadLetterStream + ": what could not be used, under the subject it had.",
 			[]string{"subject"}, "send", said{"DeadLetter", "A message that nobody could use", "dead_letter.json", object{"Nats-Msg-Id": id}}},
 	}
@@ -106,6 +110,8 @@ func parameterMeaning(name string) string {
 		return "Token of the label set the task requires, \"" + messages.AnyLabelSet + "\" for none"
 	case "key":
 		return "Workspace id of an exclusive task, run id of a plan-only one"
+	case "worker":
+		return "Name of the agent"
 	case "inbox":
 		return "Any tokens the producer chooses"
 	case "subject":

@@ -24,6 +24,8 @@ func documents(root string) []document {
 		{"task.json", message(messages.Task{}, lenient)},
 		{"event.json", message(messages.Event{}, lenient)},
 		{"command.json", message(messages.Command{}, lenient)},
+		{"hint.json", message(messages.Hint{}, lenient)},
+		{"load.json", message(messages.Load{}, lenient)},
 		{"lease.json", message(messages.Lease{}, lenient)},
 		{"run_request.json", message(messages.RunRequest{}, strict)},
 		{"run_answer.json", message(messages.RunAnswer{}, lenient)},

@@ -2,7 +2,8 @@
 // The server, and who may say what to whom, are in package broker.
 //
 //	connect.go      client connections           streams.go                  the streams and their settings
-//	tasks.go        publishing tasks             queue.go                    a worker's view of the tasks
+//	tasks.go        publishing tasks             queue.go                    a worker's view of the tasks of one label set
+//	hints.go        who should take a task       agentqueue.go               an agent's view of the tasks of many
 //	events.go       what attempts report         logs.go                     what terraform printed
 //	commands.go     what the server tells them   lease.go, leasekey.go       who works on a key now
 //

@@ -56,7 +56,7 @@ func TestForbidden(t *testing.T) {
 	}{
 		"worker": {f.worker("w1"), []string{
 			"pub $KV.LOCKS_" + f.pool + "." + me.Key, "pub logs." + f.pool + "." + me.RunID + "." + me.Name,
-			"pub cmd." + f.pool + "." + me.Name, "sub hint." + f.pool + ".w2", "sub hint." + f.pool + ".*",
+			"pub cmd." + f.pool + "." + me.Name, "pub load." + f.pool + ".w2", "pub hint." + f.pool + ".w2", "sub load." + f.pool + ".*", "sub hint." + f.pool + ".w2", "sub hint." + f.pool + ".*",
 		}},
 		"runner": {me, []string{
 			"pub status." + f.pool + "." + other.WorkspaceID + "." + other.RunID + "." + other.Name,

@@ -14,7 +14,18 @@ import (
 // again after the consumer's AckWait.
 type Receipt struct {
 	bus *Bus
-	msg jetstream.Msg
+	msg delivered
+}
+
+// delivered is what is used of a jetstream.Msg.
+type delivered interface {
+	Subject() string
+	Data() []byte
+	Headers() nats.Header
+	Metadata() (*jetstream.MsgMetadata, error)
+	DoubleAck(ctx context.Context) error
+	NakWithDelay(d time.Duration) error
+	TermWithReason(reason string) error
 }
 
 // Ack says that the message is dealt with and waits until the server knows.
@@ -116,7 +127,7 @@ func (p *puller) failed(err error) error {
 }
 
 // sequence is the message's place in its stream; 0 if the message did not come from one.
-func sequence(m jetstream.Msg) uint64 {
+func sequence(m delivered) uint64 {
 	meta, err := m.Metadata()
 	if err != nil {
 		return 0

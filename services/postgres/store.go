@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -38,9 +39,9 @@ func store(ctx context.Context, tx *sqlx.Tx, before, r run.Run, events []run.Eve
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (id) DO UPDATE SET status = $5, holds = $7, seq = $8, doc = $9),
 		queue AS (
-			INSERT INTO tasks (id, run_id, phase, state, pool_id, queued_at)
-			SELECT id, $1, phase, state, pool, queued_at
-			FROM jsonb_to_recordset($12::jsonb) AS t (id text, phase text, state text, pool text, queued_at timestamptz)
+			INSERT INTO tasks (id, run_id, phase, state, pool_id, queued_at, labels, strategy)
+			SELECT id, $1, phase, state, pool, queued_at, labels, strategy
+			FROM jsonb_to_recordset($12::jsonb) AS t (id text, phase text, state text, pool text, queued_at timestamptz, labels text, strategy text)
 			ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, queued_at = EXCLUDED.queued_at),
 		tries AS (
 			INSERT INTO attempts (id, task_id, run_id, epoch, state, claimed_at, start_deadline, started_at, lost_at, closed_at)
@@ -66,11 +67,13 @@ type eventRow struct {
 }
 
 type taskRow struct {
-	ID       string         `json:"id"`
-	Phase    messages.Phase `json:"phase"`
-	State    run.TaskState  `json:"state"`
-	Pool     string         `json:"pool"`
-	QueuedAt time.Time      `json:"queued_at"`
+	ID       string            `json:"id"`
+	Phase    messages.Phase    `json:"phase"`
+	State    run.TaskState     `json:"state"`
+	Pool     string            `json:"pool"`
+	QueuedAt time.Time         `json:"queued_at"`
+	Labels   string            `json:"labels"` // separated by commas, which no label has
+	Strategy messages.Strategy `json:"strategy"`
 }
 
 type attemptRow struct {
@@ -100,8 +103,8 @@ func eventRows(events []run.Event) []eventRow {
 func changedRows(before, r run.Run) (tasks []taskRow, attempts []attemptRow) {
 	tasks, attempts = []taskRow{}, []attemptRow{}
 	for _, t := range r.Tasks() {
-		row := rowOfTask(t, r.Pool)
-		if was := before.TaskByID(t.ID); was == nil || rowOfTask(was, before.Pool) != row {
+		row := rowOfTask(t, r)
+		if was := before.TaskByID(t.ID); was == nil || rowOfTask(was, before) != row {
 			tasks = append(tasks, row)
 		}
 		for _, a := range t.Attempts {
@@ -114,8 +117,10 @@ func changedRows(before, r run.Run) (tasks []taskRow, attempts []attemptRow) {
 	return tasks, attempts
 }
 
-func rowOfTask(t *run.Task, pool string) taskRow {
-	return taskRow{ID: t.ID, Phase: t.Phase, State: t.State, Pool: pool, QueuedAt: t.QueuedAt}
+func rowOfTask(t *run.Task, r run.Run) taskRow {
+	m := r.Message(t)
+	return taskRow{ID: t.ID, Phase: t.Phase, State: t.State, Pool: r.Pool, QueuedAt: t.QueuedAt,
+		Labels: strings.Join(m.Labels, ","), Strategy: m.Strategy}
 }
 
 func rowOfAttempt(taskID string, a run.Attempt) attemptRow {

@@ -266,7 +266,7 @@ func (r *Run) Message(t *Task) messages.Task {
 	labels, _ := messages.CanonicalLabels(r.Execution.RequiredLabels) // validated when the run was created
 	return messages.Task{
 		V: messages.Version, ID: t.ID, RunID: r.ID, WorkspaceID: r.WorkspaceID, OrganizationID: r.OrganizationID,
-		Phase: t.Phase, Mode: r.Execution.Mode, Pool: r.Pool, Labels: labels, Exclusive: r.ExclusiveTask(t.Phase), QueuedAt: t.QueuedAt,
+		Phase: t.Phase, Mode: r.Execution.Mode, Pool: r.Pool, Labels: labels, Strategy: r.Execution.Strategy, Exclusive: r.ExclusiveTask(t.Phase), QueuedAt: t.QueuedAt,
 		Traceparent: r.Traceparent,
 	}
 }

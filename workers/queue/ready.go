@@ -20,8 +20,10 @@ func (w *Worker) ready() error {
 	switch was := w.paused.Swap(err != nil); {
 	case err != nil && !was:
 		w.log.Warn("taking no new tasks, those that run go on", "reason", err)
+		w.tell()
 	case err == nil && was:
 		w.log.Info("taking tasks again")
+		w.tell()
 	}
 	return err
 }

@@ -13,6 +13,7 @@ type slots struct {
 
 	mu       sync.Mutex // guards the rest
 	held     int        // may be above limit, by adopted runners
+	waiting  bool       // one of them waits for a task
 	occupied map[string]bool
 }
 
@@ -41,10 +42,34 @@ func (s *slots) tryAcquire() bool {
 		return false
 	}
 	s.held++
+	s.waiting = true
 	return true
 }
 
-// release gives an acquired slot back.
+// filled says that a task came for the acquired slot.
+func (s *slots) filled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = false
+}
+
+// abandon gives an acquired slot back for which no task came.
+func (s *slots) abandon() {
+	s.filled()
+	s.release()
+}
+
+// busy is the number of slots with a task, from its arrival until its runner exits.
+func (s *slots) busy() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting {
+		return s.held - 1
+	}
+	return s.held
+}
+
+// release gives a slot back.
 func (s *slots) release() {
 	s.mu.Lock()
 	s.held--

@@ -70,6 +70,9 @@ type Config struct {
 	// Labels are what the worker offers and Version is its program's, both for people.
 	Labels  []string
 	Version string
+	// Occupied, if set, is told how many slots have a task and whether anything new is taken, after every change of either. It is
+	// called from one goroutine at a time, last with what is so then, and must be quick.
+	Occupied func(busy int, taking bool)
 	// Ordered, if set, is called from one goroutine with what the server answers to each word of presence.
 	Ordered func(wire.WorkerOrders)
 	// Passed, if set, is called when a task has come to a point at which a test may want the program killed.
@@ -99,6 +102,7 @@ type Worker struct {
 
 	draining atomic.Bool
 	instance string
+	telling  sync.Mutex // held while Occupied is called
 }
 
 // New returns a worker that does nothing yet.
@@ -132,6 +136,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		w.slots.adopt(ref.AttemptID)
 		w.log.Info("attempt goes on from before", ref.LogAttrs()...)
 	}
+	w.tell()
 	// Exits are handled until the last claim is placed, so that a slot that is waited for can become free.
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWatching()
@@ -154,19 +159,25 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) take(ctx context.Context) {
 	var handling sync.WaitGroup
 	defer handling.Wait()
+	defer func() {
+		w.draining.Store(true)
+		w.tell()
+	}()
 	for {
 		if w.slots.acquire(ctx) != nil {
 			return
 		}
 		if w.untilReady(ctx) != nil {
-			w.slots.release()
+			w.slots.abandon()
 			return
 		}
 		d, err := w.cfg.Tasks.Next(ctx)
 		if err != nil {
-			w.slots.release()
+			w.slots.abandon()
 			return
 		}
+		w.slots.filled()
+		w.tell()
 		handling.Go(func() { w.handle(context.WithoutCancel(ctx), d) })
 	}
 }
@@ -183,6 +194,7 @@ func (w *Worker) handle(ctx context.Context, d *bus.Delivery) {
 	defer settling.Wait()
 	if err != nil {
 		w.slots.release()
+		w.tell()
 		return
 	}
 	w.place(ctx, executor.Attempt{Claim: claim})
@@ -220,6 +232,7 @@ func (w *Worker) nonce(taskID string) string {
 func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 	log := w.log.With(a.Ref().LogAttrs()...)
 	if !w.slots.occupy(a.AttemptID) {
+		w.tell()
 		log.Info("task was delivered again, its attempt runs here already")
 	}
 	startCtx, cancel := context.WithTimeout(ctx, placeLimit)
@@ -229,7 +242,7 @@ func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 		start = w.cfg.Executor.StartApply
 	}
 	if err := start(startCtx, a); err != nil {
-		w.slots.vacate(a.AttemptID)
+		w.vacate(a.AttemptID)
 		log.Error("runner not started, the task goes back", "error", err)
 		w.giveBack(ctx, log, a.Ref())
 		return
@@ -238,8 +251,25 @@ func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 	log.Info("runner started", "workspace", a.Inputs.WorkspaceID, "phase", a.Inputs.Phase, "number", a.Number)
 	// The runner may have been gone before the start: then its exit was reported earlier, and no other comes to free the slot.
 	if s, err := w.cfg.Executor.Status(startCtx, a.AttemptID); err == nil && s.State != executor.Running {
-		w.slots.vacate(a.AttemptID)
+		w.vacate(a.AttemptID)
 	}
+}
+
+// vacate frees the slot of an attempt, and reports whether it had one.
+func (w *Worker) vacate(attemptID string) bool {
+	had := w.slots.vacate(attemptID)
+	w.tell()
+	return had
+}
+
+// tell passes on how busy the worker is.
+func (w *Worker) tell() {
+	if w.cfg.Occupied == nil {
+		return
+	}
+	w.telling.Lock()
+	defer w.telling.Unlock()
+	w.cfg.Occupied(w.slots.busy(), !w.paused.Load() && !w.draining.Load())
 }
 
 // giveBack reports an attempt that nothing runs for, so that the server need not wait for its claim deadline.
@@ -262,7 +292,7 @@ func (w *Worker) giveBack(ctx context.Context, log *slog.Logger, ref executor.Re
 
 // exited frees the slot of a runner that is gone and tells the server. An error makes the executor come again.
 func (w *Worker) exited(ctx context.Context, x executor.Exit) error {
-	if w.slots.vacate(x.AttemptID) {
+	if w.vacate(x.AttemptID) {
 		w.log.Info("runner exited", append(x.LogAttrs(), "exit_code", x.Code)...)
 	}
 	if x.Code == executor.CodeDelivered {

@@ -93,7 +93,7 @@ func (id Identity) producerPermissions() jwt.Permissions {
 	}
 }
 
-// workerPermissions: pull and acknowledge the pool's tasks, report events. Subjects of acknowledgements carry no worker
+// workerPermissions: pull and acknowledge the pool's tasks, report events and how busy it is. Subjects of acknowledgements carry no worker
 // name, so workers of one pool could acknowledge each other's messages: the pool is the trust boundary.
 func (id Identity) workerPermissions() jwt.Permissions {
 	stream := messages.TaskStream(id.Pool)
@@ -104,6 +104,7 @@ func (id Identity) workerPermissions() jwt.Permissions {
 			"$JS.API.CONSUMER.MSG.NEXT." + stream + ".*",
 			"$JS.ACK." + stream + ".>",
 			messages.PoolStatusSubjects(id.Pool),
+			messages.LoadSubject(id.Pool, id.Name),
 			messages.DeadLetterSubject(messages.TaskStreamSubjects("*", id.Pool)),
 		}},
 		Sub: jwt.Permission{Allow: jwt.StringList{
