@@ -14,6 +14,7 @@ import (
 	"gantry.example/services/intake"
 	"gantry.example/services/keeper"
 	"gantry.example/services/logs"
+	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
 	"gantry.example/services/projector"
 	"gantry.example/services/reconciler"
@@ -167,8 +168,14 @@ func (s *server) startNotifier(context.Context) error {
 	return nil
 }
 
+// startPlacer prepares the choice among agents, which goes with the relay: it begins where a task is published.
+func (s *server) startPlacer(context.Context) error {
+	s.placer = placement.New(s.db, s.bus, s.log)
+	return nil
+}
+
 func (s *server) runRelay(ctx context.Context) error {
-	return relay.New(s.db, s.bus, s.notifier, s.cfg.replicas(), s.fail, s.log).Run(ctx)
+	return relay.New(s.db, s.bus, s.notifier, s.placer, s.cfg.replicas(), s.fail, s.log).Run(ctx)
 }
 
 func (s *server) runLogs(ctx context.Context) error {

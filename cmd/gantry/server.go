@@ -26,6 +26,7 @@ import (
 	"gantry.example/internal/pki"
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/telemetry/otlp"
+	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
 	"gantry.example/workers/process"
 	"gantry.example/workers/station"
@@ -55,6 +56,7 @@ type server struct {
 	seal     *secrets.Keyring
 	db       *postgres.DB
 	notifier *postgres.Notifier
+	placer   *placement.Placer
 	bus      *bus.Bus
 	closeBus func()
 	signing  []byte // the database's key for signed URLs
@@ -88,6 +90,7 @@ func (s *server) parts() []lifecycle.Part {
 		{services(), lifecycle.Part{Name: "streams", Start: s.connectBus, Stop: func(context.Context) error { s.closeBus(); return nil }}},
 		{[]role{roleAPI}, lifecycle.Part{Name: "NATS clients", Start: s.admitClients, Stop: s.closeClients}},
 		{[]role{roleAPI, roleRelay}, lifecycle.Part{Name: "notifier", Start: s.startNotifier, Run: func(ctx context.Context) error { return s.notifier.Run(ctx) }}},
+		{[]role{roleRelay}, lifecycle.Part{Name: "placement", Start: s.startPlacer, Run: func(ctx context.Context) error { return s.placer.Run(ctx) }}},
 		{[]role{roleRelay}, lifecycle.Part{Name: "relay", Run: s.runRelay}},
 		{[]role{roleLogs}, lifecycle.Part{Name: "logs", Run: s.runLogs}},
 		{[]role{roleProjector}, lifecycle.Part{Name: "projector", Run: s.runProjector}},

@@ -10,6 +10,7 @@ import (
 	"gantry.example/internal/pgtest"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
+	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
 	"gantry.example/services/reconciler"
 	"gantry.example/services/relay"
@@ -52,7 +53,7 @@ func TestLostMessage(t *testing.T) {
 	t.Parallel()
 	w := servicestest.New(t)
 	w.Start(w.Notifier.Run)
-	w.Start(relay.New(w.DB, w.Bus, w.Notifier, 1, nil, w.Log).Run)
+	w.Start(relay.New(w.DB, w.Bus, w.Notifier, placement.New(w.DB, w.Bus, w.Log), 1, nil, w.Log).Run)
 	r := w.NewRun(run.Options{})
 	q := w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)
 	w.Take(q) // and lose it: nobody claims

@@ -8,6 +8,7 @@ import (
 	"gantry.example/internal/bus"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
+	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
 	"gantry.example/services/reconciler"
 	"gantry.example/services/relay"
@@ -32,7 +33,7 @@ func obey(t *testing.T, w *servicestest.World, timing reconciler.Timing) *bus.Co
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	w.Start(w.Notifier.Run)
-	w.Start(relay.New(w.DB, w.Bus, w.Notifier, 1, nil, w.Log).Run)
+	w.Start(relay.New(w.DB, w.Bus, w.Notifier, placement.New(w.DB, w.Bus, w.Log), 1, nil, w.Log).Run)
 	start(w, timing)
 	return c
 }

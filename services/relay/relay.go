@@ -27,11 +27,17 @@ const poll = time.Second
 // retry is the pause after NATS or Postgres refused.
 const retry = 250 * time.Millisecond
 
+// Placer hears of every task whose message is stored, in order and from one goroutine, perhaps twice. It must not wait.
+type Placer interface {
+	Published(t messages.Task)
+}
+
 // Relay sends the outbox. Several may run against one database: one works at a time.
 type Relay struct {
 	db       *postgres.DB
 	bus      *bus.Bus
 	notifier *postgres.Notifier
+	placer   Placer
 	replicas int
 	fail     *failpoint.Points
 	log      *slog.Logger
@@ -40,8 +46,8 @@ type Relay struct {
 }
 
 // New returns a relay; replicas is that of the streams it creates.
-func New(db *postgres.DB, b *bus.Bus, n *postgres.Notifier, replicas int, fail *failpoint.Points, log *slog.Logger) *Relay {
-	return &Relay{db: db, bus: b, notifier: n, replicas: replicas, fail: fail, log: log, ensured: map[string]bool{}}
+func New(db *postgres.DB, b *bus.Bus, n *postgres.Notifier, placer Placer, replicas int, fail *failpoint.Points, log *slog.Logger) *Relay {
+	return &Relay{db: db, bus: b, notifier: n, placer: placer, replicas: replicas, fail: fail, log: log, ensured: map[string]bool{}}
 }
 
 // Run sends until ctx ends.
@@ -123,6 +129,9 @@ func (r *Relay) publish(ctx context.Context, t messages.Task, rowID int64) error
 		if err = r.ensure(ctx, t); err == nil {
 			err = r.bus.PublishTask(ctx, t, id, trace)
 		}
+	}
+	if err == nil {
+		r.placer.Published(t)
 	}
 	return err
 }

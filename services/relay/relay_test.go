@@ -8,6 +8,7 @@ import (
 
 	"gantry.example/internal/pgtest"
 	"gantry.example/messages"
+	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
 	"gantry.example/services/relay"
 	"gantry.example/services/run"
@@ -20,7 +21,7 @@ func start(t *testing.T) *servicestest.World {
 	t.Helper()
 	w := servicestest.New(t)
 	w.Start(w.Notifier.Run)
-	w.Start(relay.New(w.DB, w.Bus, w.Notifier, 1, nil, w.Log).Run)
+	w.Start(relay.New(w.DB, w.Bus, w.Notifier, placement.New(w.DB, w.Bus, w.Log), 1, nil, w.Log).Run)
 	return w
 }
 
@@ -56,7 +57,7 @@ func TestOrderIsKept(t *testing.T) {
 		want = append(want, w.NewRun(run.Options{PlanOnly: true}).ID)
 	}
 	w.Start(w.Notifier.Run)
-	w.Start(relay.New(w.DB, w.Bus, w.Notifier, 1, nil, w.Log).Run)
+	w.Start(relay.New(w.DB, w.Bus, w.Notifier, placement.New(w.DB, w.Bus, w.Log), 1, nil, w.Log).Run)
 	q := w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)
 	for _, id := range want {
 		if got := w.Take(q); got.RunID != id {

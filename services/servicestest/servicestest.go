@@ -43,7 +43,7 @@ func New(t testing.TB) *World {
 	ring, err := secrets.CreateKeyring(filepath.Join(t.TempDir(), "key"))
 	ok(t, err)
 	open := func(dsn string) (*postgres.DB, error) {
-		return postgres.Open(t.Context(), postgres.Config{DSN: dsn, Sealer: ring, Timing: Timing()})
+		return postgres.Open(t.Context(), postgres.Config{DSN: dsn, Sealer: ring, Timing: Timing(), Modes: []messages.Mode{messages.ModeLocal, messages.ModeAgent}})
 	}
 	db, err := open(pgtest.NewFrom(t, "services", func(dsn string) error {
 		db, err := open(dsn)
