@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gantry.example/internal/bus"
+	"gantry.example/internal/bus/broker"
 	"gantry.example/internal/pgtest"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -81,7 +82,7 @@ type agent struct {
 // agent connects an agent and makes sure that every placer knows of it.
 func (w *world) agent(name string, slots int, labels ...string) *agent {
 	w.t.Helper()
-	b, nc := w.NATS.As(w.t, bus.Identity{Kind: bus.KindWorker, Pool: w.pool.ID, Name: name})
+	b, nc := w.NATS.As(w.t, broker.Identity{Kind: broker.KindWorker, Pool: w.pool.ID, Name: name})
 	q, err := b.AgentQueue(bus.AgentQueueConfig{Pool: w.pool.ID, Name: name, Labels: labels, Slots: slots, Log: w.Log})
 	w.ok(err)
 	w.present(name, slots, labels...)

@@ -17,6 +17,7 @@ import (
 
 	"gantry.example/client"
 	"gantry.example/internal/bus"
+	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/workers/process"
 	"gantry.example/workers/queue"
@@ -32,7 +33,7 @@ const claimBudget = 2 * time.Second
 type Config struct {
 	Name    string   // shown with every attempt; Name makes a usable one
 	Pool    string   // whose tasks it takes
-	Labels  []string // the label set whose tasks it takes
+	Labels  []string // what it offers: an agent takes the tasks that require no more
 	Address string   // of the API: https, or http on this machine
 	NATSURL string   // of NATS, several separated by commas
 	CACert  []byte   // PEM of the only authorities to trust for both; empty means the system's
@@ -101,11 +102,32 @@ func New(cfg Config) (s *Station, err error) {
 	s.close = append(s.close, exec.Close)
 	s.room = room{dir: cfg.WorkDir, min: cfg.MinFree, exec: exec}
 	s.claims = client.NewPool(transport)
-	s.worker, err = queue.New(queue.Config{
-		Name: cfg.Name, Pool: cfg.Pool, Slots: cfg.Slots, Tasks: s.bus.TaskQueue(cfg.Pool, cfg.Labels, cfg.Log),
+	work := queue.Config{
+		Name: cfg.Name, Pool: cfg.Pool, Slots: cfg.Slots, Labels: cfg.Labels,
 		Claims: s.claims, Executor: exec, Events: s.bus, Log: cfg.Log, Passed: cfg.Passed, Ready: s.room.ready,
-	})
+	}
+	if err = s.join(&work); err != nil {
+		return s, err
+	}
+	s.worker, err = queue.New(work)
 	return s, err
+}
+
+// join connects the worker with its pool's tasks. Those of the local pool require no labels, so there is nothing to choose; an
+// agent's are of many label sets and are hinted to it.
+func (s *Station) join(work *queue.Config) error {
+	if work.Pool == messages.LocalPool {
+		work.Tasks = s.bus.TaskQueue(work.Pool, nil, work.Log)
+		return nil
+	}
+	q, err := s.bus.AgentQueue(bus.AgentQueueConfig{Pool: work.Pool, Name: work.Name, Labels: work.Labels, Slots: work.Slots, Log: work.Log})
+	if err != nil {
+		return err
+	}
+	s.close = append(s.close, q.Close)
+	work.Tasks, work.Occupied = q, q.Occupied
+	work.Ordered = func(o wire.WorkerOrders) { q.Offer(o.LabelSets) }
+	return nil
 }
 
 // Run works until ctx ends, see queue.Worker. It is called once.
