@@ -59,7 +59,7 @@ const (
 	CodeRunNeverStarted Code = "run.never_started"
 	// CodeRunLost: the runner of a plan was lost more often than a plan is retried.
 	CodeRunLost Code = "run.lost"
-	// CodeRunOutcomeUnknown: the runner of an apply is gone and left no result; the workspace stays locked.
+	// CodeRunOutcomeUnknown: the runner of an apply is gone and left no result, or its terraform was killed; the workspace stays locked.
 	CodeRunOutcomeUnknown Code = "run.outcome_unknown"
 	// CodeRunCanceled: the run was canceled on request.
 	CodeRunCanceled Code = "run.canceled"

@@ -113,6 +113,7 @@ const (
 	OutcomeSucceeded Outcome = "succeeded"
 	OutcomeFailed    Outcome = "failed"
 	OutcomeCanceled  Outcome = "canceled" // terraform stopped on our SIGINT and saved its state
+	OutcomeLost      Outcome = "lost"     // terraform was killed in an apply, not by us: what it did last may be in no state
 )
 
 // Result is the end of an attempt. POST attempts/:id/result, idempotent: the first result stands, a repeated one gets the

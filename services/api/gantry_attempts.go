@@ -232,8 +232,8 @@ func (s *Server) putResult(r *request) (reply, error) {
 	if err := r.decode(&in); err != nil {
 		return reply{}, err
 	}
-	if !slices.Contains([]wire.Outcome{wire.OutcomeSucceeded, wire.OutcomeFailed, wire.OutcomeCanceled}, in.Outcome) {
-		return reply{}, invalid("field outcome: %q is not one of succeeded, failed, canceled", in.Outcome)
+	if !slices.Contains([]wire.Outcome{wire.OutcomeSucceeded, wire.OutcomeFailed, wire.OutcomeCanceled, wire.OutcomeLost}, in.Outcome) {
+		return reply{}, invalid("field outcome: %q is not one of succeeded, failed, canceled, lost", in.Outcome)
 	}
 	out, err := s.db.PutResult(r.Context(), r.attempt, in)
 	if err != nil {

@@ -114,6 +114,8 @@ func (m *machine) finish(t *Task, a *Attempt, in Finish) {
 		m.neverStarted(t, a, "stopped before it started") // whatever it says, it executed nothing
 	case in.Outcome == Succeeded && t.Phase == messages.PhaseApply:
 		m.end(EventApplied, t, a.ID, d) // it was applied, whether or not a cancel came too late
+	case in.Outcome == Lost && t.Phase == messages.PhaseApply:
+		m.killed(t, a, d)
 	case m.run.CancelRequested:
 		d.Code, d.Force = messages.CodeRunCanceled, m.run.ForceRequested
 		m.end(EventCanceled, t, a.ID, d)
@@ -131,6 +133,16 @@ func (m *machine) finish(t *Task, a *Attempt, in Finish) {
 		}
 		m.end(EventErrored, t, a.ID, d)
 	}
+}
+
+// killed ends an apply whose terraform was killed under its runner. Nobody can know how far it came since it last saved.
+func (m *machine) killed(t *Task, a *Attempt, d Data) {
+	if m.run.OutcomeUnknown {
+		return // as the run says already
+	}
+	d.Code, d.Reason = messages.CodeRunOutcomeUnknown, "terraform was killed"
+	d.Message = fmt.Sprintf("%s The workspace stays locked. Compare the saved state with reality: gantry runs recover %s.", d.Message, m.run.ID)
+	m.end(EventOutcomeUnknown, t, a.ID, d)
 }
 
 // exitOfNext handles the end of a runner whose attempt was over: it had gone on with the next one, which ends with it.

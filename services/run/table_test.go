@@ -138,6 +138,7 @@ func inputs() []input {
 		{"progress", func(s *story) run.Input { return run.Progress{AttemptID: s.attempt().ID, Stage: messages.StageInit} }},
 		{"finish succeeded, changes", finish(run.Succeeded, true)},
 		{"finish succeeded", finish(run.Succeeded, false)},
+		{"finish lost", finish(run.Lost, false)},
 		{"finish failed", finish(run.Failed, false)},
 		{"finish canceled", finish(run.Stopped, false)},
 		{"finish of att-1", func(s *story) run.Input {

@@ -33,6 +33,9 @@ func (w *walker) next() run.Input {
 	if len(w.given) > 0 && w.oneOf(6) {
 		return w.given[w.rnd.IntN(len(w.given))]
 	}
+	if w.oneOf(3) {
+		return w.sensible()
+	}
 	id := w.attemptID()
 	switch w.rnd.IntN(20) {
 	case 0:
@@ -52,7 +55,7 @@ func (w *walker) next() run.Input {
 	case 8:
 		return run.Progress{AttemptID: id, Stage: messages.StageInit}
 	case 9, 10:
-		in := w.finish([]string{run.Succeeded, run.Succeeded, run.Failed, run.Stopped}[w.rnd.IntN(4)], w.oneOf(2))
+		in := w.finish([]string{run.Succeeded, run.Succeeded, run.Succeeded, run.Succeeded, run.Failed, run.Stopped, run.Lost}[w.rnd.IntN(7)], w.oneOf(2))
 		in.AttemptID = id
 		return in
 	case 11:
@@ -72,6 +75,9 @@ func (w *walker) next() run.Input {
 		if w.oneOf(16) {
 			return run.Release{}
 		}
+		if w.oneOf(4) {
+			return run.Recover{RunID: "run-2", Force: w.oneOf(2)}
+		}
 		return run.Confirm{}
 	case 18:
 		return run.Confirm{}
@@ -86,6 +92,24 @@ func (w *walker) next() run.Input {
 			return run.Cancel{Force: w.oneOf(2)}
 		}
 		return run.Queue{}
+	}
+}
+
+// sensible is what brings the run on: without it few lives would come far.
+func (w *walker) sensible() run.Input {
+	switch a := w.story.attempt(); {
+	case w.run.CancelRequested:
+		return run.Cancel{Force: true}
+	case w.task() == nil, w.run.Status == run.Confirmed:
+		return run.Queue{}
+	case w.run.Status == run.Planned, w.run.Status == run.PlannedAndSaved:
+		return run.Confirm{}
+	case w.task().State == run.TaskQueued:
+		return w.claim()
+	case a.State == run.AttemptClaimed:
+		return w.start()
+	default:
+		return w.finish(run.Succeeded, true)
 	}
 }
 
@@ -142,13 +166,15 @@ func broken(was run.Run, s *story, in run.Input) string {
 		}
 	}
 	late, isResult := in.(run.Finish)
+	_, released := in.(run.Release)
+	_, recovered := in.(run.Recover)
 	resolved := was.OutcomeUnknown && !r.OutcomeUnknown && isResult && late.AttemptID == was.Apply.Last().ID
 	switch {
 	case open > 1:
 		return fmt.Sprintf("%d attempts are open", open)
 	case started > 1:
 		return fmt.Sprintf("the apply started %d times", started)
-	case was.Status.Final() && r.Seq != was.Seq && !resolved:
+	case was.Status.Final() && r.Seq != was.Seq && !resolved && !(was.OutcomeUnknown && (released || recovered)):
 		return "a run that was over changed"
 	case r.Holds() != (r.Exclusive() && r.Status != run.PlannedAndSaved && (!r.Status.Final() || r.OutcomeUnknown)):
 		return "it holds the gate against the rule"

@@ -122,9 +122,12 @@ func (r *attempt) explain(err error, summary terraform.Summary) (wire.Outcome, m
 			fmt.Sprintf("The %s was canceled and %s was killed before it stopped by itself: its last changes may be missing from the state.", phase, r.engine.Name())
 	case errors.Is(err, terraform.ErrCanceled):
 		return wire.OutcomeCanceled, messages.CodeRunCanceled, fmt.Sprintf("The %s was canceled on request.", phase)
+	case errors.Is(err, terraform.ErrKilled) && phase == messages.PhaseApply:
+		return wire.OutcomeLost, messages.CodeRunOutcomeUnknown,
+			r.engine.Name() + " was killed from outside (out of memory?): its last changes may be missing from the state."
 	case errors.Is(err, terraform.ErrKilled):
 		return wire.OutcomeFailed, messages.CodeRunTerraformFailed,
-			r.engine.Name() + " was killed from outside (out of memory?): its last changes may be missing from the state."
+			r.engine.Name() + " was killed from outside (out of memory?). Nothing was changed."
 	case terraform.Failed(err) && summary.Error != "":
 		return wire.OutcomeFailed, messages.CodeRunTerraformFailed, summary.Error
 	case terraform.Failed(err):
