@@ -12,11 +12,13 @@ func grants(role postgres.Role, needs map[string]postgres.Role) map[string]bool 
 	return out
 }
 
-func organizationPermissions(role postgres.Role) map[string]bool {
-	return grants(role, map[string]postgres.Role{
+func organizationPermissions(role postgres.Role, site bool) map[string]bool {
+	out := grants(role, map[string]postgres.Role{
 		"can-traverse": postgres.RoleRead, "can-create-workspace": postgres.RoleWrite, "can-update": postgres.RoleAdmin,
-		"can-manage-users": postgres.RoleAdmin, "can-update-api-token": postgres.RoleAdmin,
+		"can-manage-users": postgres.RoleAdmin, "can-update-api-token": postgres.RoleAdmin, "can-create-project": postgres.RoleAdmin,
 	})
+	out["can-destroy"] = site
+	return out
 }
 
 func workspacePermissions(role postgres.Role) map[string]bool {
@@ -38,5 +40,12 @@ func runPermissions(role postgres.Role, own bool) map[string]bool {
 	return grants(role, map[string]postgres.Role{
 		"can-comment": postgres.RolePlan, "can-cancel": end, "can-discard": end, "can-apply": postgres.RoleWrite,
 		"can-force-cancel": postgres.RoleAdmin, "can-force-execute": postgres.RoleAdmin,
+	})
+}
+
+func projectPermissions(role postgres.Role) map[string]bool {
+	return grants(role, map[string]postgres.Role{
+		"can-read": postgres.RoleRead, "can-create-workspace": postgres.RoleWrite, "can-move-workspace": postgres.RoleWrite,
+		"can-update": postgres.RoleAdmin, "can-destroy": postgres.RoleAdmin,
 	})
 }

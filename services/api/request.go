@@ -91,16 +91,24 @@ func object(v any, related ...any) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	for _, r := range related {
-		side, err := one(r)
-		if err != nil {
-			return reply{}, err
-		}
-		answer.Included = append(answer.Included, side.Data)
+	if answer.Included, err = nodes(related); err != nil {
+		return reply{}, err
 	}
 	r, err := plain(answer)
 	r.kind = kindJSONAPI
 	return r, err
+}
+
+func nodes(docs []any) ([]*jsonapi.Node, error) {
+	var out []*jsonapi.Node
+	for _, d := range docs {
+		side, err := one(d)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, side.Data)
+	}
+	return out, nil
 }
 
 // one marshals a resource alone: its relations only name what they point at.
@@ -114,16 +122,26 @@ func one(v any) (*jsonapi.OnePayload, error) {
 		return nil, fmt.Errorf("%T did not marshal as one resource", v)
 	}
 	p.Included = nil
+	addKept(p.Data, v)
 	return p, nil
 }
 
-// list answers with a page of JSON:API resources.
-func list[T any](items []*T, p postgres.Page, total int) (reply, error) {
-	return collection(items, &jsonapi.Meta{"pagination": pagination(p, total)})
+// addKept adds the kept attributes of a document to its node.
+func addKept(n *jsonapi.Node, v any) {
+	if k, ok := v.(keeper); ok {
+		for name, value := range k.keptAttributes() {
+			n.Attributes[name] = value
+		}
+	}
+}
+
+// list answers with a page of JSON:API resources, and related ones in "included".
+func list[T any](items []*T, p postgres.Page, total int, related ...any) (reply, error) {
+	return collection(items, &jsonapi.Meta{"pagination": pagination(p, total)}, related...)
 }
 
 // collection answers with all the JSON:API resources there are. One that is empty is "data": [].
-func collection[T any](items []*T, meta *jsonapi.Meta) (reply, error) {
+func collection[T any](items []*T, meta *jsonapi.Meta, related ...any) (reply, error) {
 	payload, err := jsonapi.Marshal(items)
 	if err != nil {
 		return reply{}, err
@@ -135,7 +153,13 @@ func collection[T any](items []*T, meta *jsonapi.Meta) (reply, error) {
 	if many.Data == nil {
 		many.Data = []*jsonapi.Node{}
 	}
-	many.Included, many.Meta = nil, meta
+	for i, item := range items {
+		addKept(many.Data[i], item)
+	}
+	many.Meta = meta
+	if many.Included, err = nodes(related); err != nil {
+		return reply{}, err
+	}
 	r, err := plain(many)
 	r.kind = kindJSONAPI
 	return r, err

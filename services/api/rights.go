@@ -79,10 +79,11 @@ func peopleRights() table {
 func workspaceRights() table {
 	read, write, admin, own, site := right{role: postgres.RoleRead}, right{role: postgres.RoleWrite}, right{role: postgres.RoleAdmin}, right{where: ofCall}, right{where: ofSite}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
+	const project = v2 + "/projects/{project}"
 	const org, ws, named, set = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}", v2 + "/varsets/{varset}"
 	return table{
 		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
-		"GET" + org: read, "GET" + org + "/entitlement-set": read, "GET" + org + "/capacity": read,
+		"GET" + org: read, "PATCH" + org: admin, "DELETE" + org: site, "GET" + org + "/entitlement-set": read, "GET" + org + "/capacity": read,
 		"GET" + org + "/runs": read, "GET" + org + "/runs/queue": read, "GET" + gantry + "/organizations/{organization}/events": read,
 
 		"GET" + org + "/workspaces": read, "POST" + org + "/workspaces": write,
@@ -92,6 +93,8 @@ func workspaceRights() table {
 		"GET" + ws + "/tag-bindings": read, "PATCH" + ws + "/tag-bindings": write, "GET" + ws + "/effective-tag-bindings": read,
 		"GET" + ws + "/relationships/tags": read, "POST" + ws + "/relationships/tags": write, "DELETE" + ws + "/relationships/tags": write,
 		"GET" + org + "/projects": read, "POST" + org + "/projects": admin,
+		"GET" + project: read, "PATCH" + project: admin, "DELETE" + project: admin,
+		"GET" + project + "/tag-bindings": read, "PATCH" + project + "/tag-bindings": admin, "GET" + project + "/effective-tag-bindings": read,
 		"GET" + gantry + "/workspaces/{workspace}/execution": read, "PUT" + gantry + "/workspaces/{workspace}/execution": admin,
 		"GET" + gantry + "/organizations/{organization}/execution": read, "PUT" + gantry + "/organizations/{organization}/execution": admin,
 
@@ -153,7 +156,7 @@ type thing struct{ what, id string }
 // pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
 // state version's.
 func pathThing(param func(string) string) (shown, found thing, ok bool) {
-	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "varset", "variable", "pool", "agent"} {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "project", "varset", "variable", "pool", "agent"} {
 		id := param(what)
 		if id == "" {
 			continue

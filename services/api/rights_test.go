@@ -66,7 +66,17 @@ func (f *fixture) things() map[string]string {
 	}
 	f.addPool(out)
 	f.addVariables(out)
+	f.addProject(out)
 	return out
+}
+
+// addProject adds a project without workspaces.
+func (f *fixture) addProject(things map[string]string) {
+	f.t.Helper()
+	name := strings.ToLower(messages.NewID("p-"))
+	p, err := f.db.CreateProject(f.t.Context(), "default", postgres.ProjectChange{Name: &name})
+	must(f.t, err)
+	things["project"] = p.ID
 }
 
 // addPool adds a pool of agents with an agent that is gone, and one that is there.
@@ -240,6 +250,7 @@ func (f *fixture) perishable(things map[string]string, name string) map[string]s
 	out["workspace"], out["name"], out["membership"], out["user"], out["token"] = ws.ID, ws.Name, all[0].ID, u.Username, held.ID
 	f.addVariables(out)
 	f.addPool(out)
+	f.addProject(out)
 	out["agent"] = out["agent that is gone"]
 	return out
 }

@@ -37,6 +37,10 @@ type tfeConfigurationInput struct {
 const sourceAPI = "tfe-api"
 
 func (s *Server) answerConfiguration(r *request, cv postgres.ConfigurationVersion) (reply, error) {
+	return object(s.configurationDocument(r, cv))
+}
+
+func (s *Server) configurationDocument(r *request, cv postgres.ConfigurationVersion) *tfeConfiguration {
 	doc := &tfeConfiguration{
 		ID: cv.ID, Status: cv.Status, Source: cv.Source, Speculative: cv.Speculative, Provisional: cv.Provisional,
 		AutoQueueRuns: cv.AutoQueueRuns, StatusTimestamps: stamps{},
@@ -47,7 +51,7 @@ func (s *Server) answerConfiguration(r *request, cv postgres.ConfigurationVersio
 		u := s.link("/api/v2/signed/%s/configuration-versions/%s", s.signer.sign(signedUpload, cv.ID, time.Now().Add(uploadLife)), cv.ID)
 		doc.UploadURL = &u
 	}
-	return object(doc)
+	return doc
 }
 
 func (s *Server) createConfiguration(r *request) (reply, error) {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -11,10 +12,12 @@ import (
 // tfeObjectRoutes are TFE's calls about things that are: organizations, workspaces, configurations, states.
 func (s *Server) tfeObjectRoutes() []route {
 	return []route{
-		{method: "GET", pattern: "/api/v2/organizations", access: person, summary: "List organizations", out: []tfeOrganization{}, query: paging(), handle: s.listOrganizations},
+		{method: "GET", pattern: "/api/v2/organizations", access: person, summary: "List organizations; q is a part of the name or the email address", out: []tfeOrganization{}, query: paging("q", "q[name]", "q[email]"), handle: s.listOrganizations},
 		{method: "POST", pattern: "/api/v2/organizations", access: person, summary: "Create an organization", in: tfeOrganizationInput{}, out: tfeOrganization{},
 			status: http.StatusCreated, create: true, handle: s.createOrganization},
-		{method: "GET", pattern: "/api/v2/organizations/{organization}", access: person, summary: "Show an organization", out: tfeOrganization{}, handle: s.showOrganization},
+		{method: "GET", pattern: "/api/v2/organizations/{organization}", access: person, summary: "Show an organization", out: tfeOrganization{}, query: []string{"include"}, handle: s.showOrganization},
+		{method: "PATCH", pattern: "/api/v2/organizations/{organization}", access: person, summary: "Change an organization", in: tfeOrganizationInput{}, out: tfeOrganization{}, handle: s.updateOrganization},
+		{method: "DELETE", pattern: "/api/v2/organizations/{organization}", access: person, summary: "Delete an organization with all that belongs to it, unless a run holds one of its workspaces", handle: s.deleteOrganization},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/entitlement-set", access: person, summary: "Show what an organization can use",
 			out: tfeEntitlements{}, handle: s.showEntitlements},
 
@@ -44,15 +47,23 @@ func (s *Server) tfeObjectRoutes() []route {
 type tfeOrganization struct {
 	Name                 string          `jsonapi:"primary,organizations"`
 	NameAttribute        string          `jsonapi:"attr,name"`
+	Email                string          `jsonapi:"attr,email"`
 	ExternalID           string          `jsonapi:"attr,external-id"`
 	CreatedAt            time.Time       `jsonapi:"attr,created-at,iso8601"`
 	DefaultExecutionMode string          `jsonapi:"attr,default-execution-mode"`
 	Permissions          map[string]bool `jsonapi:"attr,permissions"`
+	DefaultProject       *projectRef     `jsonapi:"relation,default-project"`
+	DefaultAgentPool     *agentPoolRef   `jsonapi:"relation,default-agent-pool"`
+	more
 }
 
+// tfeOrganizationInput is what of an organization can be set. Nil means "not said".
 type tfeOrganizationInput struct {
-	ID   string `jsonapi:"primary,organizations"`
-	Name string `jsonapi:"attr,name"`
+	ID                   string        `jsonapi:"primary,organizations"`
+	Name                 *string       `jsonapi:"attr,name"`
+	Email                *string       `jsonapi:"attr,email"`
+	DefaultExecutionMode *string       `jsonapi:"attr,default-execution-mode"`
+	DefaultAgentPool     *agentPoolRef `jsonapi:"relation,default-agent-pool"`
 }
 
 // tfeEntitlements says what an organization can use. Terraform's CLI plans and applies on the user's machine without
@@ -72,12 +83,30 @@ type tfeEntitlements struct {
 	VCSIntegrations       bool   `jsonapi:"attr,vcs-integrations"`
 }
 
-func organizationDocument(o postgres.Organization, role postgres.Role) (*tfeOrganization, error) {
+func organizationDocument(o postgres.Organization, role postgres.Role, site bool) (*tfeOrganization, error) {
 	target, err := o.Effective()
-	return &tfeOrganization{
-		Name: o.Name, NameAttribute: o.Name, ExternalID: o.ID, CreatedAt: o.CreatedAt, DefaultExecutionMode: shownMode(target.Mode),
-		Permissions: organizationPermissions(role),
-	}, err
+	if err != nil {
+		return nil, err
+	}
+	mode, err := organizationMode(o)
+	if err != nil {
+		return nil, err
+	}
+	shown, err := keptShown(organizationKept, o.Kept)
+	doc := &tfeOrganization{
+		Name: o.Name, NameAttribute: o.Name, Email: o.Email, ExternalID: o.ID, CreatedAt: o.CreatedAt, DefaultExecutionMode: mode,
+		Permissions: organizationPermissions(role, site), DefaultProject: &projectRef{postgres.DefaultProjectID(o.ID)}, more: more{shown},
+	}
+	if id := string(target.AgentPool); id != "" {
+		doc.DefaultAgentPool = &agentPoolRef{id}
+	}
+	return doc, err
+}
+
+// organizationMode is the default execution mode of an organization in TFE's words.
+func organizationMode(o postgres.Organization) (string, error) {
+	target, err := o.Effective()
+	return shownMode(target.Mode), err
 }
 
 // shownMode is the execution mode in TFE's words: everything that runs on the platform's side is "remote", agents are
@@ -94,7 +123,8 @@ func (s *Server) listOrganizations(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	all, total, err := s.db.Organizations(r.Context(), r.token, p)
+	q := r.URL.Query()
+	all, total, err := s.db.FindOrganizations(r.Context(), r.token, postgres.OrganizationFilter{Name: q.Get("q[name]"), Email: q.Get("q[email]"), Any: q.Get("q")}, p)
 	if err != nil {
 		return reply{}, err
 	}
@@ -104,7 +134,7 @@ func (s *Server) listOrganizations(r *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		if out[i], err = organizationDocument(o, role); err != nil {
+		if out[i], err = organizationDocument(o, role, r.token.Site()); err != nil {
 			return reply{}, err
 		}
 	}
@@ -116,14 +146,71 @@ func (s *Server) createOrganization(r *request) (reply, error) {
 	if err := r.decodeObject(&in); err != nil {
 		return reply{}, err
 	}
-	o, err := s.db.CreateOrganization(r.Context(), in.Name)
+	create := postgres.NewOrganization{Name: deref(in.Name), Email: deref(in.Email)}
+	var err error
+	if create.Kept, err = r.keep(organizationKept()); err != nil {
+		return reply{}, err
+	}
+	if create.Execution, err = in.execution(postgres.Organization{Execution: []byte("{}")}); err != nil {
+		return reply{}, err
+	}
+	o, err := s.db.AddOrganization(r.Context(), create)
 	if err == nil && r.token.UserID != "" { // who makes it, looks after it
 		_, err = s.db.SetMember(r.Context(), o.ID, r.token.UserID, postgres.RoleAdmin)
 	}
 	if err != nil {
 		return reply{}, err
 	}
-	return answerOrganization(r, o)
+	return s.answerOrganization(r, o)
+}
+
+// execution writes TFE's attributes into the organization's default document. An organization whose default is the users'
+// own machines is none of Gantry's: each workspace says so for itself.
+func (in tfeOrganizationInput) execution(o postgres.Organization) (messages.Execution, error) {
+	var e messages.Execution
+	if err := json.Unmarshal(o.Execution, &e); err != nil {
+		return e, err
+	}
+	target, err := o.Effective()
+	if err != nil {
+		return e, err
+	}
+	if mode := in.DefaultExecutionMode; mode != nil {
+		if *mode == modeElsewhere {
+			return e, invalid("field default-execution-mode: %q is for workspaces only on this server: set it on each that runs on its users' machines", *mode)
+		}
+		if e, err = switchMode(e, target.Mode, *mode); err != nil {
+			return e, err
+		}
+	}
+	if in.DefaultAgentPool != nil {
+		e.AgentPool = messages.Ref(in.DefaultAgentPool.ID)
+	}
+	return e, nil
+}
+
+func (s *Server) updateOrganization(r *request) (reply, error) {
+	var in tfeOrganizationInput
+	if err := r.decodeObject(&in); err != nil {
+		return reply{}, err
+	}
+	change := postgres.OrganizationChange{Name: in.Name, Email: in.Email}
+	var err error
+	if change.Kept, err = r.keep(organizationKept()); err != nil {
+		return reply{}, err
+	}
+	if in.DefaultExecutionMode != nil || in.DefaultAgentPool != nil {
+		change.Revise = in.execution
+	}
+	o, err := s.db.UpdateOrganization(r.Context(), r.PathValue("organization"), change)
+	if err != nil {
+		return reply{}, err
+	}
+	return s.answerOrganization(r, o)
+}
+
+func (s *Server) deleteOrganization(r *request) (reply, error) {
+	return reply{}, s.db.DeleteOrganization(r.Context(), r.PathValue("organization"), r.token.Actor())
 }
 
 func (s *Server) showOrganization(r *request) (reply, error) {
@@ -131,15 +218,26 @@ func (s *Server) showOrganization(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return answerOrganization(r, o)
+	return s.answerOrganization(r, o)
 }
 
-func answerOrganization(r *request, o postgres.Organization) (reply, error) {
-	doc, err := organizationDocument(o, r.role)
+func (s *Server) answerOrganization(r *request, o postgres.Organization) (reply, error) {
+	doc, err := organizationDocument(o, r.role, r.token.Site())
 	if err != nil {
 		return reply{}, err
 	}
-	return object(doc)
+	side := r.include()
+	err = side.add("default_project", o.ID, func() (any, error) {
+		p, err := s.db.ProjectByID(r.Context(), postgres.DefaultProjectID(o.ID))
+		if err != nil {
+			return nil, err
+		}
+		return s.projectDocument(r, p)
+	})
+	if err != nil {
+		return reply{}, err
+	}
+	return object(doc, side.docs...)
 }
 
 func (s *Server) showEntitlements(r *request) (reply, error) {

@@ -79,6 +79,12 @@ func (s *Server) createRun(r *request) (reply, error) {
 	return object(runDocument(r, created, ahead, time.Now()))
 }
 
+// shownRun is the document of a run as it is now.
+func (s *Server) shownRun(r *request, found run.Run) (*tfeRun, error) {
+	ahead, err := s.db.Ahead(r.Context(), found)
+	return runDocument(r, found, ahead, time.Now()), err
+}
+
 // showRun side-loads what "include" asks for as far as it is there. Other words are ignored: Terraform's CLI asks for things
 // a platform need not have.
 func (s *Server) showRun(r *request) (reply, error) {

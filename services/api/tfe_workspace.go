@@ -28,8 +28,8 @@ type tfeWorkspace struct {
 	TerraformVersion    string           `jsonapi:"attr,terraform-version"`
 	WorkingDirectory    string           `jsonapi:"attr,working-directory"`
 	StructuredRunOutput bool             `jsonapi:"attr,structured-run-output-enabled"`
-	SpeculativeEnabled  bool             `jsonapi:"attr,speculative-enabled"`
-	AllowDestroyPlan    bool             `jsonapi:"attr,allow-destroy-plan"`
+	CanQueueDestroyPlan bool             `jsonapi:"attr,can-queue-destroy-plan"`
+	Source              string           `jsonapi:"attr,source"`
 	TagNames            []string         `jsonapi:"attr,tag-names"`
 	CreatedAt           time.Time        `jsonapi:"attr,created-at,iso8601"`
 	UpdatedAt           time.Time        `jsonapi:"attr,updated-at,iso8601"`
@@ -39,7 +39,25 @@ type tfeWorkspace struct {
 	AgentPoolID         *string          `jsonapi:"attr,agent-pool-id"`
 	AgentPool           *agentPoolRef    `jsonapi:"relation,agent-pool"`
 	CurrentRun          *runRef          `jsonapi:"relation,current-run"`
+	CurrentState        *stateRef        `jsonapi:"relation,current-state-version"`
 	Variables           []*variableRef   `jsonapi:"relation,vars"`
+	Project             *projectRef      `jsonapi:"relation,project"`
+	LockedBy            *lockHolder      `jsonapi:"polyrelation,locked-by"`
+	SettingOverwrites   map[string]bool  `jsonapi:"attr,setting-overwrites"`
+
+	TagBindings   []*tagBindingRef   `jsonapi:"relation,tag-bindings"`
+	EffectiveTags []*effectiveTagRef `jsonapi:"relation,effective-tag-bindings"`
+	more
+}
+
+type tagBindingRef struct {
+	ID string `jsonapi:"primary,tag-bindings"`
+}
+
+// lockHolder is one of those who can have a workspace locked. A user is named by name.
+type lockHolder struct {
+	Run  *runRef
+	User *userRef
 }
 
 // tfeWorkspaceInput is what of a workspace can be set. Nil means "not said".
@@ -53,6 +71,9 @@ type tfeWorkspaceInput struct {
 	AgentPoolID      *string `jsonapi:"attr,agent-pool-id"`
 	TerraformVersion *string `jsonapi:"attr,terraform-version"`
 	WorkingDirectory *string `jsonapi:"attr,working-directory"`
+	// SettingOverwrites says by false that the workspace gives up its own execution-mode or agent-pool for the default.
+	SettingOverwrites map[string]bool `jsonapi:"attr,setting-overwrites"`
+	Project           *projectRef     `jsonapi:"relation,project"`
 }
 
 // versionLatest is TFE's word for "any version": Terraform's CLI then does not compare it with its own.
@@ -70,10 +91,20 @@ func workspaceDocument(w postgres.Workspace, role postgres.Role) (*tfeWorkspace,
 	doc := &tfeWorkspace{
 		ID: w.ID, Name: w.Name, Description: w.Description, AutoApply: w.AutoApply, Locked: w.Locked || w.GateRunID != nil,
 		Operations: !w.RunsElsewhere, ExecutionMode: workspaceMode(w, target.Mode), TerraformVersion: target.TerraformVersion,
-		WorkingDirectory: target.Folder(), SpeculativeEnabled: true, AllowDestroyPlan: true, TagNames: slices.AppendSeq([]string{}, maps.Keys(tags)),
+		WorkingDirectory: target.Folder(), TagNames: slices.AppendSeq([]string{}, maps.Keys(tags)), Source: sourceAPI, Project: &projectRef{w.ProjectID},
 		CreatedAt: w.CreatedAt, UpdatedAt: w.UpdatedAt, Organization: &organizationRef{w.OrganizationName},
 		Permissions: workspacePermissions(role),
 		Actions:     map[string]bool{"is-destroyable": w.GateRunID == nil},
+	}
+	if doc.SettingOverwrites, err = overwrites(w); err != nil {
+		return nil, err
+	}
+	if doc.attributes, err = keptShown(workspaceKept, w.Kept); err != nil {
+		return nil, err
+	}
+	doc.CanQueueDestroyPlan, _ = doc.attributes["allow-destroy-plan"].(bool)
+	if err := doc.relateTags(w); err != nil {
+		return nil, err
 	}
 	slices.Sort(doc.TagNames)
 	if doc.TerraformVersion == "" {
@@ -85,14 +116,34 @@ func workspaceDocument(w postgres.Workspace, role postgres.Role) (*tfeWorkspace,
 	if id := string(target.AgentPool); id != "" {
 		doc.AgentPoolID, doc.AgentPool = &id, &agentPoolRef{id}
 	}
+	if w.StateID != nil {
+		doc.CurrentState = &stateRef{*w.StateID}
+	}
 	switch {
 	case w.GateRunID != nil:
 		doc.CurrentRun = &runRef{*w.GateRunID}
 	case w.NextRunID != nil: // by a current run that is pending, Terraform's CLI knows that somebody locked the workspace
 		doc.CurrentRun = &runRef{*w.NextRunID}
+	case w.LastRunID != nil:
+		doc.CurrentRun = &runRef{*w.LastRunID}
+	}
+	switch {
+	case w.Locked:
+		doc.LockedBy = &lockHolder{User: &userRef{w.LockedBy}}
+	case w.GateRunID != nil:
+		doc.LockedBy = &lockHolder{Run: &runRef{*w.GateRunID}}
 	}
 	doc.LockedReason = lockedReason(w)
 	return doc, nil
+}
+
+// overwrites tells which settings are the workspace's own.
+func overwrites(w postgres.Workspace) (map[string]bool, error) {
+	var own messages.Execution
+	if err := json.Unmarshal(w.Execution, &own); err != nil {
+		return nil, err
+	}
+	return map[string]bool{"execution-mode": own.Mode != "" || w.RunsElsewhere, "agent-pool": own.AgentPool != ""}, nil
 }
 
 func lockedReason(w postgres.Workspace) string {
@@ -110,12 +161,16 @@ func lockedReason(w postgres.Workspace) string {
 	}
 }
 
-func answerWorkspace(r *request, w postgres.Workspace) (reply, error) {
+func (s *Server) answerWorkspace(r *request, w postgres.Workspace) (reply, error) {
 	doc, err := workspaceDocument(w, r.role)
 	if err != nil {
 		return reply{}, err
 	}
-	return object(doc)
+	side := r.include()
+	if err := s.sideWorkspace(r, side, w); err != nil {
+		return reply{}, err
+	}
+	return object(doc, side.docs...)
 }
 
 // workspace finds the workspace the path names: by id, or by name within an organization.
@@ -135,13 +190,16 @@ func (s *Server) listWorkspaces(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	out := make([]*tfeWorkspace, len(all))
+	out, side := make([]*tfeWorkspace, len(all)), r.include()
 	for i, w := range all {
 		if out[i], err = workspaceDocument(w, r.role); err != nil {
 			return reply{}, err
 		}
+		if err := s.sideWorkspace(r, side, w); err != nil {
+			return reply{}, err
+		}
 	}
-	return list(out, p, total)
+	return list(out, p, total, side.docs...)
 }
 
 func (s *Server) showWorkspace(r *request) (reply, error) {
@@ -149,7 +207,7 @@ func (s *Server) showWorkspace(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return answerWorkspace(r, w)
+	return s.answerWorkspace(r, w)
 }
 
 func (s *Server) createWorkspace(r *request) (reply, error) {
@@ -162,6 +220,12 @@ func (s *Server) createWorkspace(r *request) (reply, error) {
 		return reply{}, err
 	}
 	create := postgres.NewWorkspace{Organization: o.ID}
+	if in.Project != nil {
+		create.Project = in.Project.ID
+	}
+	if create.Kept, err = r.keep(workspaceKept()); err != nil {
+		return reply{}, err
+	}
 	if in.Name != nil {
 		create.Name = *in.Name
 	}
@@ -195,7 +259,7 @@ func (s *Server) createWorkspace(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return answerWorkspace(r, w)
+	return s.answerWorkspace(r, w)
 }
 
 func (s *Server) updateWorkspace(r *request) (reply, error) {
@@ -211,16 +275,22 @@ func (s *Server) updateWorkspace(r *request) (reply, error) {
 		return reply{}, err
 	}
 	change := postgres.WorkspaceChange{Name: in.Name, Description: in.Description, AutoApply: in.AutoApply, RunsElsewhere: in.elsewhere()}
+	if in.Project != nil {
+		change.Project = &in.Project.ID
+	}
+	if change.Kept, err = r.keep(workspaceKept()); err != nil {
+		return reply{}, err
+	}
 	if change.Tags, err = r.tagRelations(); err != nil {
 		return reply{}, err
 	}
-	if in.ExecutionMode != nil || in.AgentPoolID != nil || in.TerraformVersion != nil || in.WorkingDirectory != nil {
+	if in.ExecutionMode != nil || in.SettingOverwrites != nil || in.AgentPoolID != nil || in.TerraformVersion != nil || in.WorkingDirectory != nil {
 		change.Revise = func(w postgres.Workspace) (messages.Execution, error) { return in.execution(w.Execution, w.Defaults) }
 	}
 	if w, err = s.db.UpdateWorkspace(r.Context(), w.ID, change); err != nil {
 		return reply{}, err
 	}
-	return answerWorkspace(r, w)
+	return s.answerWorkspace(r, w)
 }
 
 // mayPlace refuses callers who are no admins to move a workspace to where something else may be at stake. The mode that is
@@ -233,7 +303,7 @@ func (in tfeWorkspaceInput) mayPlace(r *request, defaults, own []byte) error {
 	if err != nil {
 		return err
 	}
-	if in.AgentPoolID != nil || in.ExecutionMode != nil && *in.ExecutionMode != shownMode(target.Mode) && *in.ExecutionMode != modeElsewhere {
+	if in.AgentPoolID != nil || in.SettingOverwrites != nil || in.ExecutionMode != nil && *in.ExecutionMode != shownMode(target.Mode) && *in.ExecutionMode != modeElsewhere {
 		return r.need(postgres.RoleAdmin)
 	}
 	return nil
@@ -282,6 +352,12 @@ func (in tfeWorkspaceInput) execution(own, defaults []byte) (messages.Execution,
 	}
 	if in.AgentPoolID != nil {
 		e.AgentPool = messages.Ref(*in.AgentPoolID)
+	}
+	if own, said := in.SettingOverwrites["execution-mode"]; said && !own {
+		e = e.Common()
+	}
+	if own, said := in.SettingOverwrites["agent-pool"]; said && !own {
+		e.AgentPool = ""
 	}
 	if in.TerraformVersion != nil {
 		if e.TerraformVersion, err = wantedVersion(*in.TerraformVersion); err != nil {

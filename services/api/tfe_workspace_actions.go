@@ -49,7 +49,7 @@ func (s *Server) lockWorkspace(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return answerWorkspace(r, w)
+	return s.answerWorkspace(r, w)
 }
 
 func (s *Server) unlockWorkspace(force bool) handler {
@@ -58,7 +58,7 @@ func (s *Server) unlockWorkspace(force bool) handler {
 		if err != nil {
 			return reply{}, err
 		}
-		return answerWorkspace(r, w)
+		return s.answerWorkspace(r, w)
 	}
 }
 

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/hashicorp/jsonapi"
 
 	"gantry.example/services/postgres"
 )
@@ -20,7 +23,7 @@ func (s *Server) tfeTagRoutes() []route {
 		{method: "GET", pattern: byID + "/tag-bindings", access: person, summary: "List a workspace's tags", out: []tfeTagBinding{}, handle: s.listTagBindings},
 		{method: "PATCH", pattern: byID + "/tag-bindings", access: person, summary: "Add tags to a workspace, or change their values",
 			in: []tfeTagBinding{}, out: []tfeTagBinding{}, handle: s.addTagBindings},
-		{method: "GET", pattern: byID + "/effective-tag-bindings", access: person, summary: "List a workspace's tags: none are inherited",
+		{method: "GET", pattern: byID + "/effective-tag-bindings", access: person, summary: "List a workspace's tags, with those of its project",
 			out: []tfeEffectiveTag{}, handle: s.listEffectiveTags},
 		{method: "GET", pattern: byID + "/relationships/tags", access: person, summary: "List the names of a workspace's tags", out: []tfeTag{}, query: paging(), handle: s.listTags},
 		{method: "POST", pattern: byID + "/relationships/tags", access: person, summary: "Add tags to a workspace", in: []tfeTag{},
@@ -42,6 +45,15 @@ type tfeEffectiveTag struct {
 	ID    string `jsonapi:"primary,effective-tag-bindings"`
 	Key   string `jsonapi:"attr,key"`
 	Value string `jsonapi:"attr,value"`
+	from  string // the path of the project it comes from
+}
+
+// JSONAPILinks tells where an inherited tag comes from.
+func (t *tfeEffectiveTag) JSONAPILinks() *jsonapi.Links {
+	if t.from == "" {
+		return nil
+	}
+	return &jsonapi.Links{"inherited-from": t.from}
 }
 
 // tfeTag is the name of a tag.
@@ -121,17 +133,26 @@ type tagList struct {
 // workspaceFilter reads what a list of workspaces is narrowed by.
 func workspaceFilter(q url.Values) postgres.WorkspaceFilter {
 	f := postgres.WorkspaceFilter{
-		Name: q.Get("search[name]"), Keys: words(q.Get("search[tags]")), ExcludeKeys: words(q.Get("search[exclude-tags]")), Tags: map[string]string{},
+		Name: cmp.Or(q.Get("search[wildcard-name]"), q.Get("search[name]")), ExcludeKeys: words(q.Get("search[exclude-tags]")),
+		Project: q.Get("filter[project][id]"), RunStatuses: words(q.Get("filter[current-run][status]")), Sort: q.Get("sort"),
 	}
+	f.Keys, f.Tags = taggedFilter(q)
+	f.Keys = append(f.Keys, words(q.Get("search[tags]"))...)
+	return f
+}
+
+// taggedFilter reads by which tags a list is narrowed: keys alone, and keys with values.
+func taggedFilter(q url.Values) (keys []string, tags map[string]string) {
+	tags = map[string]string{}
 	for i := 0; q.Has(fmt.Sprintf("filter[tagged][%d][key]", i)); i++ {
 		key, value := q.Get(fmt.Sprintf("filter[tagged][%d][key]", i)), q.Get(fmt.Sprintf("filter[tagged][%d][value]", i))
 		if value == "" {
-			f.Keys = append(f.Keys, key)
+			keys = append(keys, key)
 		} else {
-			f.Tags[key] = value
+			tags[key] = value
 		}
 	}
-	return f
+	return keys, tags
 }
 
 // words splits a list with commas.
@@ -171,7 +192,11 @@ func (s *Server) listTagBindings(r *request) (reply, error) {
 }
 
 func (s *Server) listEffectiveTags(r *request) (reply, error) {
-	out, err := eachTag(s, r, func(key, value string) *tfeEffectiveTag { return &tfeEffectiveTag{prefixTag + key, key, value} })
+	w, err := s.workspace(r)
+	if err != nil {
+		return reply{}, err
+	}
+	out, err := effectiveTags(w)
 	if err != nil {
 		return reply{}, err
 	}

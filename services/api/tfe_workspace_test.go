@@ -170,7 +170,6 @@ func TestWorkspaceIsFreeAfterItsRun(t *testing.T) {
 	f.planned(r, false)
 	got := decoded[resource[attributes]](f.get("/api/v2/workspaces/"+f.ws.ID, adminToken), http.StatusOK).Data
 	equal(t, "locked", got.Attributes["locked"], any(false))
-	if at := got.Relationships["current-run"].Data; at != nil {
-		t.Errorf("got current run %v, want none", at)
-	}
+	// As in TFE the newest run stays the current one; Terraform's CLI takes one that is over for none.
+	equal(t, "current run", got.Relationships["current-run"].Data, &reference{r.ID, "runs"})
 }

@@ -72,7 +72,7 @@ func (d *DB) RoleIn(ctx context.Context, t Token, organizationID string) (Role, 
 }
 
 // OrganizationOf returns the id of the organization that an object belongs to. what is organization (id or name), workspace,
-// run, configuration, state, membership, varset, variable, pool (id or number) or agent. Errors: not_found, the same as for an object that does not exist at all.
+// run, configuration, state, membership, project, varset, variable, pool (id or number) or agent. Errors: not_found, the same as for an object that does not exist at all.
 func (d *DB) OrganizationOf(ctx context.Context, what, id string) (string, error) {
 	query, known := map[string]string{
 		"organization":  `SELECT id FROM organizations WHERE id = $1 OR lower(name) = lower($1) ORDER BY id = $1 DESC LIMIT 1`,
@@ -83,6 +83,7 @@ func (d *DB) OrganizationOf(ctx context.Context, what, id string) (string, error
 		"membership":    `SELECT organization_id FROM memberships WHERE id = $1`,
 		"pool":          `SELECT organization_id FROM pools WHERE organization_id IS NOT NULL AND (id = $1 OR number::text = $1)`,
 		"agent":         `SELECT p.organization_id FROM workers w JOIN pools p ON p.id = w.pool_id WHERE w.id = $1 AND p.organization_id IS NOT NULL`,
+		"project":       `SELECT organization_id FROM projects WHERE id = $1 UNION SELECT id FROM organizations WHERE 'prj-' || substr(id, 5) = $1`,
 		"varset":        `SELECT organization_id FROM variable_sets WHERE id = $1`,
 		"variable": `SELECT COALESCE(w.organization_id, s.organization_id) FROM variables v
 			LEFT JOIN workspaces w ON w.id = v.workspace_id LEFT JOIN variable_sets s ON s.id = v.set_id WHERE v.id = $1`,

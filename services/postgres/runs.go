@@ -71,9 +71,11 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 		Execution    []byte `db:"execution"`
 		Defaults     []byte `db:"defaults"`
 		Elsewhere    bool   `db:"runs_elsewhere"`
+		NeverDestroy bool   `db:"never_destroy"`
 	}
 	if err := tx.GetContext(ctx, &ws, `
-		SELECT w.organization_id, w.name, w.execution, o.execution AS defaults, w.runs_elsewhere
+		SELECT w.organization_id, w.name, w.execution, o.execution AS defaults, w.runs_elsewhere,
+		       COALESCE(w.kept ->> 'allow-destroy-plan' = 'false', false) AS never_destroy
 		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, in.WorkspaceID); err != nil {
 		return run.Spec{}, err
 	}
@@ -83,6 +85,9 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 	if ws.Elsewhere {
 		return run.Spec{}, fail(messages.CodeExecutionUnsupported,
 			"workspace %s keeps only its state here (execution mode \"local\"): run terraform on your own machine, or set its execution mode to \"remote\"", ws.Name)
+	}
+	if in.Options.Destroy && ws.NeverDestroy {
+		return run.Spec{}, fail(messages.CodeConflict, "workspace %s takes no runs that destroy: set its allow-destroy-plan first", ws.Name)
 	}
 	target, err := d.usableTarget(ctx, tx, place{ws.Organization, in.WorkspaceID, ws.Name}, in.Execution, ws.Execution, ws.Defaults)
 	if err != nil {

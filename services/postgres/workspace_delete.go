@@ -14,24 +14,26 @@ import (
 // told to stop. With safely, it is refused when somebody locked it or its state still has resources. Errors: not_found;
 // workspace.locked while a run holds the gate (or, safely, by hand); conflict (safely) for resources.
 func (d *DB) DeleteWorkspace(ctx context.Context, id, by string, safely bool) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		w, _, err := lockedWorkspace(ctx, tx, id)
-		if err != nil {
+	return d.tx(ctx, func(tx *sqlx.Tx) error { return d.deleteWorkspace(ctx, tx, id, by, safely) })
+}
+
+func (d *DB) deleteWorkspace(ctx context.Context, tx *sqlx.Tx, id, by string, safely bool) error {
+	w, _, err := lockedWorkspace(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	if err := w.heldByRun(); err != nil {
+		return err
+	}
+	if safely {
+		if err := d.safeToDelete(ctx, tx, w); err != nil {
 			return err
 		}
-		if err := w.heldByRun(); err != nil {
-			return err
-		}
-		if safely {
-			if err := d.safeToDelete(ctx, tx, w); err != nil {
-				return err
-			}
-		}
-		if err := stopRuns(ctx, tx, id, by); err != nil {
-			return err
-		}
-		return deleteRows(ctx, tx, id)
-	})
+	}
+	if err := stopRuns(ctx, tx, id, by); err != nil {
+		return err
+	}
+	return deleteRows(ctx, tx, id)
 }
 
 // safeToDelete must not say "locked" of a workspace that has resources: clients of TFE tell the two apart by that word.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -20,6 +21,11 @@ func (w Workspace) Tags() (map[string]string, error) {
 		return nil, fmt.Errorf("tags of workspace %s: %w", w.ID, err)
 	}
 	return tags, nil
+}
+
+// ProjectTags are the tags of the workspace's project by key.
+func (w Workspace) ProjectTags() (map[string]string, error) {
+	return Project{ID: w.ProjectID, TagsJSON: w.ProjectTagsJSON}.Tags()
 }
 
 // TagChange changes the tags of a workspace, in this order.
@@ -41,19 +47,28 @@ func (c *TagChange) store(ctx context.Context, tx *sqlx.Tx, w Workspace) error {
 	if err != nil {
 		return err
 	}
-	if c.Clear {
-		clear(tags)
-	}
-	for _, key := range c.Drop {
-		delete(tags, key)
-	}
-	maps.Copy(tags, c.Set)
-	doc, err := tagsDocument(tags)
+	doc, err := tagsDocument(c.over(tags))
 	if err != nil {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, `UPDATE workspaces SET tags = $2 WHERE id = $1`, w.ID, doc)
 	return err
+}
+
+// over is what the change makes of the tags.
+func (c *TagChange) over(tags map[string]string) map[string]string {
+	if c == nil {
+		return tags
+	}
+	out := map[string]string{}
+	if !c.Clear {
+		maps.Copy(out, tags)
+	}
+	for _, key := range c.Drop {
+		delete(out, key)
+	}
+	maps.Copy(out, c.Set)
+	return out
 }
 
 // tagsDocument is the form in which tags are stored. Errors: invalid, naming the tag.
@@ -81,6 +96,9 @@ type WorkspaceFilter struct {
 	Keys        []string          // has all of these tags
 	Tags        map[string]string // has all of these tags with these values
 	ExcludeKeys []string          // has none of these tags
+	Project     string            // id
+	RunStatuses []string          // its current run has one of these statuses
+	Sort        string            // name or current-run.created-at, with a - before it for the other way around; empty: by name
 }
 
 // FindWorkspaces lists the workspaces of an organization (id or name) that the filter selects, by name, and the number of all
@@ -93,21 +111,46 @@ func (d *DB) FindWorkspaces(ctx context.Context, organization string, f Workspac
 	if f.Tags == nil {
 		f.Tags = map[string]string{}
 	}
+	order, known := workspaceOrders()[f.Sort]
+	if !known {
+		return nil, 0, fail(messages.CodeInvalid, "query parameter sort: %q is not one of name, -name, current-run.created-at, -current-run.created-at", f.Sort)
+	}
 	pairs, err := json.Marshal(f.Tags)
 	if err != nil {
 		return nil, 0, err
 	}
-	const where = ` WHERE w.organization_id = $1 AND strpos(lower(w.name), lower($2)) > 0
-		AND w.tags ?& $3::text[] AND w.tags @> $4::jsonb AND NOT w.tags ?| $5::text[]`
-	args := []any{o.ID, f.Name, textArray(nonNil(f.Keys)), string(pairs), textArray(nonNil(f.ExcludeKeys))}
+	const where = ` WHERE w.organization_id = $1 AND lower(w.name) LIKE $2
+		AND w.tags ?& $3::text[] AND w.tags @> $4::jsonb AND NOT w.tags ?| $5::text[]
+		AND ($6 = '' OR COALESCE(w.project_id, 'prj-' || substr(w.organization_id, 5)) = $6)
+		AND (cardinality($7::text[]) = 0 OR (SELECT n.status FROM runs n WHERE n.workspace_id = w.id ORDER BY n.position DESC LIMIT 1) = ANY ($7))`
+	args := []any{o.ID, namePattern(f.Name), textArray(nonNil(f.Keys)), string(pairs), textArray(nonNil(f.ExcludeKeys)), f.Project, textArray(nonNil(f.RunStatuses))}
 	var total int
 	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM workspaces w`+where, args...); err != nil {
 		return nil, 0, err
 	}
 	var out []Workspace
-	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+where+` ORDER BY lower(w.name) LIMIT $6 OFFSET $7`,
+	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+where+order+` LIMIT $8 OFFSET $9`,
 		append(args, p.limit(), p.offset())...)
 	return out, total, err
+}
+
+// namePattern is a part of a name, in which * stands for anything, as a pattern of LIKE. Such a part with * is the whole name.
+func namePattern(part string) string {
+	text := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`).Replace(strings.ToLower(part))
+	if strings.Contains(part, "*") {
+		return text
+	}
+	return "%" + text + "%"
+}
+
+// workspaceOrders are the orders a list of workspaces can have.
+func workspaceOrders() map[string]string {
+	const created = `(SELECT n.created_at FROM runs n WHERE n.workspace_id = w.id ORDER BY n.position DESC LIMIT 1)`
+	return map[string]string{
+		"": ` ORDER BY lower(w.name)`, "name": ` ORDER BY lower(w.name)`, "-name": ` ORDER BY lower(w.name) DESC`,
+		"current-run.created-at":  ` ORDER BY ` + created + ` NULLS LAST, lower(w.name)`,
+		"-current-run.created-at": ` ORDER BY ` + created + ` DESC NULLS LAST, lower(w.name)`,
+	}
 }
 
 // nonNil is the list as Postgres takes it for an array: an empty one, not NULL.

@@ -27,8 +27,13 @@ type Workspace struct {
 	GateRunID        *string   `db:"gate_run_id"`
 	OutcomeUnknown   bool      `db:"outcome_unknown"` // the gate's run ended without a known outcome
 	NextRunID        *string   `db:"next_run_id"`     // the run that gets the gate next
+	StateID          *string   `db:"state_id"`        // its current state version
+	LastRunID        *string   `db:"last_run_id"`     // the newest of its runs that are not plan-only
 	RunsElsewhere    bool      `db:"runs_elsewhere"`  // its runs are the users' own: only its state is kept here
 	TagsJSON         []byte    `db:"tags"`            // see Tags
+	ProjectID        string    `db:"project_id"`
+	ProjectTagsJSON  []byte    `db:"project_tags"` // those that the workspace inherits
+	Kept             []byte    `db:"kept"`         // see Organization
 	CreatedAt        time.Time `db:"created_at"`
 	UpdatedAt        time.Time `db:"updated_at"`
 
@@ -37,9 +42,12 @@ type Workspace struct {
 
 const selectWorkspace = `
 	SELECT w.id, w.organization_id, o.name AS organization_name, w.name, w.description, w.auto_apply, w.execution,
-	       o.execution AS defaults, w.locked, w.lock_reason, w.locked_by, w.gate_run_id, w.runs_elsewhere, w.tags,
+	       o.execution AS defaults, w.locked, w.lock_reason, w.locked_by, w.gate_run_id, w.state_id, w.runs_elsewhere, w.tags,
+	       COALESCE(w.project_id, 'prj-' || substr(o.id, 5)) AS project_id, w.kept,
+	       COALESCE((SELECT p.tags FROM projects p WHERE p.id = COALESCE(w.project_id, 'prj-' || substr(o.id, 5))), '{}') AS project_tags,
 	       (SELECT n.id FROM runs n WHERE n.workspace_id = w.id AND n.status IN ('pending', 'confirmed') AND n.exclusive
 	        ORDER BY n.position LIMIT 1) AS next_run_id,
+	       (SELECT n.id FROM runs n WHERE n.workspace_id = w.id AND n.exclusive ORDER BY n.position DESC LIMIT 1) AS last_run_id,
 	       COALESCE(r.status = 'errored', false) AS outcome_unknown, w.created_at, w.updated_at,
 	       ARRAY(SELECT v.id FROM variables v WHERE v.workspace_id = w.id ORDER BY v.key) AS variable_ids
 	FROM workspaces w JOIN organizations o ON o.id = w.organization_id LEFT JOIN runs r ON r.id = w.gate_run_id`
@@ -54,6 +62,8 @@ type NewWorkspace struct {
 	// RunsElsewhere and Tags: see Workspace.
 	RunsElsewhere bool
 	Tags          map[string]string
+	Project       string          // id; empty for the organization's default project
+	Kept          json.RawMessage // see Organization
 }
 
 // CreateWorkspace creates a workspace. Errors: not_found (organization), invalid, name_taken, execution.*.
@@ -85,9 +95,13 @@ func (d *DB) CreateWorkspace(ctx context.Context, in NewWorkspace) (Workspace, e
 	if err != nil {
 		return Workspace{}, err
 	}
+	if err := checkProject(ctx, d.q(ctx), o.ID, in.Project); err != nil {
+		return Workspace{}, err
+	}
 	_, err = d.q(ctx).ExecContext(ctx, `
-		INSERT INTO workspaces (id, organization_id, name, description, auto_apply, execution, runs_elsewhere, tags, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)`, id, o.ID, in.Name, in.Description, in.AutoApply, doc, in.RunsElsewhere, tags, now())
+		INSERT INTO workspaces (id, organization_id, name, description, auto_apply, execution, runs_elsewhere, tags, project_id, kept, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)`, id, o.ID, in.Name, in.Description, in.AutoApply, doc, in.RunsElsewhere, tags,
+		storedProject(o.ID, in.Project), keptDocument(in.Kept), now())
 	if uniqueViolation(err) {
 		return Workspace{}, fail(messages.CodeNameTaken, "organization %s already has a workspace named %q", o.Name, in.Name)
 	}
@@ -135,6 +149,8 @@ type WorkspaceChange struct {
 	// RunsElsewhere and Tags: see Workspace.
 	RunsElsewhere *bool
 	Tags          *TagChange
+	Project       *string         // id
+	Kept          json.RawMessage // merged over what is kept
 	// Revise computes the execution document from the workspace as it is under its row lock, so that two changes of
 	// different fields of the document keep both. It may be called more than once.
 	Revise func(Workspace) (messages.Execution, error)
@@ -161,11 +177,14 @@ func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) 
 		if err := c.Tags.store(ctx, tx, w); err != nil {
 			return err
 		}
+		if err := c.moveTo(ctx, tx, w); err != nil {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, `
 			UPDATE workspaces SET name = COALESCE($2, name), description = COALESCE($3, description),
 			       auto_apply = COALESCE($4, auto_apply), execution = COALESCE($5::jsonb, execution),
-			       runs_elsewhere = COALESCE($6, runs_elsewhere), updated_at = $7
-			WHERE id = $1`, id, c.Name, c.Description, c.AutoApply, nullJSON(doc), c.RunsElsewhere, now()); err != nil {
+			       runs_elsewhere = COALESCE($6, runs_elsewhere), kept = kept || $8, updated_at = $7
+			WHERE id = $1`, id, c.Name, c.Description, c.AutoApply, nullJSON(doc), c.RunsElsewhere, now(), keptDocument(c.Kept)); err != nil {
 			return err
 		}
 		return tx.GetContext(ctx, &out, selectWorkspace+` WHERE w.id = $1`, id)
