@@ -56,6 +56,9 @@ func (e *Executor) adopt(f folder, seen bool) {
 	if f.reported() {
 		a.status, a.since = executor.Status{State: executor.Exited, Code: code}, f.changed()
 		e.remember(a)
+		if f.owes() {
+			e.plans.add(ref)
+		}
 		e.wg.Go(func() { e.recoverAgain(a) })
 		return
 	}

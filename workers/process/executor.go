@@ -3,7 +3,8 @@
 //	executor.go     starting, asking, canceling           spare.go   the idle runner that is always ready
 //	adopt.go        what an earlier worker left behind    child.go   one runner process of ours
 //	recover.go      what a killed runner left behind      tree_*.go  killing a runner and all it started
-//	folder.go       the work folder, an attempt's folder  users.go   whom terraform runs as
+//	describe.go     what runners left for quieter times   users.go   whom terraform runs as
+//	folder.go       the work folder, an attempt's folder
 //
 // A runner is started ahead of need and waits for one line on its standard input. Idle, it ends with the worker, because
 // its standard input does. Once it has its line nothing ties it to the worker any more: it is in a session of its own,
@@ -78,6 +79,8 @@ type Executor struct {
 
 	users userIDs // guarded by starting
 
+	plans backlog // to be described
+
 	starting sync.Mutex // held during a start, so that an attempt cannot be started twice at the same time
 
 	mu       sync.Mutex // guards attempts and what they point to
@@ -140,6 +143,7 @@ func New(cfg Config) (*Executor, error) {
 	}
 	e.wg.Go(e.keepSpare)
 	e.wg.Go(e.redeliver)
+	e.wg.Go(e.describePlans)
 	return e, nil
 }
 
@@ -186,6 +190,9 @@ func (e *Executor) start(ctx context.Context, a executor.Attempt, phase messages
 		return fmt.Errorf("attempt %s: not started: %w", a.AttemptID, err)
 	}
 	assignment.RunAs = user
+	if e.plans.room() {
+		assignment.DescribeAfter = describeAfter
+	}
 	f := e.folder.attempt(a.AttemptID)
 	if err := f.create(a.Ref()); err != nil {
 		return fmt.Errorf("attempt %s: not started: %w", a.AttemptID, err)
@@ -350,6 +357,10 @@ func (e *Executor) Watch(ctx context.Context, handle func(context.Context, execu
 // settle puts away the folder of an attempt whose exit was reported. What was not delivered is kept.
 func (e *Executor) settle(x executor.Exit) error {
 	f := e.folder.attempt(x.AttemptID)
+	if f.owes() {
+		defer e.plans.add(x.Ref)
+		return f.markReported()
+	}
 	if x.Code == executor.CodeDelivered && !f.undelivered() {
 		return f.remove()
 	}

@@ -147,6 +147,12 @@ func (f folder) undelivered() bool {
 	return yes
 }
 
+// owes reports whether the JSON form of the folder's plan is still to be made.
+func (f folder) owes() bool {
+	_, yes := runner.Owes(f.dir)
+	return yes
+}
+
 func (f folder) has(name string) bool {
 	_, err := os.Stat(f.path(name))
 	return err == nil

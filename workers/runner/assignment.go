@@ -50,6 +50,11 @@ type Assignment struct {
 	// terraform is executed.
 	Recover bool `json:"recover,omitempty"`
 
+	// DescribeAfter is how long an apply that follows its plan at once may take before the plan's JSON form is made beside it. If
+	// it takes less, the form is left to whoever started this runner (see describe.go). 0 means that nothing is left.
+	DescribeAfter time.Duration `json:"describe_after,omitempty"`
+	Describe      bool          `json:"describe,omitempty"` // tells that this runner is to make what another left
+
 	Limits terraform.Limits `json:"limits,omitzero"` // of the unpacked configuration
 }
 

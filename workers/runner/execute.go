@@ -43,7 +43,7 @@ func (r *attempt) execute(ctx context.Context) error {
 		return err
 	}
 	if r.in.Phase == messages.PhasePlan && result.HasChanges {
-		r.publishPlanJSON(ctx)
+		r.describeNowOrLater(ctx)
 	}
 	return nil
 }
@@ -292,21 +292,9 @@ func (r *attempt) summary() terraform.Summary {
 	return s
 }
 
-// publishPlanJSON stores the plan for machines. Nobody waits for it and no run fails by it.
-func (r *attempt) publishPlanJSON(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
-	defer cancel()
-	plan, err := r.session.ShowPlanJSON(ctx, r.workFolder.plan())
-	if err == nil {
-		err = r.api.PutPlanJSON(ctx, plan)
-	}
-	if err != nil {
-		r.log.Warn("the plan's JSON form was not stored", "error", err)
-	}
-}
-
 // endSession ends what terraform may have left running.
 func (r *attempt) endSession() {
+	close(r.idle)
 	if r.session == nil {
 		return
 	}

@@ -27,6 +27,7 @@ import (
 //	interrupted      a recovery has sent terraform its one SIGINT
 //	delivered        the server has all there is
 //	next             the attempt that this process went on with (see carryOn)
+//	owed             the plan's JSON form is still to be made (see describe.go); the assignment stays for that
 //	home/ tmp/       terraform's own
 //	config/ plan.bin what terraform works in, unless that is in a work folder
 type folder struct{ dir string }
@@ -151,6 +152,15 @@ func (f folder) newestState() ([]byte, wire.StateRef, error) {
 // without its secrets.
 func (f folder) settle(secretLog bool) error {
 	err := errors.Join(os.WriteFile(f.path("delivered"), nil, 0o600), f.forget())
+	if secretLog {
+		err = errors.Join(err, f.drop("log"))
+	}
+	return err
+}
+
+// owe is settle for a plan whose JSON form is left for later: that takes the token and what the engine was told.
+func (f folder) owe(secretLog bool) error {
+	err := errors.Join(os.WriteFile(f.path("owed"), nil, 0o600), os.WriteFile(f.path("delivered"), nil, 0o600))
 	if secretLog {
 		err = errors.Join(err, f.drop("log"))
 	}

@@ -21,8 +21,9 @@ import (
 
 // successor is an apply that goes on from the plan of this process.
 type successor struct {
-	done chan struct{}
-	code int
+	attempt *attempt
+	done    chan struct{}
+	code    int
 }
 
 func (s *successor) wait() int {
@@ -37,7 +38,7 @@ func (r *attempt) carryOn(claim wire.Claim) {
 	r.stop.killWith(nil) // it would kill what the apply executes
 	next := newAttempt(r.ctx, a, r.cfg)
 	next.plan, next.nonce = r, r.nonce
-	r.next = &successor{done: make(chan struct{})}
+	r.next = &successor{attempt: next, done: make(chan struct{})}
 	go func() {
 		defer close(r.next.done)
 		if err := r.makeRoom(next); err != nil {

@@ -37,22 +37,12 @@ func TestARunnerCarriesOnWithItsApply(t *testing.T) {
 			t.Parallel()
 			b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
 			b.assign.Work = t.TempDir()
-			next := b.assign.Claim
-			next.AttemptID, next.Epoch = messages.NewID("att-"), 2
-			next.Inputs.AttemptID, next.Inputs.Phase, next.Inputs.Epoch = next.AttemptID, messages.PhaseApply, 2
-			next.Inputs.PlanAttemptID = b.assign.Claim.AttemptID
+			next, apply := b.nextApply()
 			b.next = func(wire.Result) *wire.Claim {
 				if c.spoil != nil {
 					c.spoil(t, b, filepath.Join(filepath.Dir(b.assign.Dir), next.AttemptID))
 				}
 				return &next
-			}
-			plan, apply := b.bus, newBus()
-			b.cfg.Connect = func(ctx context.Context, a runner.Assignment) (runner.Bus, error) {
-				if a.Claim.AttemptID == next.AttemptID {
-					return apply.connect(ctx, a)
-				}
-				return plan.connect(ctx, a)
 			}
 			b.run(t, runner.ExitDelivered)
 			if len(b.results) != 2 || b.results[1].Outcome != c.want {
@@ -75,9 +65,27 @@ func TestARunnerCarriesOnWithItsApply(t *testing.T) {
 			if applied := strings.Contains(string(b.state), `"name": "a"`); applied != (c.want == wire.OutcomeSucceeded) {
 				t.Errorf("got state %s", b.state)
 			}
+			if _, owes := runner.Owes(b.assign.Dir); owes {
+				t.Error("got a plan left to be described, which nobody has to do here")
+			}
 			if went, _ := runner.Next(b.assign.Dir); c.want == wire.OutcomeSucceeded && went != next.AttemptID {
 				t.Errorf("the plan's folder says that its runner went on with %q, want %s", went, next.AttemptID)
 			}
 		})
 	}
+}
+
+// nextApply is the claim of the apply of the bundle's plan, and the bus that its runner connects to.
+func (b *bundle) nextApply() (wire.Claim, *fakeBus) {
+	next, plan, apply := b.assign.Claim, b.bus, newBus()
+	next.AttemptID, next.Epoch = messages.NewID("att-"), 2
+	next.Inputs.AttemptID, next.Inputs.Phase, next.Inputs.Epoch = next.AttemptID, messages.PhaseApply, 2
+	next.Inputs.PlanAttemptID = b.assign.Claim.AttemptID
+	b.cfg.Connect = func(ctx context.Context, a runner.Assignment) (runner.Bus, error) {
+		if a.Claim.AttemptID == next.AttemptID {
+			return apply.connect(ctx, a)
+		}
+		return plan.connect(ctx, a)
+	}
+	return next, apply
 }

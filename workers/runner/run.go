@@ -58,9 +58,11 @@ type attempt struct {
 	starting      time.Duration // how long the start took to be answered
 	usable        bool          // an apply may use the work folder
 	recovered     bool          // all is delivered, without a result
+	owing         bool          // the plan's JSON form is left to be made later
 
 	plan *attempt      // the plan that this apply goes on from, in the same process; nil otherwise
 	next *successor    // the apply that goes on from this plan
+	idle chan struct{} // closed when the attempt executes nothing any more, if it began to
 	over chan struct{} // closed when the attempt has nothing left to do
 }
 
@@ -85,7 +87,7 @@ func newAttempt(ctx context.Context, a Assignment, cfg Config) *attempt {
 	log.Debug("attempt begins", "phase", in.Phase, "epoch", in.Epoch, "recover", a.Recover)
 	return &attempt{
 		Assignment: a, cfg: cfg, in: in, log: log,
-		folder: folder{a.Dir}, nonce: messages.NewID("n-"), ctx: ctx, hide: mask.New(variable.Secrets(in.Variables)), phases: map[messages.Stage]int64{}, over: make(chan struct{}),
+		folder: folder{a.Dir}, nonce: messages.NewID("n-"), ctx: ctx, hide: mask.New(variable.Secrets(in.Variables)), phases: map[messages.Stage]int64{}, idle: make(chan struct{}), over: make(chan struct{}),
 	}
 }
 
@@ -101,7 +103,7 @@ func (r *attempt) run() int {
 
 // alone is run without what follows.
 func (r *attempt) alone() int {
-	unlock, err := r.folder.lock(r.Recover)
+	unlock, err := r.folder.lock(r.Recover || r.Describe)
 	if errors.Is(err, errOccupied) || errors.Is(err, errStarted) {
 		r.log.Warn("attempt not started", "error", err)
 		return ExitRefused
@@ -112,8 +114,11 @@ func (r *attempt) alone() int {
 	}
 	defer unlock()
 	work := r.work
-	if r.Recover {
+	switch {
+	case r.Recover:
 		work = r.recover
+	case r.Describe:
+		work = r.describe
 	}
 	if err := work(r.ctx); err != nil {
 		code := exitCode(err)
@@ -210,10 +215,16 @@ func (r *attempt) leave(err error) {
 	if r.in.Phase == messages.PhasePlan {
 		done = err != nil || !r.usable
 	}
-	if err := r.workFolder.leave(done); err != nil {
+	leave := func() error { return r.workFolder.leave(done) }
+	if r.owing {
+		leave = r.workFolder.lendOn
+	}
+	if err := leave(); err != nil {
 		r.log.Warn("the work folder was not removed, it will be when it is old", "error", err)
 	}
 	switch {
+	case r.owing:
+		err = r.folder.owe(r.hide.Any())
 	case err == nil:
 		err = r.folder.settle(r.hide.Any())
 	case !r.folder.has("start"): // nothing to recover

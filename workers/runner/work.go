@@ -24,6 +24,7 @@ import (
 //	plan.bin    the saved plan
 //	ready.json  written last, when the server has the plan
 //	done        nobody will come any more: the last to leave removes the folder
+//	owed        the plan's JSON form is still to be made here (see describe.go): the folder stays for that
 //	lock        held, shared, by the runners that use the folder
 type workFolder struct {
 	dir   string
@@ -138,8 +139,21 @@ func (w workFolder) leave(done bool) error {
 	if _, missing := os.Stat(w.path("done")); missing != nil {
 		return err
 	}
+	if _, none := os.Stat(w.path("owed")); none == nil {
+		return err
+	}
 	_, gone := removeWork(w.dir)
 	return errors.Join(err, gone)
+}
+
+// lendOn lets go of the folder, which stays until the plan's JSON form is made.
+func (w workFolder) lendOn() error {
+	return errors.Join(os.WriteFile(w.path("owed"), nil, 0o600), w.leave(false))
+}
+
+// giveUp ends a folder that was lent on.
+func (w workFolder) giveUp() error {
+	return errors.Join(os.Remove(w.path("owed")), w.leave(true))
 }
 
 // removeWork removes a work folder unless somebody uses it.

@@ -87,16 +87,39 @@ func NewSession(cfg SessionConfig) (*Session, error) {
 			return nil, err
 		}
 	}
-	tf, err := tfexec.NewTerraform(cfg.Root, cfg.Shim)
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ResumeSession returns a session in folders that an earlier one prepared, as they are, to look at what it made. Of cfg only Shim,
+// Dir, Root, Grace and OwnChildren are used; the rest is what the earlier one had.
+func ResumeSession(cfg SessionConfig) (*Session, error) {
+	spec, err := readSpec(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	env := map[string]string{shim.SpecVariable: s.specPath(), "CHECKPOINT_DISABLE": "1"}
-	if err := errors.Join(tf.SetEnv(env), tf.SetWaitDelay(cfg.Grace)); err != nil {
+	cfg.Engine = Engine{Path: spec.Engine, Version: spec.Version}
+	s := &Session{cfg: cfg}
+	if err := s.open(); err != nil {
 		return nil, err
 	}
-	s.tf = tf
 	return s, nil
+}
+
+// open makes the session ready for calls.
+func (s *Session) open() error {
+	tf, err := tfexec.NewTerraform(s.cfg.Root, s.cfg.Shim)
+	if err != nil {
+		return err
+	}
+	env := map[string]string{shim.SpecVariable: s.specPath(), "CHECKPOINT_DISABLE": "1"}
+	if err := errors.Join(tf.SetEnv(env), tf.SetWaitDelay(s.cfg.Grace)); err != nil {
+		return err
+	}
+	s.tf = tf
+	return nil
 }
 
 // letPass lets the user get at what is its own in the attempt's folder.
