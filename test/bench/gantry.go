@@ -76,6 +76,31 @@ func (s *server) await(ctx context.Context, id string) error {
 	return fmt.Errorf("the events of run %s ended before it did", id)
 }
 
+// describeLook is how often a bench asks whether a plan's JSON form is there.
+const describeLook = 50 * time.Millisecond
+
+// described waits until the JSON forms of the runs' plans are there, which the server has made when it has time: what is measured
+// next must not pay for them.
+func (s *server) described(ctx context.Context, ids ...string) error {
+	for _, id := range ids {
+		path := "/api/v2/plans/plan-" + strings.TrimPrefix(id, "run-") + "/json-output"
+		for there := false; !there; {
+			err := s.transport.Do(ctx, client.Request{Method: http.MethodGet, Path: path, OnBody: func(body io.Reader) error {
+				n, err := io.Copy(io.Discard, body)
+				there = n > 0
+				return err
+			}})
+			if err == nil && !there {
+				err = rest(ctx, describeLook)
+			}
+			if err != nil {
+				return fmt.Errorf("the JSON form of the plan of %s: %w", id, err)
+			}
+		}
+	}
+	return nil
+}
+
 // outcome is what the client saw of one run.
 type outcome struct {
 	id      string

@@ -64,10 +64,13 @@ func (b *bench) compare(ctx context.Context, s *server, size size) (figures.Size
 	gantry := func(i int) error {
 		o, err := s.once(ctx, fmt.Sprintf("size-%d-%d", size.resources, i), configuration)
 		out.Gantry = append(out.Gantry, o.took().Seconds())
-		if err != nil || size.resources != 1 {
+		if err == nil && size.resources == 1 {
+			err = b.takeApart(ctx, s, o)
+		}
+		if err != nil {
 			return err
 		}
-		return b.takeApart(ctx, s, o)
+		return s.described(ctx, o.id)
 	}
 	for i := range size.times {
 		sides := []func() error{bare, func() error { return gantry(i) }}

@@ -115,6 +115,10 @@ func (s *server) round(ctx context.Context, name string, t *figures.Throughput) 
 		return err
 	}
 	t.Gantry = append(t.Gantry, perMinute(time.Since(began)))
+	if err := s.described(ctx, ids...); err != nil {
+		return err
+	}
+	t.Described = append(t.Described, perMinute(time.Since(began)))
 	return s.check(ctx, ids, t)
 }
 
