@@ -108,13 +108,13 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	pages, err := dashboard.New(streams, dashboard.Config{
+	s.pages, err = dashboard.New(streams, dashboard.Config{
 		DB: s.db, Notifier: s.notifier, LogURL: a.LogURL, PublicURL: s.publicURL(), API: a.As, Log: s.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	a.Register(mux)
-	pages.Register(mux)
+	s.pages.Register(mux)
 	return mux, nil
 }

@@ -26,6 +26,7 @@ import (
 	"gantry.example/internal/pki"
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/telemetry/otlp"
+	"gantry.example/services/dashboard"
 	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
 	"gantry.example/workers/process"
@@ -57,6 +58,7 @@ type server struct {
 	db       *postgres.DB
 	notifier *postgres.Notifier
 	placer   *placement.Placer
+	pages    *dashboard.Server
 	bus      *bus.Bus
 	closeBus func()
 	signing  []byte // the database's key for signed URLs
@@ -98,6 +100,7 @@ func (s *server) parts() []lifecycle.Part {
 		{[]role{roleObserver}, lifecycle.Part{Name: "observer", Run: s.runObserver}},
 		{[]role{roleIntake}, lifecycle.Part{Name: "intake", Run: s.runIntake}},
 		{nil, lifecycle.Part{Name: "HTTP", Start: s.prepareHTTP, Run: s.serveHTTP}},
+		{[]role{roleAPI}, lifecycle.Part{Name: "pages", Run: func(ctx context.Context) error { return s.pages.Run(ctx) }}},
 		{[]role{roleReconciler}, lifecycle.Part{Name: "reconciler", Run: s.runReconciler}},
 		{[]role{roleKeeper}, lifecycle.Part{Name: "keeper", Run: s.runKeeper}},
 		{[]role{roleWorker}, lifecycle.Part{Name: "worker", Start: s.startWorker, Run: func(ctx context.Context) error { return s.worker.Load().Run(ctx) }, Stop: s.stopWorker}},

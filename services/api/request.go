@@ -56,6 +56,7 @@ type request struct {
 	w       http.ResponseWriter
 	token   postgres.Token   // of a person or pool
 	role    postgres.Role    // of a person, in the organization of the call's object
+	where   string           // the id of that organization, "" where the call is about none
 	attempt postgres.Attempt // of an attempt
 	bearer  string
 	body    []byte // read and bounded before the handler runs
@@ -239,9 +240,31 @@ func (s *Server) call(rt route, req *request) (rep reply, err error) {
 		}
 	}
 	if key := req.Header.Get("Idempotency-Key"); rt.create && key != "" {
-		return s.once(rt, req, key)
+		rep, err = s.once(rt, req, key)
+	} else {
+		rep, err = rt.handle(req)
 	}
-	return rt.handle(req)
+	if err == nil && rt.audited() {
+		s.record(rt, req)
+	}
+	return rep, err
+}
+
+// audited reports whether the call is remembered as an act of a person: it changes something that is no run, whose changes
+// are its events.
+func (rt route) audited() bool {
+	return rt.access == person && rt.method != http.MethodGet && !strings.Contains(rt.pattern, "/runs") && !strings.HasSuffix(rt.pattern, "/configuration-versions")
+}
+
+// record remembers who did it. The path names the object; what was sent may have secrets and is not kept. The call is carried
+// out by then, so a failure is for the log only.
+func (s *Server) record(rt route, req *request) {
+	act := postgres.Act{
+		OrganizationID: req.where, Actor: req.token.Actor(), Action: rt.method + " " + rt.pattern, Summary: rt.summary, Object: req.URL.Path,
+	}
+	if err := s.db.RecordAct(req.Context(), act); err != nil {
+		s.log.ErrorContext(req.Context(), "an act could not be recorded", "actor", act.Actor, "action", act.Action, "object", act.Object, "error", err)
+	}
 }
 
 // once carries out a create at most once per caller and key.

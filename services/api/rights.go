@@ -209,13 +209,14 @@ func (s *Server) authorize(rt route, req *request) error {
 
 // admit lets the caller come to the thing found, which they know as shown, or refuses.
 func (s *Server) admit(req *request, shown, found thing, need postgres.Role) error {
-	if req.token.Site() {
-		req.role = postgres.RoleAdmin
-		return nil // what does not exist is for the handler to say
-	}
 	organization, err := s.db.OrganizationOf(req.Context(), found.what, found.id)
 	if err == nil {
+		req.where = organization
 		req.role, err = s.db.RoleIn(req.Context(), req.token, organization)
+	}
+	if isNotFound(err) && req.token.Site() {
+		req.role = postgres.RoleAdmin
+		return nil // what does not exist is for the handler to say
 	}
 	switch {
 	case isNotFound(err), err == nil && req.role == postgres.RoleNone:

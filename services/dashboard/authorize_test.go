@@ -140,7 +140,7 @@ func TestPasswordLogins(t *testing.T) {
 	f.logInAs("ann", "wrong", "").want(http.StatusUnauthorized, "The name or the password is wrong")
 	f.logInAs("nobody", "wrong", "").want(http.StatusUnauthorized, "The name or the password is wrong")
 	f.logInAs(" ann@EXAMPLE.com", "correct horse battery", "").leadsTo(http.StatusSeeOther, "/app/")
-	f.get("/app/").want(http.StatusOK, ">ann</a>", "network")
+	f.get("/app/~workspaces").want(http.StatusOK, ">ann</a>", "network")
 	for range 10 {
 		f.logInAs("ann", "wrong", "").want(http.StatusUnauthorized)
 	}

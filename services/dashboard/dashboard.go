@@ -45,6 +45,8 @@ type Server struct {
 	stop   context.Context // ends open streams when the server stops
 	origin *http.CrossOriginProtection
 	pages  *pages
+
+	history history
 }
 
 // New returns a server. ctx ends its open streams, so that a graceful stop is not held up by them.
@@ -77,7 +79,9 @@ const (
 	pathAssets = "/app/~assets/"
 
 	pathWorkspaces = "/app/~workspaces"
-	pathLive       = "/app/~live"
+	pathPools      = "/app/~pools"
+	pathAudit      = "/app/~audit"
+	pathLive       = "/app/~live" // tells open pages to read themselves anew
 
 	pathAuthorize = "/app/~login/terraform" // where service discovery sends "terraform login"
 	pathAccount   = "/app/settings/tokens"  // where terraform sends people for a token to paste
@@ -98,8 +102,14 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("GET "+pathAccount, s.page(s.account))
 	mux.Handle("POST "+pathAccount, s.form(s.changeTokens))
 	mux.Handle("POST "+pathPassword, s.form(s.changePassword))
-	mux.Handle("GET /app/{$}", s.page(s.home))
+	mux.Handle("GET /app/{$}", s.page(s.overview))
 	mux.Handle("GET "+pathWorkspaces, s.page(s.workspaces))
+	mux.Handle("GET "+pathPools, s.page(s.poolsPage))
+	mux.Handle("POST "+pathPools, s.form(s.createPool))
+	mux.Handle("GET "+pathPools+"/{pool}", s.page(s.poolPage))
+	mux.Handle("POST "+pathPools+"/{pool}", s.form(s.changePool))
+	mux.Handle("GET "+pathAudit, s.page(s.audit))
+	mux.Handle("GET "+pathAudit+"/{organization}", s.page(s.audit))
 	mux.Handle("GET "+pathLive, s.stream(s.live))
 	mux.Handle("GET "+workspace, s.page(s.workspace))
 	mux.Handle("POST "+workspace+"/lock", s.form(s.changeLock))

@@ -37,6 +37,7 @@ type fixture struct {
 	t      *testing.T
 	db     *postgres.DB
 	server *httptest.Server
+	pages  *dashboard.Server
 	client *http.Client // keeps cookies, follows no redirect
 	stop   context.CancelFunc
 	ws     postgres.Workspace
@@ -94,6 +95,7 @@ func (f *fixture) serve(public string) {
 		},
 	})
 	must(f.t, err)
+	f.pages = s
 	s.Register(mux)
 	f.t.Cleanup(func() {
 		cancel()

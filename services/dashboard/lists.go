@@ -13,38 +13,6 @@ import (
 // listed bounds each list: these pages are a way to a run, not the place to search in.
 const listed = 100
 
-type homeView struct {
-	frame
-	Organizations []organizationView
-}
-
-type organizationView struct {
-	Name       string
-	Workspaces []link
-	More       int // workspaces that are not shown
-}
-
-// home lists the workspaces.
-func (s *Server) home(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	v := homeView{frame: s.frame(&session, "Workspaces")}
-	organizations, _, err := s.cfg.DB.Organizations(r.Context(), session.Holder, postgres.Page{Size: listed})
-	if err != nil {
-		return err
-	}
-	for _, o := range organizations {
-		workspaces, total, err := s.cfg.DB.Workspaces(r.Context(), o.ID, postgres.Page{Size: listed})
-		if err != nil {
-			return err
-		}
-		shown := organizationView{Name: o.Name, More: total - len(workspaces)}
-		for _, ws := range workspaces {
-			shown.Workspaces = append(shown.Workspaces, link{ws.Name, runsAddress(ws)})
-		}
-		v.Organizations = append(v.Organizations, shown)
-	}
-	return s.pages.write(w, http.StatusOK, "home.html", v)
-}
-
 type runListView struct {
 	frame
 	Workspace string
@@ -94,7 +62,7 @@ func (s *Server) workspaceOf(r *http.Request, session postgres.Session) (postgre
 		}
 	}
 	if notFound(err) {
-		return ws, who, missing("%s Check the spelling; the workspaces there are, are on the first page.", sentence(err.Error()))
+		return ws, who, missing("%s Check the spelling; the workspaces there are, are at "+pathWorkspaces+".", sentence(err.Error()))
 	}
 	return ws, who, err
 }
@@ -138,3 +106,6 @@ func runAddress(ws postgres.Workspace, runID string) string {
 func trail(ws postgres.Workspace) []link {
 	return []link{{ws.OrganizationName, pathWorkspaces + "?organization=" + url.QueryEscape(ws.OrganizationName)}, {ws.Name, workspaceAddress(ws)}}
 }
+
+// escaped is one element of a path, whatever a form says.
+func escaped(s string) string { return url.PathEscape(s) }

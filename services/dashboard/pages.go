@@ -119,7 +119,8 @@ func (s *Server) frame(session *postgres.Session, title string, trail ...link) f
 	}
 	f.CSRF, f.User = session.CSRF, session.Holder.Actor()
 	f.Nav = []tab{
-		{link: link{"Overview", pathHome}}, {link: link{"Workspaces", pathWorkspaces}},
+		{link: link{"Overview", pathHome}}, {link: link{"Workspaces", pathWorkspaces}}, {link: link{"Agents", pathPools}},
+		{link: link{"Audit", pathAudit}},
 	}
 	return f
 }

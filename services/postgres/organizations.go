@@ -76,16 +76,16 @@ func (d *DB) Organizations(ctx context.Context, t Token, p Page) ([]Organization
 
 // FindOrganizations lists those that the filter selects as well.
 func (d *DB) FindOrganizations(ctx context.Context, t Token, f OrganizationFilter, p Page) ([]Organization, int, error) {
-	const visible = ` WHERE ($1 OR o.id = $2 OR o.id IN (SELECT organization_id FROM memberships WHERE user_id = $3))
+	const where = ` WHERE ` + visible + `
 		AND strpos(lower(o.name), lower($4)) > 0 AND strpos(lower(o.email), lower($5)) > 0
 		AND (strpos(lower(o.name), lower($6)) > 0 OR strpos(lower(o.email), lower($6)) > 0)`
 	args := []any{t.Site(), t.OrganizationID, t.UserID, f.Name, f.Email, f.Any}
 	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM organizations o`+visible, args...); err != nil {
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM organizations o`+where, args...); err != nil {
 		return nil, 0, err
 	}
 	var out []Organization
-	err := d.q(ctx).SelectContext(ctx, &out, selectOrganization+visible+` ORDER BY lower(o.name) LIMIT $7 OFFSET $8`, append(args, p.limit(), p.offset())...)
+	err := d.q(ctx).SelectContext(ctx, &out, selectOrganization+where+` ORDER BY lower(o.name) LIMIT $7 OFFSET $8`, append(args, p.limit(), p.offset())...)
 	return out, total, err
 }
 

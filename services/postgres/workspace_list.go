@@ -52,7 +52,7 @@ func (d *DB) ListWorkspaces(ctx context.Context, t Token, q WorkspaceQuery) (out
 	// The newest run of a workspace is looked up for those of the page only, or, where its status counts, in an index.
 	if err := d.q(ctx).SelectContext(ctx, &ids, `
 		SELECT w.id FROM workspaces w JOIN organizations o ON o.id = w.organization_id
-		WHERE ($1 OR o.id = $2 OR o.id IN (SELECT organization_id FROM memberships WHERE user_id = $3))
+		WHERE `+visible+`
 		  AND ($4 = '' OR lower(o.name) = lower($4)) AND strpos(lower(w.name), lower($5)) > 0
 		  AND ($6 = '' OR w.tags ? $6 OR w.tags @> $7::jsonb OR COALESCE(w.execution -> 'required_labels', '[]') ? $6)
 		  AND (NOT $8 OR w.locked OR EXISTS (SELECT 1 FROM runs g WHERE g.id = w.gate_run_id AND g.status = 'errored'))
