@@ -5,10 +5,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PROGRAMS := ./cmd/gantry ./cmd/gantry-exec
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test e2e chaos bench generate lint clean
+.PHONY: help build run test e2e chaos bench bench-scale generate lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build the programs into bin/
 	@mkdir -p bin
@@ -28,6 +28,9 @@ chaos: build ## break a busy installation and judge what is left (FAULTS=1000 fo
 
 bench: build ## compare speed with the bare Terraform CLI and write docs/performance.md (GATE=1: fail if a limit is missed)
 	@scripts/bench
+
+bench-scale: build ## measure a server with a million past runs, and its memory over many runs, and write docs/performance-scale.md
+	@scripts/bench -n '' -rounds 0 -cloud '' -memory 10000 -past 1000000 -out docs/performance-scale.md
 
 generate: ## write the generated files (schemas/*.json)
 	go run ./schemas/generate

@@ -6,7 +6,9 @@
 //	latency.go     create → applied, start, steps         server.go   an installation of its own
 //	throughput.go  many runs at once                      figures/    medians, gates, tables
 //	cloud.go       the stock CLI with the server as its cloud
-//	machine.go     what it was measured on
+//	tasks.go       runs that execute nothing, against raw/: bare Postgres and NATS; noop.go is their worker
+//	memory.go      what a server takes                    scale.go    lists of a server with a long past
+//	database.go    a Postgres for these                   machine.go  what it was measured on
 package main
 
 import (
@@ -28,7 +30,7 @@ import (
 
 // Limits on one bench as a whole, and on any single thing that is measured.
 const (
-	limit     = 20 * time.Minute
+	limit     = 40 * time.Minute
 	onceLimit = 3 * time.Minute
 )
 
@@ -121,7 +123,28 @@ func measure(ctx context.Context, s settings, progress io.Writer) (report figure
 			return report, fmt.Errorf("cloud block: %w", err)
 		}
 	}
-	return b.report, nil
+	return b.report, b.measureServer(ctx)
+}
+
+// measureServer measures what has nothing to do with terraform.
+func (b *bench) measureServer(ctx context.Context) error {
+	if b.memory >= 0 {
+		if err := b.with(ctx, b.idle, "idle"); err != nil {
+			return fmt.Errorf("memory: %w", err)
+		}
+	}
+	for _, m := range []struct {
+		what    string
+		wanted  int
+		measure func(context.Context) error
+	}{{"tasks", b.noop, b.tasks}, {"memory over many runs", b.memory, b.growth}, {"a long past", b.past, b.scale}} {
+		if m.wanted > 0 {
+			if err := m.measure(ctx); err != nil {
+				return fmt.Errorf("%s: %w", m.what, err)
+			}
+		}
+	}
+	return nil
 }
 
 // with measures on a new server with the default settings, but for the flags given.

@@ -25,8 +25,9 @@ const (
 // server is a running installation with a data folder and addresses of its own.
 type server struct {
 	cmd       *exec.Cmd
-	data      string        // its folder
-	https     string        // the address of that listener
+	data      string // its folder
+	https     string // the addresses of these listeners
+	nats      string
 	log       string        // file of what it logs
 	exited    chan struct{} // closed when the process is gone
 	client    *client.Client
@@ -36,18 +37,16 @@ type server struct {
 // startServer starts a new installation with the default settings and, beside its own places, only the flags given.
 func (b *bench) startServer(ctx context.Context, name string, flags ...string) (*server, error) {
 	data := filepath.Join(b.root, name)
-	args, https := []string{"server", "--data-dir", data}, ""
+	args, addresses := []string{"server", "--data-dir", data}, map[string]string{}
 	for _, flag := range []string{"--http", "--https", "--nats"} {
 		address, err := freeAddress(ctx)
 		if err != nil {
 			return nil, err
 		}
 		args = append(args, flag, address)
-		if flag == "--https" {
-			https = address
-		}
+		addresses[flag] = address
 	}
-	s := &server{cmd: exec.Command(b.bin, append(args, flags...)...), data: data, https: https, log: filepath.Join(b.root, name+".log"), exited: make(chan struct{})}
+	s := &server{cmd: exec.Command(b.bin, append(args, flags...)...), data: data, https: addresses["--https"], nats: addresses["--nats"], log: filepath.Join(b.root, name+".log"), exited: make(chan struct{})}
 	s.cmd.Env = b.serverEnv()
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a Ctrl-C is for us: we stop it in order
 	log, err := os.Create(s.log)

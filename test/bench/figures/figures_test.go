@@ -168,3 +168,57 @@ func TestReportIsWritten(t *testing.T) {
 		t.Errorf("got %d tables of nothing, want none", len(got))
 	}
 }
+
+func TestFit(t *testing.T) {
+	t.Parallel()
+	slope, at0 := figures.Fit(figures.Sample{0, 1, 2, 3}, figures.Sample{1, 3, 5, 7})
+	if slope != 2 || at0 != 1 {
+		t.Errorf("got a slope of %v from %v, want 2 from 1", slope, at0)
+	}
+}
+
+func TestScaleGates(t *testing.T) {
+	t.Parallel()
+	var flat, rising []figures.Heap
+	for i := range 6 {
+		runs := i * 1000
+		flat = append(flat, figures.Heap{Runs: runs, Live: 10 + float64(i%2)*0.1})
+		rising = append(rising, figures.Heap{Runs: runs, Live: 10 + float64(i)})
+	}
+	asked := func(few, many float64) figures.Scale {
+		return figures.Scale{Lists: []figures.Asked{{What: "a list", Few: figures.Sample{few}, Many: figures.Sample{many}}}}
+	}
+	tasks := func(rate float64) figures.Tasks {
+		return figures.Tasks{Gantry: figures.Sample{rate}, Raw: figures.Sample{100}, Events: figures.Sample{1}}
+	}
+	for _, c := range []struct {
+		name   string
+		report figures.Report
+		want   bool
+	}{
+		{"enough tasks", figures.Report{Tasks: tasks(70)}, true},
+		{"too few tasks", figures.Report{Tasks: tasks(69)}, false},
+		{"a small server", figures.Report{Memory: figures.Memory{Server: 100}}, true},
+		{"a large server", figures.Report{Memory: figures.Memory{Server: 101}}, false},
+		{"a heap that stays", figures.Report{Memory: figures.Memory{Heap: flat}}, true},
+		{"a heap that grows", figures.Report{Memory: figures.Memory{Heap: rising}}, false},
+		{"twice as long", figures.Report{Scale: asked(2, 4)}, true},
+		{"longer", figures.Report{Scale: asked(2, 4.1)}, false},
+	} {
+		gates := c.report.Gates()
+		if len(gates) != 1 || gates[0].Passed() != c.want {
+			t.Errorf("%s: got gates %+v, want one that passes: %v", c.name, gates, c.want)
+		}
+		if text := c.report.Markdown(); !strings.Contains(text, "PASS") && !strings.Contains(text, "FAIL") {
+			t.Errorf("%s: the page says no verdict:\n%s", c.name, text)
+		}
+	}
+}
+
+func TestShares(t *testing.T) {
+	t.Parallel()
+	got := figures.Shares(map[string]float64{"a": 1, "b": 3, "c": 1})
+	if diff := cmp.Diff([]figures.Share{{Program: "b", Size: 3}, {Program: "a", Size: 1}, {Program: "c", Size: 1}}, got); diff != "" {
+		t.Errorf("shares (-want +got):\n%s", diff)
+	}
+}

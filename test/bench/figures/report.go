@@ -3,6 +3,7 @@ package figures
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,6 +17,9 @@ type Report struct {
 	Start      Sample   // run accepted → terraform started, in milliseconds
 	Steps      [][]Step // of every run of one resource
 	BareSteps  [][]Step // of the bare CLI doing the same
+	Tasks      Tasks
+	Memory     Memory
+	Scale      Scale
 }
 
 // Fact is a property of what was measured.
@@ -63,7 +67,10 @@ func (r Report) Gates() []Gate {
 	for _, c := range r.Cloud {
 		out = append(out, c.gate())
 	}
-	return out
+	if len(r.Tasks.Gantry) > 0 {
+		out = append(out, r.Tasks.gate())
+	}
+	return slices.Concat(out, r.Memory.gates(), r.Scale.gates())
 }
 
 // Tables returns what was measured.
@@ -83,6 +90,13 @@ func (r Report) Tables() []Table {
 	}
 	if len(r.Steps) > 0 {
 		out = append(out, r.steps())
+	}
+	if len(r.Tasks.Gantry) > 0 {
+		out = append(out, r.Tasks.table())
+	}
+	out = append(out, r.Memory.tables()...)
+	if len(r.Scale.Lists) > 0 {
+		out = append(out, r.Scale.table())
 	}
 	return out
 }
