@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"runtime"
@@ -100,7 +99,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.Concurrency, "concurrency", max(2, runtime.NumCPU()), "tasks the local worker carries out at the same time")
 	f.StringSliceVar(&c.AllowedWorkdirs, "allowed-workdirs", nil, "absolute folders below which workspaces may have their runs carried out (workdir of the execution document); separated by commas")
 	f.StringVar(&c.RunAs, "run-as", runAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
-	logFlags(f, &c.Log)
+	c.Log.Flags(f)
 	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets a trace of every run, as http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT; none: no traces)")
 	f.DurationVar(&c.LeaseTTL, "lease-ttl", timing.LeaseTTL, "a runner that is silent for this long has lost its lease")
 	f.DurationVar(&c.StartWithin, "start-within", timing.StartWithin, "a claimed task that did not start within this goes back to the queue")
@@ -219,10 +218,4 @@ func (c *config) file(flag, name string) string {
 		return flag
 	}
 	return filepath.Join(c.DataDir, name)
-}
-
-// logFlags are the flags of every program of ours that runs unattended.
-func logFlags(f *pflag.FlagSet, c *telemetry.LogConfig) {
-	f.StringVar(&c.Format, "log-format", telemetry.FormatText, "text or json")
-	f.TextVar(&c.Level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 }

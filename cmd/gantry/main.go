@@ -117,6 +117,6 @@ func runnerCommand() *cobra.Command {
 			return nil
 		},
 	}
-	logFlags(cmd.Flags(), &logs)
+	logs.Flags(cmd.Flags())
 	return cmd
 }

@@ -23,9 +23,9 @@ func (s *server) startWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	self, err := os.Executable()
+	program, err := runnerProgram()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return err
 	}
 	releases, err := s.cfg.Engines.releases()
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *server) startWorker(ctx context.Context) error {
 	}
 	w, err := station.New(station.Config{
 		Name: s.cfg.workerName(), Pool: messages.LocalPool, Address: s.apiURL(), NATSURL: s.natsURL(), CACert: ca, Token: s.pool,
-		Runner:  append([]string{self, "runner"}, s.cfg.Log.Args()...),
+		Runner:  append(program, s.cfg.Log.Args()...),
 		WorkDir: filepath.Join(place, "work"), CacheDir: filepath.Join(place, "cache"), Users: s.users,
 		MinFree: uint64(s.cfg.MinFreeDisk), LogLimit: int64(s.cfg.LogLimit), //nolint:gosec // no log is as large
 		Slots: s.cfg.Concurrency, SetupLimit: s.cfg.StartWithin, OfflineLimit: s.cfg.OfflineLimit, Releases: releases, Providers: s.cfg.Engines.providers(),
@@ -52,6 +52,19 @@ func (s *server) startWorker(ctx context.Context) error {
 	}
 	s.worker.Store(w)
 	return nil
+}
+
+// runnerProgram is gantry-runner if it is beside this program, else this program, which can do the same but takes longer to start.
+func runnerProgram() ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	beside := filepath.Join(filepath.Dir(self), "gantry-runner")
+	if _, err := os.Stat(beside); err == nil {
+		return []string{beside}, nil
+	}
+	return []string{self, "runner"}, nil
 }
 
 func (s *server) stopWorker(context.Context) error { return s.worker.Load().Close() }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/spf13/pflag"
 )
 
 // Formats of the log.
@@ -24,6 +26,12 @@ func (c LogConfig) Validate() error {
 		return fmt.Errorf("--log-format %q: must be text or json", c.Format)
 	}
 	return nil
+}
+
+// Flags adds the flags that set c.
+func (c *LogConfig) Flags(f *pflag.FlagSet) {
+	f.StringVar(&c.Format, "log-format", FormatText, "text or json")
+	f.TextVar(&c.Level, "log-level", slog.LevelInfo, "debug, info, warn or error")
 }
 
 // Args are the flags that make another program of ours log the same way.

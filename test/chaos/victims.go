@@ -53,7 +53,7 @@ func (in *installation) kindOf(proc string) kind {
 	switch {
 	case exe == in.terraform && ours && bytes.Contains(env, []byte("TFC_RUN_ID=")):
 		return kindTerraform
-	case args[1] == "runner" && ours:
+	case ours && (args[1] == "runner" || filepath.Base(args[0]) == "gantry-runner"):
 		return kindRunner
 	case filepath.Base(args[0]) == "postgres" && strings.Contains(strings.Join(args, " "), in.root):
 		return kindPostgres

@@ -127,7 +127,7 @@ func TestUpgradeAdoptsTheRunner(t *testing.T) {
 func upgraded(t *testing.T, bin string) string {
 	t.Helper()
 	dir := shared(t)
-	for _, name := range []string{"gantry", "gantry-exec"} {
+	for _, name := range []string{"gantry", "gantry-runner", "gantry-exec"} {
 		b, err := os.ReadFile(filepath.Join(filepath.Dir(bin), name))
 		if err == nil {
 			err = os.WriteFile(filepath.Join(dir, name), b, 0o755)
