@@ -52,3 +52,29 @@ func TestALogIsComparedWithWhatItsRunnerPrinted(t *testing.T) {
 		})
 	}
 }
+
+// TestALogMayComeInOneChunk: its end with it, once or again, and also if nothing was printed.
+func TestALogMayComeInOneChunk(t *testing.T) {
+	t.Parallel()
+	for text, intact := range map[string]bool{"hello world": true, "hello": false, "": false} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			r := w.newRun(w.workspace("net"), run.Options{})
+			_, a := w.started(r.ID)
+			sum := sha256.Sum256([]byte("hello world"))
+			chunk := postgres.LogChunk{AttemptID: a.ID, End: true, SHA256: hex.EncodeToString(sum[:])}
+			if text != "" {
+				chunk.Data = []byte(text)
+			}
+			for range 2 {
+				w.ok(w.AppendLog(t.Context(), chunk))
+			}
+			checks, err := w.LogChecks(t.Context(), r.ID)
+			w.ok(err)
+			if len(checks) != 1 || !checks[0].Complete || checks[0].Size != int64(len(text)) || checks[0].Intact == nil || *checks[0].Intact != intact {
+				t.Errorf("got %+v, want a complete log of %d bytes, intact %t", checks, len(text), intact)
+			}
+		})
+	}
+}

@@ -2,6 +2,9 @@ package postgres
 
 import (
 	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -34,6 +37,9 @@ func (g *LogGap) Is(target error) bool { return target == ErrLogGap }
 // AppendLog stores a chunk. A chunk stored before, behind the end, or of an attempt that was followed by another changes
 // nothing. Errors: ErrLogGap, as a *LogGap.
 func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
+	if stored, err := d.appendNext(ctx, c); err != nil || stored {
+		return err
+	}
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		log, taskID, err := openLog(ctx, tx, c.AttemptID)
 		if err != nil || log == nil || log.Complete {
@@ -58,6 +64,33 @@ func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 		}
 		return notify(ctx, tx, ChannelLogs, taskID)
 	})
+}
+
+// appendNext stores a chunk that is just what comes next in the log, as nearly all are, by one statement, and reports whether it
+// was one. The end of a log is one if it brings the whole log along, so that its hash can be told without reading what is stored.
+func (d *DB) appendNext(ctx context.Context, c LogChunk) (stored bool, err error) {
+	if c.End && c.Offset > 0 {
+		return false, nil
+	}
+	var said, have sql.NullString
+	if c.End && c.SHA256 != "" {
+		sum := sha256.Sum256(c.Data)
+		said, have = sql.NullString{String: c.SHA256, Valid: true}, sql.NullString{String: hex.EncodeToString(sum[:]), Valid: true}
+	}
+	err = d.q(ctx).GetContext(ctx, &stored, `
+		WITH grown AS (
+			UPDATE logs SET size = size + length($3::bytea), printed_at = CASE WHEN length($3::bytea) > 0 THEN $4::timestamptz ELSE printed_at END,
+				complete = $5, sha256 = $6, intact = $6 = $7
+			WHERE task_id = (SELECT task_id FROM attempts WHERE id = $1) AND attempt_id = $1 AND NOT complete
+				AND base + $2 = size AND NOT ($5 AND size > base)
+			RETURNING task_id, size - length($3::bytea) AS position),
+		kept AS (INSERT INTO log_chunks (task_id, position, data) SELECT task_id, position, $3 FROM grown WHERE length($3::bytea) > 0)
+		SELECT count(pg_notify($8, task_id)) > 0 FROM grown`,
+		c.AttemptID, c.Offset, append([]byte{}, c.Data...), now(), c.End, said, have, ChannelLogs) // not nil, which is NULL
+	if err != nil {
+		return false, fmt.Errorf("append to the log of attempt %s: %w", c.AttemptID, err)
+	}
+	return stored, nil
 }
 
 // SkipLogGap gives up what is missing before the chunk, says so in the log, and appends the chunk. It is for a gap that was

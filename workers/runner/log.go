@@ -20,6 +20,9 @@ import (
 // logPause is how long printed bytes wait for more, so that a log does not become a chunk per line. The end does not wait.
 const logPause = 50 * time.Millisecond
 
+// logPatience is how long the first bytes wait, so that the log of a run that is over by then is one message.
+const logPatience = stagePatience
+
 // Pauses between tries to store a chunk; half of each is random.
 const (
 	firstLogPause = 50 * time.Millisecond
@@ -100,7 +103,7 @@ func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 	defer stopWatching()
 	from := logReader{file: l.file, buf: make([]byte, messages.MaxLogChunk), mask: l.hide.Stream(), cut: logCut{limit: l.limit}}
 	var offset int64
-	end, err := l.pause(ctx)
+	end, err := l.pause(ctx, logPatience)
 	for err == nil {
 		chunk, read := from.next(end)
 		if read != nil {
@@ -116,7 +119,7 @@ func (l *logStream) carry(ctx context.Context, sink LogSink) error {
 			err = l.untilStored(ctx, func() error { return sink.Chunk(ctx, offset, chunk) })
 			offset += n
 			if err == nil && n < messages.MaxLogChunk && end == nil {
-				end, err = l.pause(ctx)
+				end, err = l.pause(ctx, logPause)
 			}
 		}
 	}
@@ -129,7 +132,7 @@ func (l *logStream) more(ctx context.Context, written <-chan struct{}) (*logEnd,
 	case e := <-l.end:
 		return &e, nil
 	case <-written:
-		return l.pause(ctx)
+		return l.pause(ctx, logPause)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
@@ -172,9 +175,9 @@ func (r *logReader) next(end *logEnd) ([]byte, error) {
 	return chunk, nil
 }
 
-// pause waits for logPause or the end of the log, which it returns.
-func (l *logStream) pause(ctx context.Context) (*logEnd, error) {
-	timer := time.NewTimer(logPause)
+// pause waits for d or the end of the log, which it returns.
+func (l *logStream) pause(ctx context.Context, d time.Duration) (*logEnd, error) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case e := <-l.end:
