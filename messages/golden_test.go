@@ -105,7 +105,7 @@ func TestGoldenEvents(t *testing.T) {
 func TestGoldenCommandsAndLease(t *testing.T) {
 	t.Parallel()
 	wantEqual(t, "command_cancel.json", decode[messages.Command](t, "command_cancel.json"), messages.Command{V: 1, AttemptID: attID, Cancel: true})
-	wantEqual(t, "hint.json", decode[messages.Hint](t, "hint.json"), messages.Hint{V: 1, ID: "h-7", Labels: []string{"aws", "gpu"}, AfterMS: 40})
+	wantEqual(t, "hint.json", decode[messages.Hint](t, "hint.json"), messages.Hint{V: 1, ID: "h-7", Labels: []string{"aws", "gpu"}, Fresh: true})
 	wantEqual(t, "load.json", decode[messages.Load](t, "load.json"),
 		messages.Load{V: 1, Slots: 5, Busy: 2, Labels: []string{"aws", "gpu"}, Refusing: true, Hint: "h-7"})
 	wantEqual(t, "command_force.json", decode[messages.Command](t, "command_force.json"), messages.Command{V: 1, AttemptID: attID, Cancel: true, Force: true})

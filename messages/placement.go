@@ -6,8 +6,8 @@ type Hint struct {
 	V      int      `json:"v"`
 	ID     string   `json:"id"`               // the worker's answer, a Load, names it
 	Labels []string `json:"labels,omitempty"` // the label set
-	// AfterMS is how many milliseconds the worker leaves the task to one that was asked before it.
-	AfterMS int `json:"after_ms,omitempty"`
+	// Fresh says that the task was stored just now: the worker waits a moment for it, because its queue may not show it yet.
+	Fresh bool `json:"fresh,omitempty"`
 }
 
 // Load is what a worker says whenever the number of its tasks changes, and when it connects, so that the server can choose

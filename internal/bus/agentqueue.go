@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// hintWait is how long the first agent hinted waits at the queue. A pull that does not wait finds nothing in 1 to 2 % of
+	// hintWait is how long an agent waits at the queue for a task that was stored just now. A pull that does not wait finds nothing in 1 to 2 % of
 	// the cases where the message was stored a moment ago.
 	hintWait = 30 * time.Millisecond
 	// hintKeeps is how long a hint is of use to an agent without a free slot: the server hints a task that waits every second.
@@ -55,12 +55,12 @@ type AgentQueue struct {
 	sets  []string   // tokens of the label sets it may take, sorted
 	turn  int        // the set to look at next
 	left  int        // how many of the sets are still to be looked at
-	due   []dueHint  // by time
+	due   []dueHint  // in the order in which they came
 	said  messages.Load
 	after string // the hint that the next word answers
 }
 
-// dueHint is a hint and when it is to be followed.
+// dueHint is a hint that is to be followed, and when it came.
 type dueHint struct {
 	messages.Hint
 	set string
@@ -159,13 +159,13 @@ func (q *AgentQueue) Next(ctx context.Context) (*Delivery, error) {
 	retry := minRetry
 	for ctx.Err() == nil {
 		q.heed()
-		set, hint, wait := q.choose(time.Now())
+		set, hint := q.choose(time.Now())
 		if set == "" {
-			q.idle(ctx, wait)
+			q.idle(ctx, time.Hour)
 			continue
 		}
 		patience := time.Duration(0)
-		if hint != nil && hint.AfterMS == 0 && time.Since(hint.at) < hintWait {
+		if hint != nil && hint.Fresh && time.Since(hint.at) < hintWait {
 			patience = hintWait
 		}
 		r, err := q.pull.one(set, patience)
@@ -205,29 +205,26 @@ func (q *AgentQueue) heed() {
 	}
 }
 
-// choose says which set to look into now: that of a hint that is due, or, while there are sets to be looked at, the one whose
-// turn it is. With neither it says how long there is nothing to do.
-func (q *AgentQueue) choose(now time.Time) (set string, hint *dueHint, wait time.Duration) {
+// choose says which set to look into now: that of a hint, or, while there are sets to be looked at, the one whose turn it is;
+// with neither, none.
+func (q *AgentQueue) choose(now time.Time) (set string, hint *dueHint) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.hear(now)
-	wait = time.Hour
 	if len(q.due) > 0 {
-		if first := q.due[0]; !first.at.After(now) {
-			q.due = slices.Delete(q.due, 0, 1)
-			return first.set, &first, 0
-		}
-		wait = q.due[0].at.Sub(now)
+		first := q.due[0]
+		q.due = slices.Delete(q.due, 0, 1)
+		return first.set, &first
 	}
 	if q.left > 0 {
 		q.turn = (q.turn + 1) % len(q.sets)
 		q.left--
-		return q.sets[q.turn], nil, 0
+		return q.sets[q.turn], nil
 	}
-	return "", nil, wait
+	return "", nil
 }
 
-// hear sorts in the hints that have come, and forgets those that are old.
+// hear takes in the hints that have come, and forgets those that are old.
 func (q *AgentQueue) hear(now time.Time) {
 	for {
 		select {
@@ -247,17 +244,12 @@ func (q *AgentQueue) note(body []byte, now time.Time) {
 		return // what a server of another version means, or one that knows labels of before
 	}
 	h.set = messages.LabelSetToken(h.Labels)
-	h.at = now.Add(time.Duration(h.AfterMS) * time.Millisecond)
 	if i, known := slices.BinarySearch(q.sets, h.set); !known {
 		q.sets = slices.Insert(q.sets, i, h.set)
 	}
-	i, _ := slices.BinarySearchFunc(q.due, h.at, func(a dueHint, at time.Time) int {
-		if a.at.After(at) {
-			return 1
-		}
-		return -1 // behind those of the same time
-	})
-	q.due = slices.Insert(q.due, i, h)
+	if len(q.due) < maxHints {
+		q.due = append(q.due, h)
+	}
 }
 
 // looked notes what a pull found.
@@ -267,7 +259,7 @@ func (q *AgentQueue) looked(hint *dueHint, found bool) {
 	switch {
 	case hint == nil && found:
 		q.left = len(q.sets) // there may be more, there and elsewhere
-	case hint != nil && hint.AfterMS == 0:
+	case hint != nil:
 		q.after = hint.ID
 		if !found { // else the word is what Occupied says in a moment
 			q.say()

@@ -1,8 +1,9 @@
 // Package placement chooses which agents take a task. The queue is for durability, the hint is for choice: a task is on its
 // stream already when the agents that suit it best are told, and whoever claims it carries it out.
 //
-//	relay ─ Published ─▶ rank the free agents ─ hint ─▶ first: now · second: 40 ms · third: 80 ms later
-//	agents ─ load ─▶ how busy each is          nobody there: the next at once · still queued after a second: hint again, wider
+//	relay ─ Published ─▶ rank the free agents ─ hint ─▶ the best
+//	agents ─ load ─▶ how busy each is          nobody there: the next at once · no answer in 40 ms: the next, three in all
+//	                                           still queued after a second: hint again, wider
 //
 // Nothing unsafe follows from a wrong hint, and a lost one costs a second. What is kept here is a guess about the moment, in
 // memory: it begins with what Postgres knows of the agents and is corrected by every word of theirs, so that any number of
@@ -42,7 +43,8 @@ const (
 	every = time.Second
 	// settled is how long a task must have waited to be hinted again: the first hints have had their time.
 	settled = 500 * time.Millisecond
-	// choices is how many agents hear of a new task, grace how much later each than the one before.
+	// choices is how many agents hear of a new task at most, grace how long each has to answer before the next hears of it.
+	// Nobody is told in advance: who looks for a task that another has taken finds, in every tenth case, a third one's.
 	choices = 3
 	grace   = 40 * time.Millisecond
 	// promiseKeeps is how long a hinted agent is counted as if it had taken the task, until it says so itself.
@@ -77,6 +79,8 @@ type promise struct {
 	labels []string
 	by     messages.Strategy
 	until  time.Time
+	asked  int // how many agents were before it
+	late   *time.Timer
 }
 
 // New returns a placer that does nothing until it runs.
@@ -99,6 +103,9 @@ func (p *Placer) Run(ctx context.Context) error {
 	defer func() {
 		p.mu.Lock()
 		p.hinter = nil
+		for id := range p.sent {
+			p.redeem(id)
+		}
 		p.mu.Unlock()
 		_ = h.Close() // fails where the connection is closed, which ends it too
 	}()
@@ -155,38 +162,46 @@ func (p *Placer) Published(t messages.Task) {
 		return
 	}
 	at := p.pool(t.Pool)
-	if !p.place(at, t.Labels, t.Strategy, time.Now()) {
+	if !p.place(at, t.Labels, t.Strategy, 0) {
 		at.set(t.Labels).wait(t.Strategy, t.QueuedAt)
 	}
 }
 
-// place hints a task of the set to the agents that suit it best. It reports whether there was one.
-func (p *Placer) place(at *pool, labels []string, by messages.Strategy, now time.Time) bool {
-	best := at.rank(labels, by, choices, p.rand)
-	for i, a := range best {
-		id := p.hintID()
-		if i == 0 {
-			p.promise(at, a, id, labels, by, now)
-		}
-		// A hint that cannot be sent is a lost one.
-		_ = p.hinter.Hint(at.id, a.name, messages.Hint{
-			V: messages.Version, ID: id, Labels: labels, AfterMS: int((time.Duration(i) * grace).Milliseconds()),
-		})
+// place hints a new task of the set to the agent that suits it best. It reports whether there was one.
+func (p *Placer) place(at *pool, labels []string, by messages.Strategy, asked int) bool {
+	best := at.rank(labels, by, 1, time.Now(), p.rand)
+	if len(best) > 0 {
+		p.give(at, best[0], promise{pool: at.id, agent: best[0].name, labels: labels, by: by, asked: asked})
 	}
 	return len(best) > 0
 }
 
-func (p *Placer) hintID() string {
+// give hints a task to an agent and counts the agent as having it. A hint that cannot be sent is a lost one.
+func (p *Placer) give(at *pool, a *agent, s promise) {
 	p.hints++
-	return p.name + "-" + strconv.FormatUint(p.hints, 36)
-}
-
-// promise counts the agent as having the task.
-func (p *Placer) promise(at *pool, a *agent, id string, labels []string, by messages.Strategy, now time.Time) {
 	p.turns++
+	id := p.name + "-" + strconv.FormatUint(p.hints, 36)
+	now := time.Now()
 	a.turn = p.turns
 	a.promised++
-	p.sent[id] = promise{at.id, a.name, labels, by, now.Add(promiseKeeps)}
+	if a.asked.IsZero() {
+		a.asked = now
+	}
+	s.until = now.Add(promiseKeeps)
+	if s.asked < choices-1 {
+		s.late = time.AfterFunc(grace, func() { p.unanswered(id) })
+	}
+	p.sent[id] = s
+	_ = p.hinter.Hint(at.id, a.name, messages.Hint{V: messages.Version, ID: id, Labels: s.labels, Fresh: s.asked < choices})
+}
+
+// unanswered hints the task of a hint that was not answered to the next agent.
+func (p *Placer) unanswered(hintID string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, ok := p.sent[hintID]; ok && p.hinter != nil {
+		p.place(p.pool(s.pool), s.labels, s.by, s.asked+1)
+	}
 }
 
 // redeem ends a promise. It returns the agent that it was about, or nil.
@@ -196,6 +211,9 @@ func (p *Placer) redeem(id string) (promise, *agent) {
 		return s, nil
 	}
 	delete(p.sent, id)
+	if s.late != nil {
+		s.late.Stop()
+	}
 	a := p.pool(s.pool).agents[s.agent]
 	if a != nil && a.promised > 0 {
 		a.promised--
@@ -203,13 +221,11 @@ func (p *Placer) redeem(id string) (promise, *agent) {
 	return s, a
 }
 
-// expire ends the promises that were not kept. Such an agent comes last until it says something.
+// expire ends the promises that were not kept.
 func (p *Placer) expire(now time.Time) {
 	for id, s := range p.sent {
 		if now.After(s.until) {
-			if _, a := p.redeem(id); a != nil {
-				a.mute = true
-			}
+			p.redeem(id)
 		}
 	}
 }
@@ -232,7 +248,7 @@ func (p *Placer) heard(poolID, name string, l messages.Load) {
 		if s == nil {
 			return
 		}
-		p.give(at, a, s, now)
+		p.again(at, a, s)
 	}
 }
 
@@ -246,7 +262,7 @@ func (p *Placer) absent(hintID string) {
 	}
 	a.gone = true
 	at := p.pool(s.pool)
-	if !p.place(at, s.labels, s.by, time.Now()) {
+	if !p.place(at, s.labels, s.by, s.asked) {
 		at.set(s.labels).wait(s.by, time.Now())
 	}
 }
@@ -291,8 +307,8 @@ func (p *Placer) rehint(sets []postgres.WaitingSet, now time.Time) {
 		if p.hinter == nil {
 			continue
 		}
-		for _, a := range at.rank(w.Labels, w.Strategy, min(w.Tasks, choices<<min(s.rounds, 10)), p.rand) {
-			p.give(at, a, s, now)
+		for _, a := range at.rank(w.Labels, w.Strategy, min(w.Tasks, choices<<min(s.rounds, 10)), now, p.rand) {
+			p.again(at, a, s)
 		}
 	}
 	for _, at := range p.pools {
@@ -300,12 +316,10 @@ func (p *Placer) rehint(sets []postgres.WaitingSet, now time.Time) {
 	}
 }
 
-// give hints a task that waits to an agent.
-func (p *Placer) give(at *pool, a *agent, s *set, now time.Time) {
+// again hints a task that waits to an agent.
+func (p *Placer) again(at *pool, a *agent, s *set) {
 	s.waiting--
-	id := p.hintID()
-	p.promise(at, a, id, s.labels, s.strategy, now)
-	_ = p.hinter.Hint(at.id, a.name, messages.Hint{V: messages.Version, ID: id, Labels: s.labels}) // see place
+	p.give(at, a, promise{pool: at.id, agent: a.name, labels: s.labels, by: s.strategy, asked: choices})
 }
 
 func (p *Placer) pool(id string) *pool {

@@ -22,11 +22,11 @@ type agent struct {
 	labels   []string
 	slots    int
 	busy     int
-	refusing bool // by its own word
-	draining bool // by Postgres: it is about to hear that it should take nothing
-	gone     bool // it is not connected
-	mute     bool // it did not answer a hint
-	promised int  // tasks hinted to it that it has not answered for
+	refusing bool      // by its own word
+	draining bool      // by Postgres: it is about to hear that it should take nothing
+	gone     bool      // it is not connected
+	promised int       // tasks hinted to it that it has not answered for
+	asked    time.Time // when it was hinted the first of them; zero after any word of its own
 	turn     uint64
 	heard    time.Time // its own word
 	seen     time.Time // the word that Postgres has, by the clock there
@@ -42,7 +42,7 @@ func (p *pool) agent(name string) *agent {
 // says takes in the agent's own word.
 func (a *agent) says(l messages.Load, now time.Time) {
 	a.slots, a.busy, a.labels, a.refusing = l.Slots, l.Busy, l.Labels, l.Refusing
-	a.gone, a.mute, a.heard = false, false, now
+	a.gone, a.asked, a.heard = false, time.Time{}, now
 }
 
 // isSeen takes in the agent's presence, which is older than its last word unless that was lost.
@@ -51,7 +51,7 @@ func (a *agent) isSeen(p postgres.Present, now time.Time) {
 	a.seen, a.draining = p.SeenAt, p.Refusing
 	if news && now.Sub(a.heard) > rosterAge {
 		a.slots, a.busy, a.labels, a.refusing = p.Slots, p.Busy, p.Labels, p.Refusing
-		a.gone, a.mute = false, false
+		a.gone, a.asked = false, time.Time{}
 	}
 }
 
@@ -66,8 +66,11 @@ func (a *agent) free() int {
 // load is how many tasks the agent has or is about to have.
 func (a *agent) load() int { return a.busy + a.promised }
 
-// rank returns the n free agents that suit best, the best first. An agent that did not answer comes after all that did.
-func (p *pool) rank(required []string, by messages.Strategy, n int, r *rand.Rand) []*agent {
+// silent reports whether the agent did not answer a hint, as one does that is frozen or cut off.
+func (a *agent) silent(now time.Time) bool { return !a.asked.IsZero() && now.Sub(a.asked) >= grace }
+
+// rank returns the n free agents that suit best, the best first. Silent ones come last.
+func (p *pool) rank(required []string, by messages.Strategy, n int, now time.Time, r *rand.Rand) []*agent {
 	var able []*agent
 	for _, a := range p.agents {
 		if a.free() > 0 && messages.LabelsSatisfied(required, a.labels) {
@@ -76,10 +79,10 @@ func (p *pool) rank(required []string, by messages.Strategy, n int, r *rand.Rand
 	}
 	prefer := order(by, r)
 	slices.SortFunc(able, func(a, b *agent) int {
-		if a.mute != b.mute {
-			if a.mute {
-				return 1
-			}
+		switch x, y := a.silent(now), b.silent(now); {
+		case x && !y:
+			return 1
+		case y && !x:
 			return -1
 		}
 		return prefer(a, b)
