@@ -79,7 +79,7 @@ func peopleRights() table {
 func workspaceRights() table {
 	read, write, admin, own, site := right{role: postgres.RoleRead}, right{role: postgres.RoleWrite}, right{role: postgres.RoleAdmin}, right{where: ofCall}, right{where: ofSite}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
-	const project = v2 + "/projects/{project}"
+	const project, consumers = v2 + "/projects/{project}", v2 + "/workspaces/{workspace}/relationships/remote-state-consumers"
 	const org, ws, named, set = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}", v2 + "/varsets/{varset}"
 	return table{
 		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
@@ -92,6 +92,9 @@ func workspaceRights() table {
 		"POST" + ws + "/actions/lock": write, "POST" + ws + "/actions/unlock": write, "POST" + ws + "/actions/force-unlock": admin,
 		"GET" + ws + "/tag-bindings": read, "PATCH" + ws + "/tag-bindings": write, "GET" + ws + "/effective-tag-bindings": read,
 		"GET" + ws + "/relationships/tags": read, "POST" + ws + "/relationships/tags": write, "DELETE" + ws + "/relationships/tags": write,
+		"GET" + ws + "/run-triggers": read, "POST" + ws + "/run-triggers": write, "GET" + v2 + "/run-triggers/{trigger}": read, "DELETE" + v2 + "/run-triggers/{trigger}": write,
+		"GET" + consumers: read, "POST" + consumers: write, "PATCH" + consumers: write, "DELETE" + consumers: write,
+		"GET" + project + "/varsets": read, "POST" + set + "/relationships/projects": write, "DELETE" + set + "/relationships/projects": write,
 		"GET" + org + "/projects": read, "POST" + org + "/projects": admin,
 		"GET" + project: read, "PATCH" + project: admin, "DELETE" + project: admin,
 		"GET" + project + "/tag-bindings": read, "PATCH" + project + "/tag-bindings": admin, "GET" + project + "/effective-tag-bindings": read,
@@ -115,6 +118,9 @@ func runRights() table {
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
 	const ws = v2 + "/workspaces/{workspace}"
 	return table{
+		"GET" + ws + "/configuration-versions": read, "GET" + v2 + "/configuration-versions/{configuration}/download": plan,
+		"GET" + v2 + "/runs/{run}/comments": read, "POST" + v2 + "/runs/{run}/comments": plan, "GET" + v2 + "/comments/{comment}": read,
+		"GET" + v2 + "/run-events/{event}":      read,
 		"POST" + ws + "/configuration-versions": plan, "GET" + v2 + "/configuration-versions/{configuration}": read,
 		"POST" + v2 + "/runs": body, "POST" + gantry + "/runs": body,
 		"GET" + ws + "/runs": read, "GET" + v2 + "/runs/{run}": read, "GET" + v2 + "/runs/{run}/run-events": read,
@@ -156,7 +162,7 @@ type thing struct{ what, id string }
 // pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
 // state version's.
 func pathThing(param func(string) string) (shown, found thing, ok bool) {
-	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "project", "varset", "variable", "pool", "agent"} {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "comment", "event", "trigger", "notification", "project", "varset", "variable", "pool", "agent"} {
 		id := param(what)
 		if id == "" {
 			continue
@@ -167,6 +173,12 @@ func pathThing(param func(string) string) (shown, found thing, ok bool) {
 			found = thing{"run", prefixRun + strings.TrimPrefix(id, prefixPlan)}
 		case "apply":
 			found = thing{"run", prefixRun + strings.TrimPrefix(id, prefixApply)}
+		case "event":
+			if of, comment := eventRun(id); comment != "" {
+				found = thing{"comment", comment}
+			} else {
+				found = thing{"run", of}
+			}
 		case "output":
 			state, _, _ := splitOutputID(id)
 			found = thing{"state", state}

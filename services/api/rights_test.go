@@ -67,7 +67,21 @@ func (f *fixture) things() map[string]string {
 	f.addPool(out)
 	f.addVariables(out)
 	f.addProject(out)
+	f.addToRun(out)
 	return out
+}
+
+// addToRun adds a comment and its event to the run, and a trigger to the workspace.
+func (f *fixture) addToRun(things map[string]string) {
+	f.t.Helper()
+	c, err := f.db.AddComment(f.t.Context(), things["run"], "ann", "hello")
+	must(f.t, err)
+	things["comment"], things["event"] = c.ID, "re-"+strings.TrimPrefix(c.ID, "wsc-")
+	source, err := f.db.CreateWorkspace(f.t.Context(), postgres.NewWorkspace{Organization: "default", Name: strings.ToLower(messages.NewID("s-"))})
+	must(f.t, err)
+	t, err := f.db.CreateRunTrigger(f.t.Context(), things["workspace"], source.ID)
+	must(f.t, err)
+	things["trigger"] = t.ID
 }
 
 // addProject adds a project without workspaces.
@@ -251,6 +265,7 @@ func (f *fixture) perishable(things map[string]string, name string) map[string]s
 	f.addVariables(out)
 	f.addPool(out)
 	f.addProject(out)
+	f.addToRun(out)
 	out["agent"] = out["agent that is gone"]
 	return out
 }

@@ -1,10 +1,52 @@
 package api
 
 import (
+	"net/http"
 	"time"
 
 	"gantry.example/services/postgres"
 )
+
+// tfeConfigurationRoutes are TFE's calls about configuration versions.
+func (s *Server) tfeConfigurationRoutes() []route {
+	const of, one = "/api/v2/workspaces/{workspace}/configuration-versions", "/api/v2/configuration-versions/{configuration}"
+	return []route{
+		{method: "GET", pattern: of, access: person, summary: "List a workspace's configuration versions, newest first", out: []tfeConfiguration{}, query: paging(), handle: s.listConfigurations},
+		{method: "POST", pattern: of, access: person, summary: "Create a configuration version, to be uploaded",
+			in: tfeConfigurationInput{}, out: tfeConfiguration{}, status: http.StatusCreated, create: true, handle: s.createConfiguration},
+		{method: "GET", pattern: one, access: person, summary: "Show a configuration version", out: tfeConfiguration{}, query: []string{"include"}, handle: s.showConfiguration},
+		{method: "GET", pattern: one + "/download", access: person, summary: "Download the archive (tar.gz) of a configuration version", out: []byte{}, media: kindBytes, handle: s.downloadConfiguration},
+	}
+}
+
+func (s *Server) listConfigurations(r *request) (reply, error) {
+	p, err := r.page()
+	if err != nil {
+		return reply{}, err
+	}
+	w, err := s.workspace(r)
+	if err != nil {
+		return reply{}, err
+	}
+	all, total, err := s.db.Configurations(r.Context(), w.ID, p)
+	if err != nil {
+		return reply{}, err
+	}
+	out := make([]*tfeConfiguration, len(all))
+	for i, cv := range all {
+		out[i] = s.configurationDocument(r, cv)
+	}
+	return list(out, p, total)
+}
+
+func (s *Server) downloadConfiguration(r *request) (reply, error) {
+	id := r.PathValue("configuration")
+	body, err := s.db.Blob(r.Context(), id, postgres.BlobConfiguration)
+	if isNotFound(err) {
+		err = notFound("archive of configuration version", id)
+	}
+	return reply{body: body, kind: kindBytes}, err
+}
 
 // How long signed addresses stay good. A log is read while its run lasts.
 const (

@@ -30,10 +30,6 @@ func (s *Server) tfeObjectRoutes() []route {
 		{method: "GET", pattern: "/api/v2/workspaces/{workspace}", access: person, summary: "Show a workspace", out: tfeWorkspace{}, handle: s.showWorkspace},
 		{method: "PATCH", pattern: "/api/v2/workspaces/{workspace}", access: person, summary: "Change a workspace", in: tfeWorkspaceInput{}, out: tfeWorkspace{}, handle: s.updateWorkspace},
 
-		{method: "POST", pattern: "/api/v2/workspaces/{workspace}/configuration-versions", access: person, summary: "Create a configuration version, to be uploaded",
-			in: tfeConfigurationInput{}, out: tfeConfiguration{}, status: http.StatusCreated, create: true, handle: s.createConfiguration},
-		{method: "GET", pattern: "/api/v2/configuration-versions/{configuration}", access: person, summary: "Show a configuration version", out: tfeConfiguration{}, handle: s.showConfiguration},
-
 		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/current-state-version", access: person, summary: "Show a workspace's current state version", out: tfeState{}, handle: s.showCurrentState},
 		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/current-state-version-outputs", access: person, summary: "List a workspace's outputs", out: []tfeOutput{}, handle: s.listCurrentOutputs},
 		{method: "GET", pattern: "/api/v2/state-versions/{state}", access: person, summary: "Show a state version", out: tfeState{}, handle: s.showState},

@@ -95,15 +95,3 @@ func (s *Server) showCapacity(r *request) (reply, error) {
 	}
 	return object(doc)
 }
-
-// listNoRunEvents answers an empty list: Terraform's CLI needs the call and works without events.
-func (s *Server) listNoRunEvents(r *request) (reply, error) {
-	if _, err := s.db.Run(r.Context(), r.PathValue("run")); err != nil {
-		return reply{}, err
-	}
-	p, err := r.page()
-	if err != nil {
-		return reply{}, err
-	}
-	return list([]*runRef{}, p, 0)
-}

@@ -311,10 +311,28 @@ func TestRunSideLoadsWhatIsAskedFor(t *testing.T) {
 		got := decoded[resource[runAttributes]](f.get("/api/v2/runs/"+r.ID+query, adminToken), http.StatusOK)
 		equal(t, "included with "+query, got.Included, want)
 	}
-	events := decoded[resources[attributes]](f.get("/api/v2/runs/"+r.ID+"/run-events", adminToken), http.StatusOK)
-	if events.Data == nil || len(events.Data) != 0 {
-		t.Errorf("got events %v, want an empty list", events.Data)
+}
+
+func TestRunEventsAndComments(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r := f.newRun(run.Options{})
+	of := "/api/v2/runs/" + r.ID
+	_, read := f.member("rita", "default", postgres.RoleRead)
+	f.post(of+"/comments", read, doc("comments", attributes{"body": "hi"})).want(http.StatusForbidden, messages.CodeForbidden)
+	f.post(of+"/comments", adminToken, doc("comments", attributes{"body": ""})).want(http.StatusUnprocessableEntity, messages.CodeInvalid)
+	said := decoded[resource[attributes]](f.post(of+"/comments", adminToken, doc("comments", attributes{"body": "looks good"})), http.StatusCreated).Data
+	f.transition(r.ID, run.Cancel{})
+	events := decoded[resources[attributes]](f.get(of+"/run-events?include=actor,comment", read), http.StatusOK)
+	var actions []any
+	for _, e := range events.Data {
+		actions = append(actions, e.Attributes["action"])
+		one := decoded[resource[attributes]](f.get("/api/v2/run-events/"+e.ID, read), http.StatusOK).Data
+		equal(t, "the event by itself", one.Attributes["action"], e.Attributes["action"])
 	}
+	equal(t, "events", actions, []any{"created", "plan_queued", "commented", "cancel_requested", "canceled"})
+	equal(t, "the comment", decoded[resource[attributes]](f.get("/api/v2/comments/"+said.ID, read), http.StatusOK).Data.Attributes["body"], any("looks good"))
+	f.get("/api/v2/run-events/re-none", read).want(http.StatusNotFound, messages.CodeNotFound)
 }
 
 func TestCreatesAreIdempotent(t *testing.T) {

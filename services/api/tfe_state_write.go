@@ -30,7 +30,8 @@ const (
 	filterWorkspace    = "filter[workspace][name]"
 )
 
-// tfeStateInput is a state that is pushed. Nil means "not said".
+// tfeStateInput is a state that is pushed. Nil means "not said". As in TFE serial and lineage count more than what the state
+// itself says: it is stored with them.
 type tfeStateInput struct {
 	ID      string  `jsonapi:"primary,state-versions"`
 	Serial  *int64  `jsonapi:"attr,serial"`
@@ -96,7 +97,8 @@ func (s *Server) pushState(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	sv, err := s.db.PushState(r.Context(), postgres.StatePush{WorkspaceID: w.ID, Body: body, Force: in.Force, By: r.token.Actor()})
+	sv, err := s.db.PushState(r.Context(), postgres.StatePush{WorkspaceID: w.ID, Body: body, Force: in.Force, By: r.token.Actor(),
+		As: postgres.StateNumber{Serial: in.Serial, Lineage: deref(in.Lineage)}})
 	if err != nil {
 		return reply{}, err
 	}
@@ -117,18 +119,8 @@ func (in tfeStateInput) body() ([]byte, error) {
 	if in.MD5 != "" && !strings.EqualFold(in.MD5, hex.EncodeToString(sum[:])) {
 		return nil, invalid("field md5: %q is not the MD5 of the state: send it again", in.MD5)
 	}
-	var head struct {
-		Serial  int64  `json:"serial"`
-		Lineage string `json:"lineage"`
-	}
-	if err := json.Unmarshal(body, &head); err != nil {
-		return nil, invalid("field state: not a Terraform state: %v", err)
-	}
-	if in.Serial != nil && *in.Serial != head.Serial {
-		return nil, invalid("field serial: got %d, but the state itself says %d", *in.Serial, head.Serial)
-	}
-	if in.Lineage != nil && *in.Lineage != "" && *in.Lineage != head.Lineage {
-		return nil, invalid("field lineage: got %q, but the state itself says %q", *in.Lineage, head.Lineage)
+	if !json.Valid(body) {
+		return nil, invalid("field state: not a Terraform state: it is no JSON")
 	}
 	return body, nil
 }

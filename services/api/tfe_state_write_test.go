@@ -58,12 +58,17 @@ func TestStatePushAndRollback(t *testing.T) {
 		{"no JSON", stateDoc("x", nil), 422, messages.CodeInvalid, "field state"},
 		{"no lineage", stateDoc(`{"version":4,"serial":9}`, nil), 422, messages.CodeInvalid, "lineage"},
 		{"another MD5", stateDoc(one, attributes{"md5": "00"}), 422, messages.CodeInvalid, "field md5"},
-		{"another serial", stateDoc(two, attributes{"serial": 5}), 422, messages.CodeInvalid, "field serial: got 5"},
-		{"another lineage said", stateDoc(two, attributes{"lineage": "m"}), 422, messages.CodeInvalid, "field lineage"},
+		{"an old serial said", stateDoc(strings.Replace(two, "2", "9", 1), attributes{"serial": 1}), 409, messages.CodeStateConflict, "serial 1"},
+		{"another lineage said", stateDoc(two, attributes{"lineage": "m"}), 409, messages.CodeStateConflict, "lineage m"},
 		{"an old serial", stateDoc(two, nil), 409, messages.CodeStateConflict, "serial 2"},
 		{"another lineage", stateDoc(strings.Replace(two, `"l"`, `"m"`, 1), nil), 409, messages.CodeStateConflict, "lineage m"},
 	} {
 		f.post(path, adminToken, c.body).want(c.status, c.code).wantDetail(c.says)
+	}
+	said := decoded[resource[attributes]](f.post(path, adminToken, stateDoc(two, attributes{"serial": 7})), http.StatusCreated).Data
+	equal(t, "the serial that is said", said.Attributes["serial"], any(7.0))
+	if body := string(f.get("/api/v2/state-versions/"+said.ID+"/download", adminToken).body); !strings.Contains(body, `"serial": 7`) {
+		t.Errorf("got the state %s, want it with the serial 7", body)
 	}
 	f.post(path, adminToken, stateDoc(two, attributes{"force": true})).want(http.StatusCreated, "")
 	f.patch(path, adminToken, doc("state-versions", nil)).want(http.StatusUnprocessableEntity, messages.CodeInvalid).wantDetail("rollback-state-version")

@@ -11,7 +11,7 @@ import (
 	"gantry.example/services/postgres"
 )
 
-// tfeVariableSetRoutes are TFE's calls about variable sets. There are no projects to give them to.
+// tfeVariableSetRoutes are TFE's calls about variable sets.
 func (s *Server) tfeVariableSetRoutes() []route {
 	const set, vars = "/api/v2/varsets/{varset}", "/api/v2/varsets/{varset}/relationships/vars"
 	return []route{
@@ -25,10 +25,16 @@ func (s *Server) tfeVariableSetRoutes() []route {
 		{method: "PATCH", pattern: set, access: person, summary: "Change a variable set; workspaces replace those it was given to", in: tfeVariableSetInput{}, out: tfeVariableSet{},
 			query: []string{"include"}, handle: s.updateVariableSet},
 		{method: "DELETE", pattern: set, access: person, summary: "Delete a variable set with its variables", handle: s.deleteVariableSet},
-		{method: "POST", pattern: set + "/relationships/workspaces", access: person, summary: "Give a variable set to workspaces", in: workspaceList{},
-			status: http.StatusNoContent, handle: s.moveVariableSet(s.db.GiveVariableSet)},
-		{method: "DELETE", pattern: set + "/relationships/workspaces", access: person, summary: "Take a variable set from workspaces", in: workspaceList{},
-			handle: s.moveVariableSet(s.db.TakeVariableSet)},
+		{method: "POST", pattern: set + "/relationships/workspaces", access: person, summary: "Give a variable set to workspaces", in: resourceList{},
+			status: http.StatusNoContent, handle: s.moveVariableSet("workspaces", s.db.GiveVariableSet)},
+		{method: "DELETE", pattern: set + "/relationships/workspaces", access: person, summary: "Take a variable set from workspaces", in: resourceList{},
+			handle: s.moveVariableSet("workspaces", s.db.TakeVariableSet)},
+		{method: "GET", pattern: "/api/v2/projects/{project}/varsets", access: person, summary: "List the variable sets that all workspaces of a project have",
+			out: []tfeVariableSet{}, query: paging("include"), handle: s.listProjectVariableSets},
+		{method: "POST", pattern: set + "/relationships/projects", access: person, summary: "Give a variable set to all workspaces of projects", in: resourceList{},
+			status: http.StatusNoContent, handle: s.moveVariableSet("projects", s.db.GiveVariableSetToProjects)},
+		{method: "DELETE", pattern: set + "/relationships/projects", access: person, summary: "Take a variable set from projects", in: resourceList{},
+			handle: s.moveVariableSet("projects", s.db.TakeVariableSetFromProjects)},
 
 		{method: "GET", pattern: vars, access: person, summary: "List the variables of a variable set, all of them unless a page is asked for", out: []tfeVariable{},
 			query: paging(), handle: s.listWorkspaceVariables},
@@ -55,6 +61,7 @@ type tfeVariableSet struct {
 	Organization   *organizationRef `jsonapi:"relation,organization"`
 	Parent         *organizationRef `jsonapi:"relation,parent"`
 	Workspaces     []*workspaceRef  `jsonapi:"relation,workspaces"`
+	Projects       []*projectRef    `jsonapi:"relation,projects"`
 	Variables      []*variableRef   `jsonapi:"relation,vars"`
 }
 
@@ -67,10 +74,11 @@ type tfeVariableSetInput struct {
 	Priority    *bool            `jsonapi:"attr,priority"`
 	Parent      *organizationRef `jsonapi:"relation,parent"` // the organization, which the path names too
 	Workspaces  []*workspaceRef  `jsonapi:"relation,workspaces"`
+	Projects    []*projectRef    `jsonapi:"relation,projects"`
 }
 
-// workspaceList names workspaces.
-type workspaceList struct {
+// resourceList names resources of one type.
+type resourceList struct {
 	Data []struct {
 		Type string `json:"type"`
 		ID   string `json:"id"`
@@ -80,12 +88,15 @@ type workspaceList struct {
 func variableSetDocument(v postgres.VariableSet) *tfeVariableSet {
 	out := &tfeVariableSet{
 		ID: v.ID, Name: v.Name, Description: v.Description, Global: v.Global, Priority: v.Priority, CreatedAt: v.CreatedAt, UpdatedAt: v.UpdatedAt,
-		VarCount: len(v.Variables), WorkspaceCount: len(v.Workspaces),
+		VarCount: len(v.Variables), WorkspaceCount: len(v.Workspaces), ProjectCount: len(v.Projects), Projects: []*projectRef{},
 		Organization: &organizationRef{v.OrganizationName}, Parent: &organizationRef{v.OrganizationName},
 		Workspaces: []*workspaceRef{}, Variables: []*variableRef{},
 	}
 	for _, id := range v.Workspaces {
 		out.Workspaces = append(out.Workspaces, &workspaceRef{id})
+	}
+	for _, id := range v.Projects {
+		out.Projects = append(out.Projects, &projectRef{id})
 	}
 	for _, id := range v.Variables {
 		out.Variables = append(out.Variables, &variableRef{id})
@@ -166,6 +177,14 @@ func (in tfeVariableSetInput) workspaces() []string {
 	return ids
 }
 
+func (in tfeVariableSetInput) projects() []string {
+	ids := make([]string, len(in.Projects))
+	for i, p := range in.Projects {
+		ids[i] = p.ID
+	}
+	return ids
+}
+
 func (s *Server) createVariableSet(r *request) (reply, error) {
 	var in tfeVariableSetInput
 	if err := r.decodeObject(&in); err != nil {
@@ -173,7 +192,7 @@ func (s *Server) createVariableSet(r *request) (reply, error) {
 	}
 	v, err := s.db.CreateVariableSet(r.Context(), postgres.NewVariableSet{
 		Organization: r.PathValue("organization"), Name: deref(in.Name), Description: deref(in.Description), Global: deref(in.Global), Priority: deref(in.Priority),
-		Workspaces: in.workspaces(),
+		Workspaces: in.workspaces(), Projects: in.projects(),
 	})
 	if err != nil {
 		return reply{}, err
@@ -199,6 +218,10 @@ func (s *Server) updateVariableSet(r *request) (reply, error) {
 		ids := in.workspaces()
 		change.Workspaces = &ids
 	}
+	if r.relates("projects") {
+		ids := in.projects()
+		change.Projects = &ids
+	}
 	v, err := s.db.UpdateVariableSet(r.Context(), r.PathValue("varset"), change)
 	if err != nil {
 		return reply{}, err
@@ -222,19 +245,32 @@ func (s *Server) deleteVariableSet(r *request) (reply, error) {
 	return reply{}, s.db.DeleteVariableSet(r.Context(), r.PathValue("varset"))
 }
 
-func (s *Server) moveVariableSet(move func(ctx context.Context, id string, workspaces []string) error) handler {
+func (s *Server) moveVariableSet(kind string, move func(ctx context.Context, id string, to []string) error) handler {
 	return func(r *request) (reply, error) {
-		var in workspaceList
+		var in resourceList
 		if err := r.decode(&in); err != nil {
 			return reply{}, err
 		}
-		ids := make([]string, len(in.Data))
-		for i, w := range in.Data {
-			if w.Type != "workspaces" || w.ID == "" {
-				return reply{}, invalid(`field data[%d]: want {"type": "workspaces", "id": …}`, i)
-			}
-			ids[i] = w.ID
+		ids, err := in.ids(kind)
+		if err != nil {
+			return reply{}, err
 		}
 		return reply{}, move(r.Context(), r.PathValue("varset"), ids)
 	}
+}
+
+func (s *Server) listProjectVariableSets(r *request) (reply, error) {
+	p, err := r.page()
+	if err != nil {
+		return reply{}, err
+	}
+	of, err := s.db.ProjectByID(r.Context(), r.PathValue("project"))
+	if err != nil {
+		return reply{}, err
+	}
+	all, total, err := s.db.ProjectVariableSets(r.Context(), of, p)
+	if err != nil {
+		return reply{}, err
+	}
+	return answerVariableSets(p, all, total)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-version"
+	"github.com/hashicorp/jsonapi"
 
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -48,6 +49,11 @@ type tfeWorkspace struct {
 	TagBindings   []*tagBindingRef   `jsonapi:"relation,tag-bindings"`
 	EffectiveTags []*effectiveTagRef `jsonapi:"relation,effective-tag-bindings"`
 	more
+}
+
+// JSONAPILinks says where the workspace is: for programs, and for people.
+func (doc *tfeWorkspace) JSONAPILinks() *jsonapi.Links {
+	return &jsonapi.Links{"self": "/api/v2/workspaces/" + doc.ID, "self-html": "/app/" + doc.Organization.ID + "/workspaces/" + doc.Name}
 }
 
 type tagBindingRef struct {

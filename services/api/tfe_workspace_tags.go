@@ -50,10 +50,11 @@ type tfeEffectiveTag struct {
 
 // JSONAPILinks tells where an inherited tag comes from.
 func (t *tfeEffectiveTag) JSONAPILinks() *jsonapi.Links {
-	if t.from == "" {
-		return nil
+	links := jsonapi.Links{} // the library takes no nil for none
+	if t.from != "" {
+		links["inherited-from"] = t.from
 	}
-	return &jsonapi.Links{"inherited-from": t.from}
+	return &links
 }
 
 // tfeTag is the name of a tag.

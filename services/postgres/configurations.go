@@ -67,6 +67,18 @@ func (d *DB) ConfigurationVersion(ctx context.Context, id string) (Configuration
 	return cv, err
 }
 
+// Configurations lists the configuration versions of a workspace, newest first, and the number of all.
+func (d *DB) Configurations(ctx context.Context, workspaceID string, p Page) ([]ConfigurationVersion, int, error) {
+	var total int
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM configuration_versions WHERE workspace_id = $1`, workspaceID); err != nil {
+		return nil, 0, err
+	}
+	var out []ConfigurationVersion
+	err := d.q(ctx).SelectContext(ctx, &out, selectConfiguration+` WHERE workspace_id = $1 ORDER BY created_at DESC, id LIMIT $2 OFFSET $3`,
+		workspaceID, p.limit(), p.offset())
+	return out, total, err
+}
+
 // UploadConfiguration stores the archive. The same archive again is no change. Errors: not_found, conflict when another
 // archive was uploaded before.
 func (d *DB) UploadConfiguration(ctx context.Context, id string, archive []byte) (ConfigurationVersion, error) {

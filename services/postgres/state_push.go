@@ -31,12 +31,43 @@ type StatePush struct {
 	Body        []byte
 	Force       bool // also when serial or lineage do not follow
 	By          string
+	// As is the serial and lineage to store the state under, which it is given if its own are others. The zero value: its own.
+	As StateNumber
+}
+
+// StateNumber says where a state is among the versions of a state. Nil and "" mean "not said".
+type StateNumber struct {
+	Serial  *int64
+	Lineage string
+}
+
+// numbered is the state with the serial and lineage that are asked for.
+func (n StateNumber) numbered(body []byte) ([]byte, error) {
+	head, err := readStateHead(body)
+	if err != nil {
+		return nil, err
+	}
+	as := run.StateRef{Serial: head.Serial, Lineage: head.Lineage}
+	if n.Serial != nil {
+		as.Serial = *n.Serial
+	}
+	if n.Lineage != "" {
+		as.Lineage = n.Lineage
+	}
+	if as.Serial == head.Serial && as.Lineage == head.Lineage {
+		return body, nil // as it is, to the byte
+	}
+	return renumber(body, as)
 }
 
 // PushState makes the state the workspace's current one. A plan made before is stale from then on: its apply is refused.
 // The current state again is no change. Errors: not_found; invalid; workspace.locked while a run holds the gate or another
 // person locked the workspace; state.conflict when serial or lineage do not follow.
 func (d *DB) PushState(ctx context.Context, in StatePush) (StateVersion, error) {
+	var err error
+	if in.Body, err = in.As.numbered(in.Body); err != nil {
+		return StateVersion{}, err
+	}
 	head, err := readStateHead(in.Body)
 	if err != nil {
 		return StateVersion{}, err

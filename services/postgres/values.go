@@ -30,7 +30,7 @@ type candidate struct {
 
 // selectCandidates lists, strongest first, all that is there for a workspace ($1) of an organization ($2), and, sealed as a
 // whole, what two attempts ($3, $4) were given and what a run ($5) brought along: priority sets for all workspaces (1) and
-// for some (2), the run (3), the workspace (4), sets for some workspaces (5) and for all (6). Of two sets of a rank the one
+// for some (2), the run (3), the workspace (4), sets for some workspaces (5), for a project (6) and for all (7). Of two sets of a rank the one
 // whose name comes first in the alphabet wins.
 const selectCandidates = `
 	SELECT * FROM (
@@ -40,10 +40,13 @@ const selectCandidates = `
 		UNION ALL SELECT 3, '', run_id, NULL, NULL, '', '', sealed, false, false, '', '' FROM run_variables WHERE run_id = $5
 		UNION ALL SELECT 4, '', id, workspace_id, set_id, category, key, sealed, hcl, sensitive, description, version_id
 		FROM variables WHERE workspace_id = $1
-		UNION ALL SELECT CASE WHEN s.global AND s.priority THEN 1 WHEN s.priority THEN 2 WHEN s.global THEN 6 ELSE 5 END,
+		UNION ALL SELECT CASE WHEN s.global AND s.priority THEN 1 WHEN s.priority THEN 2 WHEN s.global THEN 7
+		       WHEN EXISTS (SELECT 1 FROM variable_set_workspaces m WHERE m.set_id = s.id AND m.workspace_id = $1) THEN 5 ELSE 6 END,
 		       s.name, v.id, v.workspace_id, v.set_id, v.category, v.key, v.sealed, v.hcl, v.sensitive, v.description, v.version_id
 		FROM variable_sets s JOIN variables v ON v.set_id = s.id
-		WHERE s.organization_id = $2 AND (s.global OR EXISTS (SELECT 1 FROM variable_set_workspaces m WHERE m.set_id = s.id AND m.workspace_id = $1))
+		WHERE s.organization_id = $2 AND (s.global OR EXISTS (SELECT 1 FROM variable_set_workspaces m WHERE m.set_id = s.id AND m.workspace_id = $1)
+		  OR EXISTS (SELECT 1 FROM variable_set_projects m JOIN workspaces w ON w.id = $1 AND COALESCE(w.project_id, 'prj-' || substr(w.organization_id, 5)) = m.project_id
+		             WHERE m.set_id = s.id))
 	) c ORDER BY rank, set_name COLLATE "C", category, key`
 
 // giveValues decides which values an attempt gets, and remembers them. A plan gets what holds now. An apply gets terraform's

@@ -25,6 +25,7 @@ type VariableSet struct {
 	UpdatedAt        time.Time `db:"updated_at"`
 
 	Workspaces []string // ids of those it was given to
+	Projects   []string // ids; all their workspaces have it
 	Variables  []string // ids
 }
 
@@ -35,6 +36,7 @@ type NewVariableSet struct {
 	Description      string
 	Global, Priority bool
 	Workspaces       []string // ids
+	Projects         []string // ids
 }
 
 // VariableSetChange is a partial update: nil fields stay.
@@ -42,6 +44,7 @@ type VariableSetChange struct {
 	Name, Description *string
 	Global, Priority  *bool
 	Workspaces        *[]string
+	Projects          *[]string
 }
 
 // maxSetName is the longest name of a variable set in characters.
@@ -81,6 +84,9 @@ func (d *DB) CreateVariableSet(ctx context.Context, in NewVariableSet) (Variable
 			return setTaken(err, in.Name)
 		}
 		if err := giveSet(ctx, tx, id, in.Workspaces); err != nil {
+			return err
+		}
+		if err := giveSetToProjects(ctx, tx, o.ID, id, in.Projects); err != nil {
 			return err
 		}
 		out, err = variableSet(ctx, tx, id, "")
@@ -125,7 +131,15 @@ func (d *DB) VariableSets(ctx context.Context, organization, part string, p Page
 // WorkspaceVariableSets lists the variable sets that a workspace has variables from, by name, and the number of all.
 func (d *DB) WorkspaceVariableSets(ctx context.Context, w Workspace, p Page) ([]VariableSet, int, error) {
 	return d.listSets(ctx, ` WHERE s.organization_id = $1
-		AND (s.global OR EXISTS (SELECT 1 FROM variable_set_workspaces m WHERE m.set_id = s.id AND m.workspace_id = $2))`, p, w.OrganizationID, w.ID)
+		AND (s.global OR EXISTS (SELECT 1 FROM variable_set_workspaces m WHERE m.set_id = s.id AND m.workspace_id = $2)
+		     OR EXISTS (SELECT 1 FROM variable_set_projects m JOIN workspaces w ON w.id = $2 AND COALESCE(w.project_id, 'prj-' || substr(w.organization_id, 5)) = m.project_id
+		                WHERE m.set_id = s.id))`, p, w.OrganizationID, w.ID)
+}
+
+// ProjectVariableSets lists the variable sets that all workspaces of a project have, by name, and the number of all.
+func (d *DB) ProjectVariableSets(ctx context.Context, of Project, p Page) ([]VariableSet, int, error) {
+	return d.listSets(ctx, ` WHERE s.organization_id = $1
+		AND (s.global OR EXISTS (SELECT 1 FROM variable_set_projects m WHERE m.set_id = s.id AND m.project_id = $2))`, p, of.OrganizationID, of.ID)
 }
 
 // listSets lists what where, with two arguments, selects.
@@ -148,19 +162,23 @@ func addMembers(ctx context.Context, q querier, sets []VariableSet) error {
 		ids[i], byID[sets[i].ID] = sets[i].ID, &sets[i]
 	}
 	var members []struct {
-		Set       string `db:"set_id"`
-		ID        string `db:"id"`
-		Workspace bool   `db:"workspace"`
+		Set  string `db:"set_id"`
+		ID   string `db:"id"`
+		What string `db:"what"`
 	}
 	if err := q.SelectContext(ctx, &members, `
-		SELECT set_id, workspace_id AS id, true AS workspace FROM variable_set_workspaces WHERE set_id = ANY ($1)
-		UNION ALL SELECT set_id, id, false FROM variables WHERE set_id = ANY ($1) ORDER BY id`, textArray(ids)); err != nil {
+		SELECT set_id, workspace_id AS id, 'workspace' AS what FROM variable_set_workspaces WHERE set_id = ANY ($1)
+		UNION ALL SELECT set_id, project_id, 'project' FROM variable_set_projects WHERE set_id = ANY ($1)
+		UNION ALL SELECT set_id, id, 'variable' FROM variables WHERE set_id = ANY ($1) ORDER BY id`, textArray(ids)); err != nil {
 		return err
 	}
 	for _, m := range members {
-		if s := byID[m.Set]; m.Workspace {
+		switch s := byID[m.Set]; m.What {
+		case "workspace":
 			s.Workspaces = append(s.Workspaces, m.ID)
-		} else {
+		case "project":
+			s.Projects = append(s.Projects, m.ID)
+		default:
 			s.Variables = append(s.Variables, m.ID)
 		}
 	}
@@ -194,6 +212,14 @@ func (d *DB) UpdateVariableSet(ctx context.Context, id string, c VariableSetChan
 				return err
 			}
 			if err := giveSet(ctx, tx, id, *c.Workspaces); err != nil {
+				return err
+			}
+		}
+		if c.Projects != nil {
+			if _, err := tx.ExecContext(ctx, `DELETE FROM variable_set_projects WHERE set_id = $1`, id); err != nil {
+				return err
+			}
+			if err := giveSetToProjects(ctx, tx, s.OrganizationID, id, *c.Projects); err != nil {
 				return err
 			}
 		}
@@ -238,6 +264,44 @@ func (d *DB) TakeVariableSet(ctx context.Context, id string, workspaces []string
 		return err
 	}
 	_, err := d.q(ctx).ExecContext(ctx, `DELETE FROM variable_set_workspaces WHERE set_id = $1 AND workspace_id = ANY ($2)`, id, textArray(workspaces))
+	return err
+}
+
+// GiveVariableSetToProjects gives a set to projects of its organization; those that have it already keep it. Errors: not_found,
+// invalid naming the project.
+func (d *DB) GiveVariableSetToProjects(ctx context.Context, id string, projects []string) error {
+	return d.tx(ctx, func(tx *sqlx.Tx) error {
+		s, err := variableSet(ctx, tx, id, ` FOR UPDATE OF s`)
+		if err != nil {
+			return err
+		}
+		return giveSetToProjects(ctx, tx, s.OrganizationID, id, projects)
+	})
+}
+
+func giveSetToProjects(ctx context.Context, tx *sqlx.Tx, organization, id string, projects []string) error {
+	for _, p := range projects {
+		if p == DefaultProjectID(organization) { // there may be no row yet
+			if _, err := project(ctx, tx, p, ""); err != nil {
+				return err
+			}
+		}
+		if err := checkProject(ctx, tx, organization, p); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO variable_set_projects (set_id, project_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TakeVariableSetFromProjects takes a set from projects; those that do not have it are no error. Errors: not_found (set).
+func (d *DB) TakeVariableSetFromProjects(ctx context.Context, id string, projects []string) error {
+	if _, err := d.VariableSet(ctx, id); err != nil {
+		return err
+	}
+	_, err := d.q(ctx).ExecContext(ctx, `DELETE FROM variable_set_projects WHERE set_id = $1 AND project_id = ANY ($2)`, id, textArray(projects))
 	return err
 }
 
