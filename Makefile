@@ -2,7 +2,7 @@
 # Needed: Go 1.26 or newer, git, make and a shell. All else is found or installed by what needs it.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-PROGRAMS := ./cmd/gantry ./cmd/gantry-runner ./cmd/gantry-exec
+PROGRAMS := ./cmd/gantry ./cmd/gantry-runner ./cmd/gantry-agent ./cmd/gantry-exec
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test e2e chaos bench bench-scale generate lint clean

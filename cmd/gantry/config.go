@@ -17,6 +17,7 @@ import (
 	"gantry.example/services/postgres"
 	"gantry.example/services/reconciler"
 	"gantry.example/services/run"
+	"gantry.example/workers/station"
 )
 
 // config is what `gantry server` can be told. Every field is a flag of the same name; see internal/settings for the other
@@ -31,6 +32,7 @@ type config struct {
 	TrustedProxies    []string
 	TLS               httpsConfig
 	NATSURL           string
+	NATSWebSocketURL  []string
 	NATSCredentials   string
 	Replicas          int
 	DatabaseURL       string
@@ -58,7 +60,7 @@ type config struct {
 	Retention   postgres.Retention
 	MinFreeDisk settings.Size
 	LogLimit    settings.Size
-	Engines     engineConfig
+	Engines     station.Engines
 }
 
 // The records of runs are small and say who changed what, so they stay; logs, plans and configurations are what fills disks.
@@ -84,6 +86,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.HTTPS, "https", "127.0.0.1:8443", `address for HTTPS: API and pages; "" for none`)
 	f.StringVar(&c.NATS, "nats", "127.0.0.1:4222", "address of the embedded NATS; must stay the same over restarts, running tasks come back to it")
 	f.StringVar(&c.NATSURL, "nats-url", "", "NATS cluster to use instead of the embedded one, as tls://host:port, several separated by commas")
+	f.StringSliceVar(&c.NATSWebSocketURL, "nats-websocket-url", nil, "where the cluster of --nats-url takes WebSockets, as wss://host:port, several separated by commas: agents then reach NATS through the API (default: agents need --nats-url)")
 	f.StringVar(&c.NATSCredentials, "nats-credentials-file", "", "credentials for --nats-url, written by gantry admin nats-config; workers need none")
 	f.IntVar(&c.Replicas, "replicas", 0, "copies of every stream (default: 1, with --nats-url 3)")
 	f.StringVar(&c.PublicURL, "public-url", "", "https://host[:port] users reach the server at: what links begin with, and a name of the certificate (default: --acme-host, or where others than this machine can reach --https, or the address for this machine)")
@@ -98,7 +101,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.CAFile, "ca-file", "", "PEM file of the only authorities to trust for --address and --nats-url (default: the system's)")
 	f.IntVar(&c.Concurrency, "concurrency", max(2, runtime.NumCPU()), "tasks the local worker carries out at the same time")
 	f.StringSliceVar(&c.AllowedWorkdirs, "allowed-workdirs", nil, "absolute folders below which workspaces may have their runs carried out (workdir of the execution document); separated by commas")
-	f.StringVar(&c.RunAs, "run-as", runAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
+	f.StringVar(&c.RunAs, "run-as", station.RunAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
 	c.Log.Flags(f)
 	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets a trace of every run, as http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT; none: no traces)")
 	f.DurationVar(&c.LeaseTTL, "lease-ttl", timing.LeaseTTL, "a runner that is silent for this long has lost its lease")
@@ -119,7 +122,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Limits.Silence, "silence-timeout", 0, "a plan or apply that prints nothing for this long is asked to stop, and its run errors; 0 for no limit")
 	f.DurationVar(&c.Limits.Queue, "queue-timeout", 0, "a run that no worker takes for this long errors; 0 for no limit")
 	f.DurationVar(&c.Limits.Approval, "approval-timeout", 0, "a planned run that nobody applies for this long is discarded; 0 for no limit")
-	c.Engines.flags(f)
+	c.Engines.Flags(f)
 	f.DurationVar(&c.RepublishAfter, "republish-after", patience.Republish, "a queued task's message is looked for after this")
 }
 
@@ -167,7 +170,7 @@ func (c *config) validate() error {
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return fmt.Errorf("--data-dir: %w", err)
 	}
-	return c.Engines.validate()
+	return c.Engines.Validate()
 }
 
 func (c *config) validateLimits() error {

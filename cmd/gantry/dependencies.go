@@ -63,7 +63,7 @@ func (s *server) startNATS(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.broker, err = broker.NewCluster(s.cfg.NATSURL, creds, ca, s.log)
+	s.broker, err = broker.NewCluster(s.cfg.NATSURL, s.cfg.NATSWebSocketURL, creds, ca, s.log)
 	return err
 }
 

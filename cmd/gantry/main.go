@@ -22,6 +22,7 @@ import (
 	"gantry.example/internal/telemetry"
 	"gantry.example/workers/process"
 	"gantry.example/workers/runner"
+	"gantry.example/workers/station"
 	"gantry.example/workers/terraform/shim"
 )
 
@@ -91,7 +92,7 @@ func serve(cmd *cobra.Command, cfg config) error {
 	defer stop()
 	s := &server{cfg: cfg, version: version, out: cmd.OutOrStdout(), log: log, fail: fail, users: users}
 	if cfg.has(roleWorker) {
-		s.tellRights()
+		station.TellRights(users, log)
 	}
 	if err := s.run(cmd.Context()); err != nil {
 		return &cli.Exit{Code: cli.ExitFailure, Message: err.Error()}

@@ -79,6 +79,9 @@ func (c *config) validateRoles() error {
 // validateNATS checks where NATS is. Tokens travel there, so it takes TLS to go further than this machine.
 func (c *config) validateNATS() error {
 	if c.NATSURL == "" {
+		if len(c.NATSWebSocketURL) > 0 {
+			return errors.New("--nats-websocket-url is for the cluster of --nats-url, which is missing: the embedded NATS needs none")
+		}
 		if c.Replicas > 1 {
 			return fmt.Errorf("--replicas %d: the embedded NATS is one server and keeps one copy; give --nats-url of a cluster", c.Replicas)
 		}
@@ -94,6 +97,11 @@ func (c *config) validateNATS() error {
 		}
 		if ip := net.ParseIP(u.Hostname()); u.Scheme == "nats" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			return fmt.Errorf("--nats-url %s: use tls://; without TLS tokens would be shown to the network", u.Host)
+		}
+	}
+	for _, text := range c.NATSWebSocketURL {
+		if u, err := url.Parse(text); err != nil || u.Hostname() == "" || u.Scheme != "wss" || strings.Trim(u.Path, "/") != "" {
+			return fmt.Errorf("--nats-websocket-url %q: want wss://host:port", text)
 		}
 	}
 	return nil

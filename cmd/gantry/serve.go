@@ -114,6 +114,7 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	mux.Handle("/nats", s.broker.Gateway())
 	a.Register(mux)
 	s.pages.Register(mux)
 	return mux, nil

@@ -27,7 +27,7 @@ func (s *server) startWorker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	releases, err := s.cfg.Engines.releases()
+	releases, err := s.cfg.Engines.Releases()
 	if err != nil {
 		return err
 	}
@@ -40,8 +40,8 @@ func (s *server) startWorker(ctx context.Context) error {
 		Runner:  append(program, s.cfg.Log.Args()...),
 		WorkDir: filepath.Join(place, "work"), CacheDir: filepath.Join(place, "cache"), Users: s.users,
 		MinFree: uint64(s.cfg.MinFreeDisk), LogLimit: int64(s.cfg.LogLimit), //nolint:gosec // no log is as large
-		Slots: s.cfg.Concurrency, SetupLimit: s.cfg.StartWithin, OfflineLimit: s.cfg.OfflineLimit, Releases: releases, Providers: s.cfg.Engines.providers(),
-		Log: s.log, Output: os.Stderr, Passed: s.fail.Hit,
+		Slots: s.cfg.Concurrency, SetupLimit: s.cfg.StartWithin, OfflineLimit: s.cfg.OfflineLimit, Releases: releases, Providers: s.cfg.Engines.Providers(),
+		Version: s.version, Log: s.log, Output: os.Stderr, Passed: s.fail.Hit,
 	})
 	if err != nil {
 		return err

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,16 +16,17 @@ import (
 	"gantry.example/messages"
 )
 
-// How fast a lost connection is tried again: a server restart is over in a second, and the jitter keeps many clients from
-// coming back in the same instant.
+// How fast a lost connection is tried again: a server restart is over in a second, and half of each pause is random, which
+// keeps many clients from coming back in the same instant. Who was refused has less to hurry for.
 const (
-	reconnectWait   = 250 * time.Millisecond
-	reconnectJitter = 500 * time.Millisecond
+	minReconnect = 250 * time.Millisecond
+	maxReconnect = 2 * time.Second
+	maxRefused   = 30 * time.Second
 )
 
 // ConnectConfig says where a worker or runner finds NATS and who it is.
 type ConnectConfig struct {
-	URL         string       // nats://host:port, several separated by commas
+	URL         string       // nats://host:port, several separated by commas; or wss://host/path, through an HTTPS server
 	Token       string       // pool token of a worker, attempt token of a runner
 	Name        string       // worker or attempt id; the server builds permissions from it
 	InboxPrefix string       // empty: messages.InboxPrefix(Name), which is what the permissions allow
@@ -47,7 +51,14 @@ func Connect(c ConnectConfig) (*nats.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, Trusting(trust))
+	if strings.HasPrefix(c.URL, "ws") {
+		// What NATS says of its own addresses is of no use to who comes through an HTTPS server; and a proxy, not this machine,
+		// may be who knows the server's.
+		opts = append(opts, nats.IgnoreDiscoveredServers(), nats.SkipHostLookup(), nats.SetCustomDialer(proxied{c.URL}))
+	}
+	if !strings.HasPrefix(c.URL, "ws://") { // which nats.go would use TLS for, if it had something to trust
+		opts = append(opts, Trusting(trust))
+	}
 	nc, err := nats.Connect(c.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("nats: connect to %s as %s: %w", c.URL, c.Name, err)
@@ -83,12 +94,19 @@ func Options(name string, log *slog.Logger) []nats.Option {
 	}
 	log = log.With("nats_client", name)
 	var lastFailure string // callbacks of one connection run one after the other
+	var refused atomic.Bool
 	return []nats.Option{
 		nats.Name(name),
 		nats.MaxReconnects(-1),
 		nats.RetryOnFailedConnect(true),
-		nats.ReconnectWait(reconnectWait),
-		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		nats.CustomReconnectDelay(func(tries int) time.Duration {
+			limit := maxReconnect
+			if refused.Load() {
+				limit = maxRefused
+			}
+			pause := min(minReconnect<<min(tries, 10), limit)
+			return pause/2 + rand.N(pause/2)
+		}),
 		// Without this the second expiry of the user's hour ends the connection for good.
 		nats.IgnoreAuthErrorAbort(),
 		// A lease renewal or a log chunk from before an outage must not be sent after it.
@@ -100,6 +118,7 @@ func Options(name string, log *slog.Logger) []nats.Option {
 			}
 		}),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			refused.Store(errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked))
 			if err != nil && err.Error() != lastFailure { // the same failure four times a second is said once
 				lastFailure = err.Error()
 				log.Warn("nats does not answer, trying again", "error", err)
@@ -107,6 +126,7 @@ func Options(name string, log *slog.Logger) []nats.Option {
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			lastFailure = ""
+			refused.Store(false)
 			log.Info("nats connection is back", "server", nc.ConnectedServerName())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -77,6 +78,8 @@ func (q *TaskQueue) Next(ctx context.Context) (*Delivery, error) {
 // report logs when the queue stops or starts to be readable.
 func (q *TaskQueue) report(err error) {
 	switch {
+	case errors.Is(err, ErrNoStream) && !q.down:
+		q.log.Info("no task was queued here yet, waiting for the first", "error", err)
 	case err != nil && !q.down:
 		q.log.Warn("task queue cannot be read, trying again", "error", err)
 	case err == nil && q.down:

@@ -1,5 +1,5 @@
 // Package settings fills a command's flags from the environment and a file. Precedence: flag > GANTRY_* > GANTRY_*_FILE >
-// configuration file > default.
+// configuration file > default. An agent's variables begin with AgentPrefix instead.
 package settings
 
 import (
@@ -13,14 +13,24 @@ import (
 
 const prefix = "GANTRY_"
 
+// AgentPrefix is that of an agent's variables, which may be set on a machine that has a server's too.
+const AgentPrefix = prefix + "AGENT_"
+
 // EnvName is the environment variable of a flag: GANTRY_DATA_DIR for data-dir.
-func EnvName(flag string) string {
+func EnvName(flag string) string { return envName(prefix, flag) }
+
+func envName(prefix, flag string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // Load sets every flag that was not given. getenv reads the environment; file is a YAML map of flag names to values, "" for
 // none. Errors name the variable, key or file that is wrong.
 func Load(flags *pflag.FlagSet, getenv func(string) string, file string) error {
+	return LoadAs(prefix, flags, getenv, file)
+}
+
+// LoadAs is Load with variables of another prefix.
+func LoadAs(prefix string, flags *pflag.FlagSet, getenv func(string) string, file string) error {
 	values, err := read(file)
 	if err != nil {
 		return err
@@ -34,13 +44,12 @@ func Load(flags *pflag.FlagSet, getenv func(string) string, file string) error {
 		if err != nil || f.Changed {
 			return
 		}
-		err = set(f, getenv, values, file)
+		err = set(f, envName(prefix, f.Name), getenv, values, file)
 	})
 	return err
 }
 
-func set(f *pflag.Flag, getenv func(string) string, values map[string]string, file string) error {
-	name := EnvName(f.Name)
+func set(f *pflag.Flag, name string, getenv func(string) string, values map[string]string, file string) error {
 	value, fromFile := getenv(name), getenv(name+"_FILE")
 	if value != "" && fromFile != "" {
 		return fmt.Errorf("%s and %s_FILE are both set: set one", name, name)

@@ -1,5 +1,7 @@
 package wire
 
+import "time"
+
 // WorkerStatus is what a worker says about itself every few seconds, so that people learn why a run waits and what their
 // agents do. Nothing is decided by it. POST /api/gantry/v1/workers with a pool token. Fields that are missing are those of an
 // older worker.
@@ -15,6 +17,7 @@ type WorkerStatus struct {
 	State    WorkerState `json:"state,omitempty"`    // where it is about to end
 	Runs     []string    `json:"runs,omitempty"`     // ids of what it carries out
 	Instance string      `json:"instance,omitempty"` // random, one per process: tells two workers of one name apart
+	After    string      `json:"after,omitempty"`    // the instance that worked in the same folder before, so it is gone
 }
 
 // WorkerState is where a worker is on its way out; empty for one that works.
@@ -30,7 +33,8 @@ const (
 type WorkerOrders struct {
 	Drain     bool       `json:"drain,omitempty"`      // finish what runs, take nothing new, and end
 	LabelSets [][]string `json:"label_sets,omitempty"` // that tasks of the pool required, sorted
-	// Rival is where another worker that goes by the same name called from a moment ago; empty if there is none.
+	// Rival is where another worker that goes by the same name called from a moment ago; empty if there is none. The name stays
+	// that one's, and nothing of the status was kept: take another name.
 	Rival string `json:"rival,omitempty"`
 }
 
@@ -60,4 +64,6 @@ type PoolInfo struct {
 	Name         string `json:"name"`
 	Organization string `json:"organization,omitempty"` // its name; empty for the server's own pool
 	Version      string `json:"version"`                // of the server
+	// Time is the server's, so that a worker notices when its own clock is wrong; servers of before do not say it.
+	Time time.Time `json:"time,omitzero"`
 }

@@ -82,7 +82,7 @@ func (s *Server) sawWorker(r *request) (reply, error) {
 		return reply{}, invalid("field labels: %d of them, and a worker may have %d", len(labels), maxWorkerLabels)
 	case in.State != "" && in.State != wire.WorkerDraining && in.State != wire.WorkerExited:
 		return reply{}, invalid("field state: %q is none that this server knows", in.State)
-	case len(in.Version) > maxWorkerText, len(in.Instance) > maxWorkerText, len(in.Runs) > maxWorkerText:
+	case len(in.Version) > maxWorkerText, len(in.Instance) > maxWorkerText, len(in.After) > maxWorkerText, len(in.Runs) > maxWorkerText:
 		return reply{}, invalid("fields version, instance and runs: longer than %d", maxWorkerText)
 	}
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
@@ -120,13 +120,13 @@ func (s *Server) sawPlacements(r *request) (reply, error) {
 func (s *Server) poolInfo(r *request) (reply, error) {
 	id := r.token.Pool()
 	if id == messages.LocalPool {
-		return plain(wire.PoolInfo{ID: id, Name: id, Version: s.version})
+		return plain(wire.PoolInfo{ID: id, Name: id, Version: s.version, Time: time.Now()})
 	}
 	p, err := s.db.Pool(r.Context(), id)
 	if err != nil {
 		return reply{}, err
 	}
-	return plain(wire.PoolInfo{ID: p.ID, Name: p.Name, Organization: p.Organization, Version: s.version})
+	return plain(wire.PoolInfo{ID: p.ID, Name: p.Name, Organization: p.Organization, Version: s.version, Time: time.Now()})
 }
 
 func (s *Server) claim(r *request) (reply, error) {

@@ -134,7 +134,8 @@ func (d *DB) ForgetAgent(ctx context.Context, id string) error {
 	return err
 }
 
-// SawWorker keeps what a worker of the pool says about itself, calling from the address, and returns what it is told.
+// SawWorker keeps what a worker of the pool says about itself, calling from the address, and returns what it is told. Of one that
+// has a rival nothing is kept.
 func (d *DB) SawWorker(ctx context.Context, pool, address string, w wire.WorkerStatus) (wire.WorkerOrders, error) {
 	var out wire.WorkerOrders
 	labels, err := json.Marshal(append([]string{}, w.Labels...))
@@ -145,27 +146,26 @@ func (d *DB) SawWorker(ctx context.Context, pool, address string, w wire.WorkerS
 	if err != nil {
 		return out, err
 	}
-	var told struct {
-		Drain bool   `db:"drain"`
-		Rival string `db:"rival"`
-	}
-	// A new process of the name was asked nothing yet.
-	if err := d.q(ctx).GetContext(ctx, &told, `
-		WITH before AS (SELECT * FROM workers WHERE pool_id = $1 AND name = $2)
+	// A new process of the name was asked nothing yet. A name is that of the process that speaks under it, until it is silent,
+	// has ended, or is followed by another in its folder.
+	err = d.q(ctx).GetContext(ctx, &out.Drain, `
 		INSERT INTO workers AS w (pool_id, name, slots, busy, refusing, seen_at, id, labels, version, address, runs, state, instance, first_seen_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $6)
 		ON CONFLICT (pool_id, name) DO UPDATE SET slots = $3, busy = $4, refusing = $5, seen_at = $6, id = COALESCE(w.id, $7), labels = $8,
 		  version = $9, address = $10, runs = $11, state = $12, instance = $13, drain = w.drain AND w.instance = $13,
 		  first_seen_at = CASE WHEN w.instance = $13 THEN COALESCE(w.first_seen_at, $6) ELSE $6 END
-		RETURNING drain, COALESCE((SELECT address FROM before
-		  WHERE instance NOT IN ('', $13) AND $13 <> '' AND state <> 'exited' AND seen_at > $14), '') AS rival`,
+		WHERE $13 = '' OR w.instance IN ('', $13, $15) OR w.state = 'exited' OR w.seen_at <= $14
+		RETURNING drain`,
 		pool, w.Name, w.Slots, w.Busy, w.Refusing, now(), messages.NewID("agent-"), labels, w.Version, address, runs, w.State, w.Instance,
-		now().Add(-rivalWithin)); err != nil {
+		now().Add(-rivalWithin), w.After)
+	if noRows(err) {
+		return out, d.q(ctx).GetContext(ctx, &out.Rival, `SELECT COALESCE(NULLIF(address, ''), 'an unknown address') FROM workers WHERE pool_id = $1 AND name = $2`, pool, w.Name)
+	}
+	if err != nil {
 		return out, err
 	}
 	var sets []jsonTexts
 	err = d.q(ctx).SelectContext(ctx, &sets, `SELECT labels FROM pool_label_sets WHERE pool_id = $1 ORDER BY labels`, pool)
-	out.Drain, out.Rival = told.Drain, told.Rival
 	for _, s := range sets {
 		out.LabelSets = append(out.LabelSets, s)
 	}

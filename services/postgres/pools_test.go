@@ -99,8 +99,14 @@ func TestWhatAnAgentSaysAndIsTold(t *testing.T) {
 	if got := say(wire.WorkerStatus{Instance: "a"}); !got.Drain {
 		t.Error("an agent that is to drain: was not told")
 	}
-	if got := say(wire.WorkerStatus{Instance: "b"}); got.Drain || got.Rival != "192.0.2.7" {
+	if got := say(wire.WorkerStatus{Instance: "b", State: wire.WorkerExited}); got.Drain || got.Rival != "192.0.2.7" {
 		t.Errorf("another process of the name: got %+v, want no drain and a rival", got)
+	}
+	if got := agent().Status(time.Now()); got != postgres.AgentDraining {
+		t.Errorf("status after another process used the name: got %s, want that of the one it belongs to", got)
+	}
+	if got := say(wire.WorkerStatus{Instance: "b", After: "a"}); got.Drain || got.Rival != "" {
+		t.Errorf("a process in the folder of the one before: got %+v, want no drain and no rival", got)
 	}
 	say(wire.WorkerStatus{Instance: "b", State: wire.WorkerExited})
 	if got := say(wire.WorkerStatus{Instance: "c"}); got.Rival != "" {

@@ -54,7 +54,7 @@ func (in *installation) openNATS() (publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := broker.NewCluster(in.natsURL, creds, ca, slog.New(slog.DiscardHandler))
+	cluster, err := broker.NewCluster(in.natsURL, nil, creds, ca, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

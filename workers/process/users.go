@@ -51,6 +51,14 @@ func (u Users) CanRead(dir string) error {
 	})
 }
 
+// CanPass reports whether the users can get to a folder and to what they know the name of in it.
+func (u Users) CanPass(dir string) error {
+	return u.user(u.First).Do(func() error {
+		_, err := os.Stat(dir + "/.") // which filepath.Join would make the folder itself
+		return err
+	})
+}
+
 // userIDs gives out the ids of a range in turn. Not for concurrent use.
 type userIDs struct {
 	users Users

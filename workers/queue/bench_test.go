@@ -38,7 +38,8 @@ type bench struct {
 	fake   *executortest.Fake
 	worker *queue.Worker
 	answer func(w http.ResponseWriter, r wire.ClaimRequest)
-	ready  func() error // of the worker
+	ready  func() error // of the worker, as is once
+	once   bool
 
 	stop func()     // drains the worker
 	done chan error // what Run returned
@@ -72,7 +73,7 @@ func (b *bench) run(t *testing.T, slots int) {
 	conn, _ := b.nats.As(t, broker.Identity{Kind: broker.KindWorker, Pool: messages.LocalPool, Name: "worker-1"})
 	log := slog.New(slog.DiscardHandler)
 	b.worker, err = queue.New(queue.Config{
-		Name: "worker-1", Pool: messages.LocalPool, Slots: slots, Claims: client.NewPool(transport), Executor: b.fake, Events: conn, Log: log, Ready: b.ready,
+		Name: "worker-1", Pool: messages.LocalPool, Slots: slots, Claims: client.NewPool(transport), Executor: b.fake, Events: conn, Log: log, Ready: b.ready, Once: b.once,
 		Tasks: &slotChecker{t: t, tasks: conn.TaskQueue(messages.LocalPool, nil, log), fake: b.fake, slots: slots},
 	})
 	must(t, err)

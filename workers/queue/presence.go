@@ -27,19 +27,25 @@ func (w *Worker) Announce(ctx context.Context, to Presence) {
 	tick := time.NewTicker(presenceEvery / 10)
 	defer tick.Stop()
 	var said wire.WorkerStatus
-	var at time.Time
+	var at, next time.Time // of the last word; before that none is said
+	pause := time.Duration(0)
 	for {
-		if now := w.status(ctx); !reflect.DeepEqual(now, said) || time.Since(at) >= presenceEvery {
+		if now := w.status(ctx); time.Now().After(next) && (!reflect.DeepEqual(now, said) || time.Since(at) >= presenceEvery) {
 			limited, cancel := context.WithTimeout(ctx, presenceLimit)
 			orders, err := to.SawWorker(limited, now)
 			cancel()
 			if err == nil {
-				said, at = now, time.Now()
+				said, at, pause = now, time.Now(), 0
 				if w.cfg.Ordered != nil {
 					w.cfg.Ordered(orders)
 				}
 			} else if ctx.Err() == nil {
+				pause = min(max(2*pause, presenceEvery/10), presenceEvery)
+				next = time.Now().Add(pause)
 				w.log.Debug("the server did not hear how busy this worker is", "error", err)
+				if w.cfg.Unheard != nil {
+					w.cfg.Unheard(err)
+				}
 			}
 		}
 		select {
@@ -52,7 +58,7 @@ func (w *Worker) Announce(ctx context.Context, to Presence) {
 
 func (w *Worker) status(ctx context.Context) wire.WorkerStatus {
 	s := wire.WorkerStatus{V: messages.Version, Name: w.cfg.Name, Slots: w.cfg.Slots, Busy: w.slots.running(),
-		Labels: w.cfg.Labels, Version: w.cfg.Version, Instance: w.instance}
+		Labels: w.cfg.Labels, Version: w.cfg.Version, Instance: w.cfg.Instance, After: w.cfg.After}
 	if err := w.ready(); err != nil {
 		s.Refusing = err.Error()
 	}

@@ -15,10 +15,11 @@ type slots struct {
 	held     int        // may be above limit, by adopted runners
 	waiting  bool       // one of them waits for a task
 	occupied map[string]bool
+	untold   map[string]bool // attempts that are over, which the server was not told yet
 }
 
 func newSlots(limit int) *slots {
-	return &slots{limit: limit, freed: make(chan struct{}, 1), occupied: map[string]bool{}}
+	return &slots{limit: limit, freed: make(chan struct{}, 1), occupied: map[string]bool{}, untold: map[string]bool{}}
 }
 
 // acquire waits for a free slot. One goroutine calls it.
@@ -112,6 +113,41 @@ func (s *slots) vacate(attemptID string) bool {
 		s.release()
 	}
 	return had
+}
+
+// exit is vacate for an attempt whose end has to be told; told follows.
+func (s *slots) exit(attemptID string) bool {
+	s.mu.Lock()
+	s.untold[attemptID] = true
+	s.mu.Unlock()
+	return s.vacate(attemptID)
+}
+
+func (s *slots) told(attemptID string) {
+	s.mu.Lock()
+	delete(s.untold, attemptID)
+	s.mu.Unlock()
+	select {
+	case s.freed <- struct{}{}:
+	default:
+	}
+}
+
+// untilQuiet waits until no attempt has a slot and the end of all was told, or ctx ends. Nobody acquires any more.
+func (s *slots) untilQuiet(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		quiet := s.held == 0 && len(s.untold) == 0
+		s.mu.Unlock()
+		if quiet {
+			return nil
+		}
+		select {
+		case <-s.freed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // running is the number of attempts that have a slot.

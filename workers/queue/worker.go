@@ -73,8 +73,14 @@ type Config struct {
 	// Occupied, if set, is told how many slots have a task and whether anything new is taken, after every change of either. It is
 	// called from one goroutine at a time, last with what is so then, and must be quick.
 	Occupied func(busy int, taking bool)
-	// Ordered, if set, is called from one goroutine with what the server answers to each word of presence.
+	// Instance is random, one per process, and After that of the process before it in the same folder; see wire.WorkerStatus.
+	Instance, After string
+	// Once has the worker drain when it has placed a task.
+	Once bool
+	// Ordered, if set, is called from one goroutine with what the server answers to each word of presence, and Unheard with
+	// why there was no answer, or a refusal.
 	Ordered func(wire.WorkerOrders)
+	Unheard func(error)
 	// Passed, if set, is called when a task has come to a point at which a test may want the program killed.
 	Passed func(point string)
 }
@@ -101,8 +107,8 @@ type Worker struct {
 	secret  []byte // of the nonces
 
 	draining atomic.Bool
-	instance string
-	telling  sync.Mutex // held while Occupied is called
+	drain    chan struct{} // closed when draining is asked for
+	telling  sync.Mutex    // held while Occupied is called
 }
 
 // New returns a worker that does nothing yet.
@@ -115,7 +121,10 @@ func New(cfg Config) (*Worker, error) {
 	}
 	w := &Worker{
 		cfg: cfg, log: cfg.Log.With("worker", cfg.Name), slots: newSlots(cfg.Slots), retry: &backoff{},
-		metrics: newMetrics(cfg.Pool), secret: make([]byte, sha256.Size), instance: rand.Text(),
+		metrics: newMetrics(cfg.Pool), secret: make([]byte, sha256.Size), drain: make(chan struct{}),
+	}
+	if w.cfg.Instance == "" {
+		w.cfg.Instance = rand.Text()
 	}
 	if w.cfg.Passed == nil {
 		w.cfg.Passed = func(string) {}
@@ -124,9 +133,9 @@ func New(cfg Config) (*Worker, error) {
 	return w, nil
 }
 
-// Run works until ctx ends and then drains: it takes nothing more, brings what it is claiming to an executor, and returns
-// nil. Started runners go on; what happens to them meanwhile is reported by the next worker on the executor's place. An
-// error means that the executor is of no use. Run is called once.
+// Run works until ctx ends: it takes nothing more, brings what it is claiming to an executor, and returns nil. Started runners
+// go on; what happens to them meanwhile is reported by the next worker on the executor's place. After Drain it returns nil
+// when nothing runs any more. An error means that the executor is of no use. Run is called once.
 func (w *Worker) Run(ctx context.Context) error {
 	running, err := w.cfg.Executor.Running(ctx)
 	if err != nil {
@@ -150,6 +159,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	g.Go(func() error {
 		defer stopWatching()
 		w.take(gctx)
+		w.finish(gctx)
 		return nil
 	})
 	return g.Wait()
@@ -157,6 +167,8 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // take pulls tasks while there are free slots, until ctx ends and everything pulled is dealt with.
 func (w *Worker) take(ctx context.Context) {
+	ctx, stop := w.whileTaking(ctx)
+	defer stop()
 	var handling sync.WaitGroup
 	defer handling.Wait()
 	defer func() {
@@ -248,6 +260,9 @@ func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 		return
 	}
 	w.cfg.Passed("worker.placed")
+	if w.cfg.Once {
+		w.Drain()
+	}
 	log.Info("runner started", "workspace", a.Inputs.WorkspaceID, "phase", a.Inputs.Phase, "number", a.Number)
 	// The runner may have been gone before the start: then its exit was reported earlier, and no other comes to free the slot.
 	if s, err := w.cfg.Executor.Status(startCtx, a.AttemptID); err == nil && s.State != executor.Running {
@@ -258,6 +273,13 @@ func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 // vacate frees the slot of an attempt, and reports whether it had one.
 func (w *Worker) vacate(attemptID string) bool {
 	had := w.slots.vacate(attemptID)
+	w.tell()
+	return had
+}
+
+// exit is vacate for an attempt whose end the server is told next; see slots.
+func (w *Worker) exit(attemptID string) bool {
+	had := w.slots.exit(attemptID)
 	w.tell()
 	return had
 }
@@ -292,15 +314,18 @@ func (w *Worker) giveBack(ctx context.Context, log *slog.Logger, ref executor.Re
 
 // exited frees the slot of a runner that is gone and tells the server. An error makes the executor come again.
 func (w *Worker) exited(ctx context.Context, x executor.Exit) error {
-	if w.vacate(x.AttemptID) {
+	if w.exit(x.AttemptID) {
 		w.log.Info("runner exited", append(x.LogAttrs(), "exit_code", x.Code)...)
 	}
-	if x.Code == executor.CodeDelivered {
-		return nil // the server has its result, which says more
+	if x.Code != executor.CodeDelivered { // otherwise the server has its result, which says more
+		ctx, cancel := context.WithTimeout(ctx, settleLimit)
+		defer cancel()
+		if err := w.report(ctx, x); err != nil {
+			return err
+		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleLimit)
-	defer cancel()
-	return w.report(ctx, x)
+	w.slots.told(x.AttemptID)
+	return nil
 }
 
 // report publishes an exit. An attempt has one, so its sequence number is always 1.

@@ -28,12 +28,13 @@ import (
 // claimBudget is how long one claim is repeated before its message goes back to the queue.
 const claimBudget = 2 * time.Second
 
-// Config describes a worker. All fields but CACert, Labels, Users, MinFree, LogLimit, Output and Passed are required; the zero
-// values of Releases and Providers mean the public ones.
+// Config describes a worker. Required are Name, Pool, Address, NATSURL, Token, Runner, WorkDir, CacheDir, Slots, SetupLimit and Log;
+// the zero values of Releases and Providers mean the public ones.
 type Config struct {
 	Name    string   // shown with every attempt; Name makes a usable one
 	Pool    string   // whose tasks it takes
 	Labels  []string // what it offers: an agent takes the tasks that require no more
+	Version string   // of this program
 	Address string   // of the API: https, or http on this machine
 	NATSURL string   // of NATS, several separated by commas
 	CACert  []byte   // PEM of the only authorities to trust for both; empty means the system's
@@ -52,24 +53,32 @@ type Config struct {
 	Releases     terraform.Releases
 	Providers    terraform.Providers
 
-	Log    *slog.Logger
-	Output io.Writer          // takes what runners logged
-	Passed func(point string) // see queue.Config
+	Once bool // drain when a task was placed
+
+	Log     *slog.Logger
+	Output  io.Writer          // takes what runners logged
+	Passed  func(point string) // see queue.Config, as the next two
+	Ordered func(wire.WorkerOrders)
+	Unheard func(error)
+	// Instance and After are made up if they are empty; see Identify.
+	Instance, After string
 }
 
 // Station is a worker on this machine. It is a prometheus.Collector.
 type Station struct {
+	cfg    Config
 	worker *queue.Worker
 	claims *client.Pool
 	bus    *bus.Bus
 	room   room
 	close  []func() error
+	offer  func([][]string) // tells an agent's queue which label sets there are; nil without choice
 }
 
 // New adopts the attempts that an earlier worker left in WorkDir and prepares to take others. It waits for nobody: API and NATS
 // may come later. Close it after Run.
 func New(cfg Config) (s *Station, err error) {
-	s = &Station{}
+	s = &Station{cfg: cfg}
 	defer func() {
 		if err != nil {
 			s, err = nil, errors.Join(err, s.Close())
@@ -102,9 +111,15 @@ func New(cfg Config) (s *Station, err error) {
 	s.close = append(s.close, exec.Close)
 	s.room = room{dir: cfg.WorkDir, min: cfg.MinFree, exec: exec}
 	s.claims = client.NewPool(transport)
+	if cfg.Instance == "" {
+		if cfg.Instance, cfg.After, err = Identify(cfg.WorkDir); err != nil {
+			return s, err
+		}
+	}
 	work := queue.Config{
-		Name: cfg.Name, Pool: cfg.Pool, Slots: cfg.Slots, Labels: cfg.Labels,
+		Name: cfg.Name, Pool: cfg.Pool, Slots: cfg.Slots, Labels: cfg.Labels, Version: cfg.Version, Instance: cfg.Instance, After: cfg.After,
 		Claims: s.claims, Executor: exec, Events: s.bus, Log: cfg.Log, Passed: cfg.Passed, Ready: s.room.ready,
+		Once: cfg.Once, Ordered: s.ordered, Unheard: cfg.Unheard,
 	}
 	if err = s.join(&work); err != nil {
 		return s, err
@@ -125,10 +140,28 @@ func (s *Station) join(work *queue.Config) error {
 		return err
 	}
 	s.close = append(s.close, q.Close)
-	work.Tasks, work.Occupied = q, q.Occupied
-	work.Ordered = func(o wire.WorkerOrders) { q.Offer(o.LabelSets) }
+	work.Tasks, work.Occupied, s.offer = q, q.Occupied, q.Offer
 	return nil
 }
+
+// ordered does what the server says.
+func (s *Station) ordered(o wire.WorkerOrders) {
+	if s.offer != nil {
+		s.offer(o.LabelSets)
+	}
+	if o.Drain {
+		s.worker.Drain()
+	}
+	if s.cfg.Ordered != nil {
+		s.cfg.Ordered(o)
+	}
+}
+
+// Drain has it take nothing new; Run returns when what runs is over.
+func (s *Station) Drain() { s.worker.Drain() }
+
+// Stop drains and asks what runs to stop; see queue.Worker.
+func (s *Station) Stop(ctx context.Context) error { return s.worker.Stop(ctx) }
 
 // Run works until ctx ends, see queue.Worker. It is called once.
 func (s *Station) Run(ctx context.Context) error {
@@ -138,7 +171,13 @@ func (s *Station) Run(ctx context.Context) error {
 	defer stop()
 	beside.Go(func() { s.worker.Announce(running, s.claims) })
 	beside.Go(func() { s.room.tidy(running) })
-	return s.worker.Run(ctx)
+	if err := s.worker.Run(ctx); err != nil || ctx.Err() != nil {
+		return err
+	}
+	stop() // it drained
+	beside.Wait()
+	s.worker.Farewell(ctx, s.claims)
+	return nil
 }
 
 // Describe implements prometheus.Collector.

@@ -27,6 +27,8 @@ type Broker interface {
 	ServeCallout(ctx context.Context, auth Authenticator) (*Callout, error)
 	// ClientURL is where workers and runners connect.
 	ClientURL() string
+	// Gateway takes clients from an HTTPS server, as WebSockets, so that an agent needs to reach nothing else.
+	Gateway() *Gateway
 }
 
 var (
@@ -36,16 +38,19 @@ var (
 
 // Cluster is a NATS that runs elsewhere, configured as ClusterConfig writes it.
 type Cluster struct {
-	url    string
-	creds  Credentials
-	trust  *tls.Config // nil: the system's authorities
-	log    *slog.Logger
-	issuer nkeys.KeyPair // nil: admits nobody
+	url   string
+	creds Credentials
+	trust *tls.Config // nil: the system's authorities
+
+	websockets []string // where its servers take WebSockets
+	log        *slog.Logger
+	issuer     nkeys.KeyPair // nil: admits nobody
 }
 
-// NewCluster describes the cluster at url (several servers separated by commas); it does not connect. caCert is the PEM of
-// the only authorities to trust, empty for the system's.
-func NewCluster(url string, creds Credentials, caCert []byte, log *slog.Logger) (*Cluster, error) {
+// NewCluster describes the cluster at url (several servers separated by commas); it does not connect. websockets is where the
+// servers take WebSockets, wss://host:port, empty if they do not. caCert is the PEM of the only authorities to trust, empty for
+// the system's.
+func NewCluster(url string, websockets []string, creds Credentials, caCert []byte, log *slog.Logger) (*Cluster, error) {
 	if err := creds.check(); err != nil {
 		return nil, fmt.Errorf("nats: credentials: %w", err)
 	}
@@ -53,7 +58,7 @@ func NewCluster(url string, creds Credentials, caCert []byte, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{url: url, creds: creds, trust: trust, log: log}
+	c := &Cluster{url: url, websockets: websockets, creds: creds, trust: trust, log: log}
 	if creds.Admits() {
 		if c.issuer, err = nkeys.FromSeed([]byte(creds.Issuer)); err != nil {
 			return nil, errors.New("nats: credentials: the issuer's seed is not usable")
@@ -96,3 +101,8 @@ func (c *Cluster) ServeCallout(ctx context.Context, auth Authenticator) (*Callou
 
 // ClientURL implements Broker.
 func (c *Cluster) ClientURL() string { return c.url }
+
+// Gateway implements Broker.
+func (c *Cluster) Gateway() *Gateway {
+	return &Gateway{urls: func() []string { return c.websockets }, trust: c.trust, log: c.log}
+}

@@ -19,6 +19,8 @@ const (
 	ClusterClientPort  = 4222
 	ClusterRoutePort   = 6222
 	ClusterMonitorPort = 8222
+	// ClusterWebSocketPort is where the API passes agents on to; see Gateway.
+	ClusterWebSocketPort = 9222
 )
 
 // ClusterConfig describes the servers of a NATS cluster for Gantry.
@@ -39,7 +41,7 @@ func (c ClusterConfig) ServerConfig(server, certs string) ([]byte, error) {
 	}
 	data := map[string]any{
 		"Name": server, "Certs": certs, "Store": c.StoreDir, "Secret": c.RouteSecret, "Servers": c.Servers, "Timeout": calloutTimeout.Seconds(),
-		"ClientPort": ClusterClientPort, "RoutePort": ClusterRoutePort, "MonitorPort": ClusterMonitorPort,
+		"ClientPort": ClusterClientPort, "RoutePort": ClusterRoutePort, "MonitorPort": ClusterMonitorPort, "WebSocketPort": ClusterWebSocketPort,
 		"App": appAccount, "AuthAccount": authAccount, "System": systemAccount,
 		"Host": "0.0.0.0", "MonitorHost": "127.0.0.1",
 	}

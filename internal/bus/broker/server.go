@@ -124,6 +124,7 @@ func (s *Server) options(c Config, host string, port int) (*server.Options, erro
 		Port:       port,
 		DontListen: c.Listen == "",
 		NoSigs:     true,
+		Websocket:  websocket(c),
 		JetStream:  true,
 		StoreDir:   c.StoreDir,
 		// The streams have their own limits. The server's, a share of what is free at its start, would refuse to create them
@@ -139,6 +140,14 @@ func (s *Server) options(c Config, host string, port int) (*server.Options, erro
 		AuthCallout: &server.AuthCallout{Issuer: public, Account: authAccount, AuthUsers: []string{serverUser, authUser}},
 		AuthTimeout: calloutTimeout.Seconds(),
 	}, nil
+}
+
+// websocket lets clients in that an HTTPS server passes on. Its port may change with each start, because only we have to know it.
+func websocket(c Config) server.WebsocketOpts {
+	if c.Listen == "" {
+		return server.WebsocketOpts{}
+	}
+	return server.WebsocketOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoTLS: true}
 }
 
 // listenAddress parses the address and tries it, because the server itself would only log a busy port.
@@ -192,6 +201,15 @@ func (s *Server) ClientURL() string {
 	return s.ns.ClientURL()
 }
 
+// WebSocketURL is where this server takes WebSockets, for whoever passes them on from an HTTPS server: ws://host:port; empty
+// when nothing listens. It is another one after each start.
+func (s *Server) WebSocketURL() string {
+	if s.ns.Addr() == nil {
+		return ""
+	}
+	return s.ns.WebsocketURL()
+}
+
 // Shutdown stops the server and returns when its files are closed. It takes about 10 ms per consumer.
 func (s *Server) Shutdown() {
 	s.ns.Shutdown()
@@ -210,9 +228,14 @@ const writeError = "Critical write error"
 // Noticef implements server.Logger, as do the other methods.
 func (l serverLog) Noticef(format string, v ...any) { l.log.Debug(serverLine(format, v)) }
 
-// Warnf implements server.Logger. That a stream's index is read anew after a kill is how it is meant to be: nothing is lost.
+// Warnf implements server.Logger. That a stream's index is read anew after a kill is how it is meant to be: nothing is lost. And
+// WebSockets without TLS do not leave this machine.
 func (l serverLog) Warnf(format string, v ...any) {
 	line := serverLine(format, v)
+	if strings.HasPrefix(format, "Websocket not configured with TLS") {
+		l.log.Debug(line)
+		return
+	}
 	for _, normal := range []string{"Stream state detected prior state", "Stream state outdated", "Recovering stream state from index", "TTL state is outdated"} {
 		if strings.Contains(line, "Filestore [") && strings.Contains(line, normal) {
 			l.log.Debug(line)

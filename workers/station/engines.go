@@ -1,4 +1,4 @@
-package main
+package station
 
 import (
 	"fmt"
@@ -12,8 +12,8 @@ import (
 	"gantry.example/workers/terraform"
 )
 
-// engineConfig says where the local worker gets engines and provider plugins from; see docs/engines.md.
-type engineConfig struct {
+// Engines are the settings of where a worker gets engines and provider plugins from; see docs/engines.md.
+type Engines struct {
 	TerraformMirror    string
 	TerraformMirrorKey string
 	TofuMirror         string
@@ -22,7 +22,8 @@ type engineConfig struct {
 	ProviderNetwork    string
 }
 
-func (c *engineConfig) flags(f *pflag.FlagSet) {
+// Flags adds the flags.
+func (c *Engines) Flags(f *pflag.FlagSet) {
 	f.StringVar(&c.TerraformMirror, "terraform-mirror", "", "where terraform is installed from (default: https://releases.hashicorp.com)")
 	f.StringVar(&c.TerraformMirrorKey, "terraform-mirror-key", "", "file with the OpenPGP key that signs terraform there (default: HashiCorp's)")
 	f.StringVar(&c.TofuMirror, "tofu-mirror", "", "where OpenTofu is installed from (default: its releases on GitHub)")
@@ -31,8 +32,8 @@ func (c *engineConfig) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.ProviderNetwork, "provider-network-mirror", "", "https address of a provider mirror to use instead of the registries")
 }
 
-// validate reports the first setting that cannot work, by its flag.
-func (c *engineConfig) validate() error {
+// Validate reports the first setting that cannot work, by its flag.
+func (c *Engines) Validate() error {
 	for _, m := range []struct{ flag, address string }{{"--terraform-mirror", c.TerraformMirror}, {"--tofu-mirror", c.TofuMirror}} {
 		if u, err := url.Parse(m.address); m.address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
 			return fmt.Errorf("%s %q: want https://host/path", m.flag, m.address)
@@ -41,7 +42,7 @@ func (c *engineConfig) validate() error {
 	if u, err := url.Parse(c.ProviderNetwork); c.ProviderNetwork != "" && (err != nil || u.Host == "" || u.Scheme != "https") {
 		return fmt.Errorf("--provider-network-mirror %q: want https://host/path, the engines refuse everything else", c.ProviderNetwork)
 	}
-	if _, err := c.releases(); err != nil || c.ProviderFilesystem == "" {
+	if _, err := c.Releases(); err != nil || c.ProviderFilesystem == "" {
 		return err
 	}
 	dir, err := filepath.Abs(c.ProviderFilesystem)
@@ -58,8 +59,8 @@ func (c *engineConfig) validate() error {
 	return nil
 }
 
-// releases reads the keys.
-func (c *engineConfig) releases() (terraform.Releases, error) {
+// Releases reads the keys.
+func (c *Engines) Releases() (terraform.Releases, error) {
 	r := terraform.Releases{TerraformMirror: c.TerraformMirror, TofuMirror: c.TofuMirror}
 	for _, k := range []struct {
 		flag, path string
@@ -80,6 +81,7 @@ func (c *engineConfig) releases() (terraform.Releases, error) {
 	return r, nil
 }
 
-func (c *engineConfig) providers() terraform.Providers {
+// Providers is where provider plugins come from.
+func (c *Engines) Providers() terraform.Providers {
 	return terraform.Providers{FilesystemMirror: c.ProviderFilesystem, NetworkMirror: c.ProviderNetwork}
 }
