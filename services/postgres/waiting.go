@@ -90,17 +90,18 @@ func (d *DB) aroundQueued(ctx context.Context, r run.Run) (run.Surroundings, err
 		Slots    int       `db:"slots"`
 		Busy     int       `db:"busy"`
 		Refusing string    `db:"refusing"`
+		Draining bool      `db:"is_draining"`
 		Labels   jsonTexts `db:"labels"`
 	}
 	if err := d.q(ctx).GetContext(ctx, &s.PoolName, `SELECT COALESCE((SELECT name FROM pools WHERE id = $1), $1)`, r.Pool); err != nil {
 		return s, err
 	}
 	err := d.q(ctx).SelectContext(ctx, &rows, `
-		SELECT name, slots, busy, CASE WHEN state = 'draining' OR drain THEN 'it is draining' ELSE refusing END AS refusing, labels
+		SELECT name, slots, busy, CASE WHEN state = 'draining' OR drain THEN 'it is draining' ELSE refusing END AS refusing, state = 'draining' OR drain AS is_draining, labels
 		FROM workers WHERE pool_id = $1 AND seen_at > $2 AND state <> 'exited' ORDER BY name`,
 		r.Pool, now().Add(-WorkerSilent))
 	for _, row := range rows {
-		s.Workers = append(s.Workers, run.WorkerStatus{Name: row.Name, Slots: row.Slots, Busy: row.Busy, Refusing: row.Refusing, Labels: row.Labels})
+		s.Workers = append(s.Workers, run.WorkerStatus{Name: row.Name, Slots: row.Slots, Busy: row.Busy, Refusing: row.Refusing, Draining: row.Draining, Labels: row.Labels})
 	}
 	return s, err
 }

@@ -69,3 +69,45 @@ func TestWhyARunWaits(t *testing.T) {
 	w.ok(err)
 	expect(first, "")
 }
+
+// TestWhyARunWaitsForAnAgent goes through what a pool of agents may lack.
+func TestWhyARunWaitsForAnAgent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	p, ws := w.pool("aws"), w.workspace("net")
+	doc := messages.Execution{Mode: messages.ModeAgent, AgentPool: "aws", RequiredLabels: []string{"gpu", "linux"}}
+	_, err := w.UpdateWorkspace(ctx, ws.ID, postgres.WorkspaceChange{Execution: &doc})
+	w.ok(err)
+	r := w.newRun(ws, run.Options{})
+	expect := func(reason run.WaitReason, says string) {
+		t.Helper()
+		got, err := w.Waiting(ctx, r)
+		w.ok(err)
+		if got.Reason != reason || !strings.Contains(got.Text, says) {
+			t.Errorf("got %s: %q, want %s: %q", got.Reason, got.Text, reason, says)
+		}
+	}
+	agent := func(s wire.WorkerStatus) {
+		t.Helper()
+		s.Slots = 2
+		_, err := w.SawWorker(ctx, p.ID, "192.0.2.7", s)
+		w.ok(err)
+	}
+	expect(run.WaitNoWorker, "No agent of pool aws is connected.")
+	agent(wire.WorkerStatus{Name: "agent-6"})
+	agent(wire.WorkerStatus{Name: "agent-7", Labels: []string{"linux"}})
+	expect(run.WaitNoLabels, "No agent in pool aws offers [gpu, linux]; closest: agent-7 lacks gpu.")
+	able := wire.WorkerStatus{Name: "agent-8", Labels: []string{"gpu", "linux", "more"}, Busy: 2}
+	agent(able)
+	expect(run.WaitNoSlot, "pool aws carries out 2 of at most 2 tasks.")
+	able.State = wire.WorkerDraining
+	agent(able)
+	expect(run.WaitWorkersRefuse, "Every agent of pool aws that could take it is draining")
+	full := wire.WorkerStatus{Name: "agent-9", Labels: able.Labels, Refusing: "its disk is full"}
+	agent(full)
+	expect(run.WaitWorkersRefuse, "agent-9 (its disk is full)")
+	full.Refusing = ""
+	agent(full)
+	expect(run.WaitQueue, "The plan is queued, waiting for a free agent of pool aws.")
+}

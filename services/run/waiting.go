@@ -55,6 +55,7 @@ type WorkerStatus struct {
 	Slots    int
 	Busy     int
 	Refusing string // why it takes nothing; empty if it does
+	Draining bool   // that is because it ends, or was asked to
 	Labels   []string
 }
 
@@ -123,35 +124,7 @@ func (r Run) waitsForWorker(s Surroundings) Waiting {
 		return Waiting{Reason: WaitStart, Text: fmt.Sprintf("Worker %s took the %s and is about to start it.", a.Worker, t.Phase)}
 	}
 	w := Waiting{Ahead: s.Ahead}
-	pool := s.PoolName
-	if pool == "" {
-		pool = r.Pool
-	}
-	able := slices.DeleteFunc(slices.Clone(s.Workers), func(worker WorkerStatus) bool {
-		return !messages.LabelsSatisfied(r.Execution.RequiredLabels, worker.Labels)
-	})
-	taking, slots, busy := 0, 0, 0
-	refusing := ""
-	for _, worker := range able {
-		slots, busy = slots+worker.Slots, busy+worker.Busy
-		if worker.Refusing == "" {
-			taking++
-		} else {
-			refusing = worker.Name + " (" + worker.Refusing + ")"
-		}
-	}
-	switch {
-	case len(s.Workers) == 0:
-		w.Reason, w.Text = WaitNoWorker, fmt.Sprintf("No worker of pool %s is connected. Start one, or see why it is not.", pool)
-	case len(able) == 0:
-		w.Reason, w.Text = WaitNoLabels, r.lackedLabels(pool, s.Workers)
-	case taking == 0:
-		w.Reason, w.Text = WaitWorkersRefuse, fmt.Sprintf("No worker of pool %s takes anything at present: %s.", pool, refusing)
-	case busy >= slots:
-		w.Reason, w.Text = WaitNoSlot, fmt.Sprintf("No free slot: pool %s carries out %d of at most %d tasks.", pool, busy, slots)
-	default:
-		w.Reason, w.Text = WaitQueue, fmt.Sprintf("The %s is queued, waiting for a free worker of pool %s.", t.Phase, pool)
-	}
+	w.Reason, w.Text = r.waitsInPool(t, s)
 	if a := t.Last(); a != nil && a.CloseReason != "" {
 		w.Text += fmt.Sprintf(" The last try ended%s.", inBrackets(a.CloseReason))
 	}
@@ -161,14 +134,51 @@ func (r Run) waitsForWorker(s Surroundings) Waiting {
 	return w
 }
 
+// waitsInPool says why no worker of the pool has taken the task.
+func (r Run) waitsInPool(t *Task, s Surroundings) (WaitReason, string) {
+	pool, who, taking := s.PoolName, "worker", WorkerStatus{} // taking: all that take tasks, together
+	if pool == "" {
+		pool = r.Pool
+	}
+	if r.Execution.Mode == messages.ModeAgent {
+		who = "agent"
+	}
+	able, refusing := 0, []WorkerStatus{}
+	for _, w := range s.Workers {
+		switch {
+		case !messages.LabelsSatisfied(r.Execution.RequiredLabels, w.Labels):
+			continue
+		case w.Refusing != "":
+			refusing = append(refusing, w)
+		default:
+			taking.Slots, taking.Busy = taking.Slots+w.Slots, taking.Busy+w.Busy
+		}
+		able++
+	}
+	switch {
+	case len(s.Workers) == 0:
+		return WaitNoWorker, fmt.Sprintf("No %s of pool %s is connected. Start one, or see why it is not.", who, pool)
+	case able == 0:
+		return WaitNoLabels, r.lackedLabels(who, pool, s.Workers)
+	case able == len(refusing) && !slices.ContainsFunc(refusing, func(w WorkerStatus) bool { return !w.Draining }):
+		return WaitWorkersRefuse, fmt.Sprintf("Every %s of pool %s that could take it is draining: it ends what it does and takes nothing new. Start another.", who, pool)
+	case able == len(refusing):
+		last := refusing[len(refusing)-1]
+		return WaitWorkersRefuse, fmt.Sprintf("No %s of pool %s takes anything at present: %s (%s).", who, pool, last.Name, last.Refusing)
+	case taking.Busy >= taking.Slots:
+		return WaitNoSlot, fmt.Sprintf("No free slot: pool %s carries out %d of at most %d tasks.", pool, taking.Busy, taking.Slots)
+	}
+	return WaitQueue, fmt.Sprintf("The %s is queued, waiting for a free %s of pool %s.", t.Phase, who, pool)
+}
+
 // lackedLabels says which labels nobody offers, and who lacks the fewest.
-func (r Run) lackedLabels(pool string, workers []WorkerStatus) string {
+func (r Run) lackedLabels(who, pool string, workers []WorkerStatus) string {
 	lacks := func(w WorkerStatus) []string {
 		return slices.DeleteFunc(slices.Clone(r.Execution.RequiredLabels), func(l string) bool { return slices.Contains(w.Labels, l) })
 	}
 	closest := slices.MinFunc(workers, func(a, b WorkerStatus) int { return len(lacks(a)) - len(lacks(b)) })
-	return fmt.Sprintf("No worker of pool %s offers [%s]; the closest, %s, lacks %s. Start one with these labels, or change required_labels for new runs.",
-		pool, strings.Join(r.Execution.RequiredLabels, ", "), closest.Name, strings.Join(lacks(closest), ", "))
+	return fmt.Sprintf("No %s in pool %s offers [%s]; closest: %s lacks %s. Start one with these labels, or change required_labels for new runs.",
+		who, pool, strings.Join(r.Execution.RequiredLabels, ", "), closest.Name, strings.Join(lacks(closest), ", "))
 }
 
 func inBrackets(text string) string {

@@ -28,16 +28,19 @@ const (
 
 // choices distributes tasks by every strategy.
 func (f *fleet) choices(ctx context.Context) error {
-	service := time.Duration(busyAt * agents * slots / float64(f.rate) * float64(time.Second))
 	t := figures.Table{
 		Title: fmt.Sprintf("%d tasks over %d agents with %d slots, %.0f %% of them in use", f.tasks, agents, slots, 100*busyAt),
-		Note: fmt.Sprintf("Tasks come at random, %d a second on average, and last %s on average, exponentially distributed. Agent i offers i labels more than are required. "+
-			"Spread is the standard deviation of the number of running tasks over the agents, its mean over time; closest says how often the task went to the agent that, of those with a free slot, offered the fewest labels; a slot that was freed less than %s before does not count, because the word of it travels.", f.rate, service.Round(time.Millisecond), travel),
+		Note: fmt.Sprintf("Tasks come at random, %d a second on average (label_match: half as many, because it depends on which slots are free, and words of that travel), and last so long on average that the load is as said, exponentially distributed. Agent i offers i labels more than are required. "+
+			"Spread is the standard deviation of the number of running tasks over the agents, its mean over time; closest says how often the task went to the agent that, of those with a free slot, offered the fewest labels; a slot that was freed less than %s before does not count, because the word of it travels.", f.rate, travel),
 		Header: []string{"strategy", "tasks per agent", "min–max of even", "spread", "closest", "taken after p50 / p99 ms", "limit", "gate"},
 	}
 	for _, by := range []messages.Strategy{messages.RoundRobin, messages.LeastBusy, messages.Random, messages.LabelMatch} {
 		f.say("%s", by)
-		row, err := f.choice(ctx, by, service)
+		rate := f.rate
+		if by == messages.LabelMatch {
+			rate /= 2
+		}
+		row, err := f.choice(ctx, by, rate)
 		if err != nil {
 			return fmt.Errorf("%s: %w", by, err)
 		}
@@ -47,7 +50,8 @@ func (f *fleet) choices(ctx context.Context) error {
 	return nil
 }
 
-func (f *fleet) choice(ctx context.Context, by messages.Strategy, service time.Duration) ([]string, error) {
+func (f *fleet) choice(ctx context.Context, by messages.Strategy, rate int) ([]string, error) {
+	service := time.Duration(busyAt * agents * slots / float64(rate) * float64(time.Second))
 	in, err := f.install(ctx)
 	if err != nil {
 		return nil, err
@@ -78,7 +82,7 @@ func (f *fleet) choice(ctx context.Context, by messages.Strategy, service time.D
 		offers = append(append([]string{}, offers...), fmt.Sprintf("extra-%d", i))
 	}
 	spread, stop := watchSpread(fleet)
-	err = poisson(ctx, f.tasks, f.rate, func() error { return in.publish(ctx, by, labels) })
+	err = poisson(ctx, f.tasks, rate, func() error { return in.publish(ctx, by, labels) })
 	stop()
 	for err == nil && in.ledger.left() > 0 {
 		err = poisson(ctx, 1, 100, func() error { return nil })
