@@ -28,6 +28,9 @@ func TestTaskArrives(t *testing.T) {
 	if has, err := f.bus.HasTask(ctx, f.pool, want.Subject()); err != nil || !has {
 		t.Errorf("queued task: got %t, %v, want it there", has, err)
 	}
+	if all, err := f.bus.TaskSubjects(ctx, f.pool); err != nil || len(all) != 1 || all[want.Subject()] != 1 {
+		t.Errorf("subjects of the queue: got %v, %v, want that of the task", all, err)
+	}
 	b, _ := f.As(t, f.worker("w1"))
 	q := b.TaskQueue(f.pool, labels, quiet())
 	d, err := q.Next(ctx)
@@ -179,6 +182,9 @@ func TestQueueSurvivesAMissingStream(t *testing.T) {
 	}
 	if has, err := f.bus.HasTask(ctx, pool, task.Subject()); err != nil || has {
 		t.Errorf("task without a stream: got %t, %v, want no task and no error", has, err)
+	}
+	if all, err := f.bus.TaskSubjects(ctx, pool); err != nil || len(all) > 0 {
+		t.Errorf("subjects without a stream: got %v, %v, want none and no error", all, err)
 	}
 	must(t, f.bus.DeleteTask(ctx, task.Subject()))
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -94,22 +95,35 @@ func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []
 	return n, err
 }
 
+// requeueBatch is how many rows Requeue writes at once.
+const requeueBatch = 1000
+
 // Requeue writes task messages to the outbox again, unless one waits there. The reconciler uses it for tasks whose message
-// is gone.
+// is gone, which may be all of them.
 func (d *DB) Requeue(ctx context.Context, tasks []messages.Task) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		for _, t := range tasks {
-			var waits bool
-			if err := tx.GetContext(ctx, &waits, `SELECT EXISTS (SELECT 1 FROM outbox WHERE run_id = $1 AND kind = $2)`, t.RunID, OutboxTask); err != nil {
+	for batch := range slices.Chunk(tasks, requeueBatch) {
+		runs, payloads := make([]string, len(batch)), make([]string, len(batch))
+		for i, t := range batch {
+			b, err := document(t)
+			if err != nil {
 				return err
 			}
-			if waits {
-				continue
-			}
-			if err := enqueue(ctx, tx, OutboxTask, t.RunID, t); err != nil {
-				return err
-			}
+			runs[i], payloads[i] = t.RunID, string(b)
 		}
-		return nil
-	})
+		err := d.tx(ctx, func(tx *sqlx.Tx) error {
+			_, err := tx.ExecContext(ctx, `
+				INSERT INTO outbox (kind, run_id, payload, created_at)
+				SELECT $1, t.run_id, t.payload::jsonb, $4 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS t (run_id, payload, place)
+				WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.run_id = t.run_id AND o.kind = $1) ORDER BY t.place`,
+				OutboxTask, textArray(runs), textArray(payloads), now())
+			if err != nil {
+				return err
+			}
+			return notify(ctx, tx, ChannelOutbox, "")
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }

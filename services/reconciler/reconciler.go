@@ -61,6 +61,7 @@ type Reconciler struct {
 	absent  map[string]time.Time // since when a started attempt's lease is missing, by attempt id
 	told    time.Time            // when attempts were last told again to stop
 	waited  time.Time            // when the runs that wait were last looked at
+	looked  time.Time            // when lost messages were last looked for
 }
 
 // New returns a reconciler. Its fields are used by Run's goroutine only.
@@ -195,12 +196,16 @@ const leaseMargin = 5 * time.Second
 
 // messages publishes tasks again whose message is gone, and makes sure that their consumer exists. What the stream still
 // holds is left alone, so that its order is kept.
+// It looks several times in the time after which a message counts as lost: with thousands of tasks each look has its price.
 func (r *Reconciler) messages(ctx context.Context) error {
+	if time.Since(r.looked) < r.timing.Republish/3 {
+		return nil
+	}
 	queued, err := r.db.QueuedTasks(ctx, r.timing.Republish)
 	if err != nil {
 		return fmt.Errorf("queued tasks: %w", err)
 	}
-	ensured := map[string]bool{}
+	ensured, held := map[string]bool{}, map[string]map[string]uint64{}
 	var gone []messages.Task
 	for _, t := range queued {
 		if set := t.Pool + "/" + messages.LabelSetToken(t.Labels); !ensured[set] {
@@ -210,11 +215,12 @@ func (r *Reconciler) messages(ctx context.Context) error {
 				return err
 			}
 		}
-		has, err := r.bus.HasTask(ctx, t.Pool, t.Subject())
-		if err != nil {
-			return err
+		if _, known := held[t.Pool]; !known {
+			if held[t.Pool], err = r.bus.TaskSubjects(ctx, t.Pool); err != nil {
+				return err
+			}
 		}
-		if !has {
+		if held[t.Pool][t.Subject()] == 0 {
 			gone = append(gone, t)
 		}
 	}
@@ -222,5 +228,9 @@ func (r *Reconciler) messages(ctx context.Context) error {
 		r.log.Info("reconciler: publishing tasks again whose messages are gone", "tasks", len(gone))
 		r.metrics.actions.WithLabelValues("republish").Add(float64(len(gone)))
 	}
-	return r.db.Requeue(ctx, gone)
+	if err := r.db.Requeue(ctx, gone); err != nil {
+		return err
+	}
+	r.looked = time.Now()
+	return nil
 }
