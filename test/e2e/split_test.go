@@ -92,6 +92,8 @@ func TestSplitDeployment(t *testing.T) {
 		expectApplied(t, first, id, "default/away", journal)
 		expectApplied(t, first, next, "default/meanwhile", beside)
 	})
+	t.Run("a cancel arrives although all of NATS is away", func(t *testing.T) { s.cancelsWithoutNATS() })
+	t.Run("everything is away", func(t *testing.T) { s.everythingAway(t) })
 }
 
 // startInTheWrongOrder starts who depends before what is depended on.
