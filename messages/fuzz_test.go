@@ -95,3 +95,23 @@ func FuzzParseRunRequest(f *testing.F) {
 		}
 	})
 }
+
+// Whatever arrives as an event, one that validates has a subject of its own that is one place, not a pattern, and an id.
+func FuzzEvent(f *testing.F) {
+	addGolden(f, "event_*.json")
+	for _, s := range []string{``, `null`, `{"seq":-1}`, `{"attempt_id":"att-*"}`, `{"at":"never"}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var e messages.Event
+		if json.Unmarshal(b, &e) != nil || e.Validate() != nil {
+			return
+		}
+		if subject := messages.StatusSubject("local", "ws-x", e.RunID, e.AttemptID); strings.ContainsAny(subject, "*> ") || strings.Count(subject, ".") != 4 {
+			t.Errorf("got subject %q, want one place", subject)
+		}
+		if !strings.Contains(e.ID(), e.AttemptID) {
+			t.Errorf("got id %q, want one of attempt %s", e.ID(), e.AttemptID)
+		}
+	})
+}
