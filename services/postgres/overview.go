@@ -55,7 +55,7 @@ func (d *DB) Overview(ctx context.Context, t Token, limit int) (Overview, error)
 			{&out.Asking, `r.status IN ('planned', 'planned_and_saved')`, `r.position`},
 			{&out.Queued, `r.status IN ('pending', 'plan_queued', 'confirmed', 'apply_queued')`, `r.position`},
 			{&out.Failed, `r.status = 'errored'`, `r.position DESC`},
-			{&out.Lost, `r.status = 'errored' AND r.id IN (SELECT gate_run_id FROM workspaces)`, `r.position DESC`},
+			{&out.Lost, `r.status = 'errored' AND r.holds AND r.id = w.gate_run_id`, `r.position DESC`},
 		} {
 			if err := placedRuns(ctx, tx, list.into, `WHERE `+visible+` AND `+list.where+` ORDER BY `+list.order+` LIMIT $4`, append(who, limit)...); err != nil {
 				return err

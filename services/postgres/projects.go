@@ -45,8 +45,9 @@ func (p Project) Tags() (map[string]string, error) {
 
 const selectProject = `
 	SELECT p.id, p.organization_id, o.name AS organization_name, p.name, p.description, p.tags, p.kept, p.created_at,
-	       (SELECT count(*) FROM workspaces w WHERE w.organization_id = p.organization_id
-	        AND COALESCE(w.project_id, 'prj-' || substr(o.id, 5)) = p.id) AS workspaces
+	       (SELECT count(*) FROM workspaces w WHERE w.project_id = p.id) +
+	       CASE WHEN p.id = 'prj-' || substr(o.id, 5)
+	         THEN (SELECT count(*) FROM workspaces w WHERE w.organization_id = o.id AND w.project_id IS NULL) ELSE 0 END AS workspaces
 	FROM projects p JOIN organizations o ON o.id = p.organization_id`
 
 // ensureDefaultProjects makes the default projects of organizations that have none yet. They are made when somebody looks, so

@@ -58,6 +58,7 @@ func TestReadsStayBounded(t *testing.T) {
 
 func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor postgres.Cursor) map[string]func(context.Context, *postgres.DB) error {
 	page := postgres.Page{}
+	site := postgres.Token{Kind: postgres.TokenAdmin}
 	open := []run.Status{run.Pending, run.PlanQueued, run.Planning}
 	runs := func(f postgres.RunFilter) func(context.Context, *postgres.DB) error {
 		return func(ctx context.Context, db *postgres.DB) error { _, _, err := db.Runs(ctx, f); return err }
@@ -126,8 +127,35 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 			_, err := db.Retain(ctx, postgres.Retention{Logs: 180*24*time.Hour - time.Hour})
 			return err
 		},
-		"gauges":   func(ctx context.Context, db *postgres.DB) error { _, err := db.Backlog(ctx); return err },
-		"observer": func(ctx context.Context, db *postgres.DB) error { _, _, err := db.EndedRuns(ctx, 200); return err },
+		"gauges":         func(ctx context.Context, db *postgres.DB) error { _, err := db.Backlog(ctx); return err },
+		"overview":       func(ctx context.Context, db *postgres.DB) error { _, err := db.Overview(ctx, site, 20); return err },
+		"loads of pools": func(ctx context.Context, db *postgres.DB) error { _, err := db.PoolLoads(ctx, site); return err },
+		"workspaces of all organizations": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50})
+			return err
+		},
+		"workspaces of all organizations, a later page": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, After: "acme/past-000100"})
+			return err
+		},
+		"locked workspaces": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, Locked: true})
+			return err
+		},
+		"workspaces by status": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, Statuses: []run.Status{run.Errored}})
+			return err
+		},
+		"projects": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.Projects(ctx, w.org.ID, postgres.ProjectFilter{}, page)
+			return err
+		},
+		"what people did to runs": func(ctx context.Context, db *postgres.DB) error {
+			_, err := db.RunActs(ctx, w.org.ID, time.Now(), 50)
+			return err
+		},
+		"placement: waiting sets": func(ctx context.Context, db *postgres.DB) error { _, err := db.WaitingSets(ctx); return err },
+		"observer":                func(ctx context.Context, db *postgres.DB) error { _, _, err := db.EndedRuns(ctx, 200); return err },
 		"relay": func(ctx context.Context, db *postgres.DB) error {
 			_, err := db.Relay(ctx, 100, sendNothing)
 			return err

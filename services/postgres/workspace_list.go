@@ -36,31 +36,54 @@ func (w ListedWorkspace) Place() string {
 	return strings.ToLower(w.OrganizationName) + "/" + strings.ToLower(w.Name)
 }
 
+// where are the conditions on workspaces w of an organization o, after the place.
+func (q WorkspaceQuery) where() (c *conditions, err error) {
+	c = &conditions{}
+	organization, name, _ := strings.Cut(q.After, "/")
+	c.add(`w.organization_id = o.id AND lower(w.name) > CASE WHEN lower(o.name) = $$ THEN $$ ELSE '' END`, organization, name)
+	if q.Name != "" {
+		c.add(`strpos(lower(w.name), lower($$)) > 0`, q.Name)
+	}
+	if q.Label != "" {
+		key, value, _ := strings.Cut(q.Label, "=")
+		pair, err := json.Marshal(map[string]string{key: value})
+		if err != nil {
+			return nil, err
+		}
+		c.add(`(w.tags ? $$ OR w.tags @> $$::jsonb OR COALESCE(w.execution -> 'required_labels', '[]') ? $$)`, q.Label, string(pair), q.Label)
+	}
+	if q.Locked {
+		c.add(`(w.locked OR EXISTS (SELECT 1 FROM runs g WHERE g.id = w.gate_run_id AND g.status = 'errored'))`)
+	}
+	if len(q.Statuses) > 0 {
+		statuses := make([]string, len(q.Statuses))
+		for i, s := range q.Statuses {
+			statuses[i] = string(s)
+		}
+		c.add(`COALESCE((SELECT r.status FROM runs r WHERE r.workspace_id = w.id ORDER BY r.position DESC LIMIT 1), 'none') = ANY ($$)`, textArray(statuses))
+	}
+	return c, nil
+}
+
 // ListWorkspaces lists workspaces by organization and name, for the holder of a token. more tells that others follow.
 func (d *DB) ListWorkspaces(ctx context.Context, t Token, q WorkspaceQuery) (out []ListedWorkspace, more bool, err error) {
-	statuses := make([]string, len(q.Statuses))
-	for i, s := range q.Statuses {
-		statuses[i] = string(s)
-	}
-	key, value, _ := strings.Cut(q.Label, "=")
-	pair, err := json.Marshal(map[string]string{key: value})
+	c, err := q.where()
 	if err != nil {
 		return nil, false, err
 	}
-	afterOrganization, afterName, _ := strings.Cut(q.After, "/")
+	organization, _, _ := strings.Cut(q.After, "/")
+	// Each organization gives the head of its index by name, so that a page of many reads not much more than it shows. The newest
+	// run of a workspace is looked up for those of the page only, or, where its status counts, in an index.
+	limit := c.arg(q.Limit + 1)
+	query := `
+		SELECT w.id FROM organizations o, LATERAL (SELECT w.id, lower(w.name) AS name FROM workspaces w` + c.where() + ` ORDER BY lower(w.name) LIMIT ` + limit + `) AS w
+		WHERE ` + strings.NewReplacer("$1", c.arg(t.Site()), "$2", c.arg(t.OrganizationID), "$3", c.arg(t.UserID)).Replace(visible) + `
+		  AND lower(o.name) >= ` + c.arg(organization)
+	if q.Organization != "" {
+		query += ` AND lower(o.name) = lower(` + c.arg(q.Organization) + `)`
+	}
 	var ids []string
-	// The newest run of a workspace is looked up for those of the page only, or, where its status counts, in an index.
-	if err := d.q(ctx).SelectContext(ctx, &ids, `
-		SELECT w.id FROM workspaces w JOIN organizations o ON o.id = w.organization_id
-		WHERE `+visible+`
-		  AND ($4 = '' OR lower(o.name) = lower($4)) AND strpos(lower(w.name), lower($5)) > 0
-		  AND ($6 = '' OR w.tags ? $6 OR w.tags @> $7::jsonb OR COALESCE(w.execution -> 'required_labels', '[]') ? $6)
-		  AND (NOT $8 OR w.locked OR EXISTS (SELECT 1 FROM runs g WHERE g.id = w.gate_run_id AND g.status = 'errored'))
-		  AND (cardinality($9::text[]) = 0 OR COALESCE((SELECT r.status FROM runs r WHERE r.workspace_id = w.id ORDER BY r.position DESC LIMIT 1), 'none') = ANY ($9))
-		  AND (lower(o.name), lower(w.name)) > ($10, $11)
-		ORDER BY lower(o.name), lower(w.name) LIMIT $12`,
-		t.Site(), t.OrganizationID, t.UserID, q.Organization, q.Name, q.Label, string(pair), q.Locked, textArray(statuses),
-		afterOrganization, afterName, q.Limit+1); err != nil {
+	if err := d.q(ctx).SelectContext(ctx, &ids, query+` ORDER BY lower(o.name), w.name LIMIT `+limit, c.args...); err != nil {
 		return nil, false, err
 	}
 	if more = len(ids) > q.Limit; more {

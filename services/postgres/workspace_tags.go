@@ -101,36 +101,60 @@ type WorkspaceFilter struct {
 	Sort        string            // name or current-run.created-at, with a - before it for the other way around; empty: by name
 }
 
+// where are the conditions on workspaces w of the organization (id).
+func (f WorkspaceFilter) where(organizationID string) (*conditions, error) {
+	c := &conditions{}
+	c.add(`w.organization_id = $$`, organizationID)
+	if f.Name != "" {
+		c.add(`lower(w.name) LIKE $$`, namePattern(f.Name))
+	}
+	if len(f.Keys) > 0 {
+		c.add(`w.tags ?& $$::text[]`, textArray(f.Keys))
+	}
+	if len(f.Tags) > 0 {
+		pairs, err := json.Marshal(f.Tags)
+		if err != nil {
+			return nil, err
+		}
+		c.add(`w.tags @> $$::jsonb`, string(pairs))
+	}
+	if len(f.ExcludeKeys) > 0 {
+		c.add(`NOT w.tags ?| $$::text[]`, textArray(f.ExcludeKeys))
+	}
+	if f.Project != "" {
+		c.add(`COALESCE(w.project_id, 'prj-' || substr(w.organization_id, 5)) = $$`, f.Project)
+	}
+	if len(f.RunStatuses) > 0 {
+		c.add(`(SELECT n.status FROM runs n WHERE n.workspace_id = w.id ORDER BY n.position DESC LIMIT 1) = ANY ($$)`, textArray(f.RunStatuses))
+	}
+	return c, nil
+}
+
 // FindWorkspaces lists the workspaces of an organization (id or name) that the filter selects, by name, and the number of all
-// of them. Errors: not_found.
+// of them, which is exact up to maxCount beyond the page. Errors: not_found.
 func (d *DB) FindWorkspaces(ctx context.Context, organization string, f WorkspaceFilter, p Page) ([]Workspace, int, error) {
 	o, err := d.Organization(ctx, organization)
 	if err != nil {
 		return nil, 0, err
 	}
-	if f.Tags == nil {
-		f.Tags = map[string]string{}
-	}
 	order, known := workspaceOrders()[f.Sort]
 	if !known {
 		return nil, 0, fail(messages.CodeInvalid, "query parameter sort: %q is not one of name, -name, current-run.created-at, -current-run.created-at", f.Sort)
 	}
-	pairs, err := json.Marshal(f.Tags)
+	c, err := f.where(o.ID)
 	if err != nil {
 		return nil, 0, err
 	}
-	const where = ` WHERE w.organization_id = $1 AND lower(w.name) LIKE $2
-		AND w.tags ?& $3::text[] AND w.tags @> $4::jsonb AND NOT w.tags ?| $5::text[]
-		AND ($6 = '' OR COALESCE(w.project_id, 'prj-' || substr(w.organization_id, 5)) = $6)
-		AND (cardinality($7::text[]) = 0 OR (SELECT n.status FROM runs n WHERE n.workspace_id = w.id ORDER BY n.position DESC LIMIT 1) = ANY ($7))`
-	args := []any{o.ID, namePattern(f.Name), textArray(nonNil(f.Keys)), string(pairs), textArray(nonNil(f.ExcludeKeys)), f.Project, textArray(nonNil(f.RunStatuses))}
+	where, args := c.where(), c.args
+	n := len(args)
 	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM workspaces w`+where, args...); err != nil {
+	if err := d.q(ctx).GetContext(ctx, &total, fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM workspaces w%s LIMIT $%d) AS counted`, where, n+1),
+		append(args[:n:n], p.offset()+p.limit()+maxCount)...); err != nil {
 		return nil, 0, err
 	}
 	var out []Workspace
-	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+where+order+` LIMIT $8 OFFSET $9`,
-		append(args, p.limit(), p.offset())...)
+	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+where+order+fmt.Sprintf(` LIMIT $%d OFFSET $%d`, n+1, n+2),
+		append(args[:n:n], p.limit(), p.offset())...)
 	return out, total, err
 }
 
