@@ -55,8 +55,21 @@ type Assignment struct {
 	DescribeAfter time.Duration `json:"describe_after,omitempty"`
 	Describe      bool          `json:"describe,omitempty"` // tells that this runner is to make what another left
 
+	// Configuration is a folder with the configuration and its digest, as files named below; what is not there is downloaded.
+	Configuration string `json:"configuration,omitempty"`
+	// Grace is how long terraform gets from SIGINT to SIGKILL, if whoever placed the runner knows better than the server.
+	Grace time.Duration `json:"grace,omitempty"`
+	// Alone tells that this process ends with its attempt: the apply that follows has a place of its own.
+	Alone bool `json:"alone,omitempty"`
+
 	Limits terraform.Limits `json:"limits,omitzero"` // of the unpacked configuration
 }
+
+// Files in Assignment.Configuration.
+const (
+	FileConfiguration = "configuration.tar.gz"
+	FileDigest        = "configuration.sha256" // of it, in hex; given also where the archive is not, and then checked after the download
+)
 
 const (
 	defaultOfflineLimit = 10 * time.Minute
@@ -92,6 +105,9 @@ func (a Assignment) withDefaults() Assignment {
 	}
 	if a.SetupLimit == 0 {
 		a.SetupLimit = defaultSetupLimit
+	}
+	if a.Grace > 0 {
+		a.Claim.Inputs.GraceSeconds = int(a.Grace / time.Second)
 	}
 	if a.Claim.Inputs.GraceSeconds == 0 {
 		a.Claim.Inputs.GraceSeconds = int(defaultGrace / time.Second)

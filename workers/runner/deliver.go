@@ -169,7 +169,7 @@ func (r *attempt) uploadPlan(ctx context.Context) error {
 	if err := r.api.PutPlan(ctx, f, info.Size()); err != nil {
 		return fmt.Errorf("the plan was not stored: %w", err)
 	}
-	if r.in.Options.PlanOnly {
+	if r.in.Options.PlanOnly || r.Alone {
 		return nil
 	}
 	if err := r.workFolder.markReady(r.engine); err != nil {

@@ -31,6 +31,7 @@ type fakeAPI struct {
 
 	mu            sync.Mutex
 	token         string
+	inputs        wire.Inputs
 	configuration []byte
 	state, plan   []byte
 	planJSON      []byte
@@ -54,6 +55,7 @@ func newAPI(t testing.TB, files map[string]string) *fakeAPI {
 	api := &fakeAPI{t: t, token: "secret-token", configuration: tarball(t, files)}
 	mux := http.NewServeMux()
 	const attempt = "/api/gantry/v1/attempts/{id}/"
+	mux.HandleFunc("GET "+attempt+"inputs", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(api.inputs) })
 	mux.HandleFunc("GET "+attempt+"configuration", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.configuration) })
 	mux.HandleFunc("GET "+attempt+"state", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.state) })
 	mux.HandleFunc("GET "+attempt+"plan", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.plan) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -113,13 +114,16 @@ func fetched(what string, err error) error {
 }
 
 func (r *attempt) fetchConfiguration(ctx context.Context) error {
-	archive := r.folder.path("configuration.tar.gz")
-	if err := intoFile(archive, func(f *os.File) error { return r.api.Configuration(ctx, f) }); err != nil {
-		return fetched("configuration", err)
+	archive, err := r.obtainArchive(ctx)
+	if err != nil {
+		return err
 	}
 	// A runner that ended before its start may have left a part of it.
 	config := r.workFolder.config()
 	sum, err := fileSHA256(archive)
+	if want, given := r.digest(); err == nil && given && want != sum {
+		err = fmt.Errorf("the configuration has the SHA-256 %s and was to have %s", sum, want)
+	}
 	r.configuration = sum + "/" + r.in.Execution.Folder()
 	err = errors.Join(err, os.RemoveAll(config), r.user.MakeDir(config))
 	if err == nil {
@@ -128,8 +132,35 @@ func (r *attempt) fetchConfiguration(ctx context.Context) error {
 	if err != nil {
 		return setupFailure(err)
 	}
-	_ = os.Remove(archive) // the folder is removed in the end anyway
+	if archive == r.downloaded() {
+		_ = os.Remove(archive) // the folder is removed in the end anyway
+	}
 	return nil
+}
+
+func (r *attempt) downloaded() string { return r.folder.path("configuration.tar.gz") }
+
+// obtainArchive returns the configuration that came with the runner, or downloads it.
+func (r *attempt) obtainArchive(ctx context.Context) (string, error) {
+	if r.Configuration != "" {
+		path := filepath.Join(r.Configuration, FileConfiguration)
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	if err := intoFile(r.downloaded(), func(f *os.File) error { return r.api.Configuration(ctx, f) }); err != nil {
+		return "", fetched("configuration", err)
+	}
+	return r.downloaded(), nil
+}
+
+// digest is what the configuration is to have, if somebody said.
+func (r *attempt) digest() (want string, given bool) {
+	if r.Configuration == "" {
+		return "", false
+	}
+	b, err := os.ReadFile(filepath.Join(r.Configuration, FileDigest))
+	return strings.TrimSpace(string(b)), err == nil
 }
 
 // findRoot finds the root module.

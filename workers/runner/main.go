@@ -3,14 +3,10 @@ package runner
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"gantry.example/workers/terraform"
 )
@@ -36,11 +32,7 @@ func Main(stdin io.Reader, cfg Config) int {
 		cfg.Log.Error("assignment refused", "error", err)
 		return ExitContract
 	}
-	// Caught and dropped rather than ignored: what is ignored stays so in terraform and its children.
-	dropped := make(chan os.Signal, 1)
-	signal.Notify(dropped, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE)
-	defer signal.Stop(dropped)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, stop := takeSignals()
 	defer stop()
 	if err := terraform.BecomeSubreaper(); err != nil {
 		cfg.Log.Warn("processes that leave terraform's tree will not be ended with it", "error", err)

@@ -19,17 +19,19 @@ import (
 )
 
 // process is a runner process that has read nothing yet.
-func process(t *testing.T) *exec.Cmd {
+func process(t *testing.T) *exec.Cmd { return processNamed(t, "runner-process") }
+
+func processNamed(t *testing.T, as string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	name := filepath.Join(t.TempDir(), "runner-process")
+	name := filepath.Join(t.TempDir(), as)
 	if err := os.Symlink(self, name); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(name)
+	cmd := exec.Command(name, args...)
 	cmd.Stderr = t.Output()
 	return cmd
 }
@@ -39,21 +41,7 @@ func TestProcessOverRealNATS(t *testing.T) {
 	t.Parallel()
 	b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
 	in := b.assign.Claim.Inputs
-	nats := natstest.Start(t)
-	server := nats.Bus(t)
-	for _, ensure := range []func() error{
-		func() error { return server.EnsureStatus(t.Context(), 1) },
-		func() error { return server.EnsureLogs(t.Context(), 1) },
-		func() error { return server.EnsureLeases(t.Context(), in.Pool, 1) },
-	} {
-		if err := ensure(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b.token = nats.Authenticator.Grant(broker.Identity{
-		Kind: broker.KindRunner, Pool: in.Pool, Name: in.AttemptID, WorkspaceID: in.WorkspaceID, RunID: in.RunID, Key: in.Key(),
-	})
-	b.assign.Claim.Token, b.assign.NATSURL = b.token, nats.ClientURL()
+	server := b.overNATS(t)
 	var leased map[string]messages.Lease
 	b.onStart = func() { leased, _ = server.ReadLeases(t.Context(), in.Pool) }
 
@@ -80,6 +68,28 @@ func TestProcessOverRealNATS(t *testing.T) {
 	if err != nil || len(events) == 0 || events[len(events)-1].Event.Type != messages.EventFinished {
 		t.Errorf("got events %+v, %v, want finished as the last", events, err)
 	}
+}
+
+// overNATS lets the bundle's runner work over a real NATS.
+func (b *bundle) overNATS(t *testing.T) *bus.Bus {
+	t.Helper()
+	in := b.assign.Claim.Inputs
+	nats := natstest.Start(t)
+	server := nats.Bus(t)
+	for _, ensure := range []func() error{
+		func() error { return server.EnsureStatus(t.Context(), 1) },
+		func() error { return server.EnsureLogs(t.Context(), 1) },
+		func() error { return server.EnsureLeases(t.Context(), in.Pool, 1) },
+	} {
+		if err := ensure(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.token = nats.Authenticator.Grant(broker.Identity{
+		Kind: broker.KindRunner, Pool: in.Pool, Name: in.AttemptID, WorkspaceID: in.WorkspaceID, RunID: in.RunID, Key: in.Key(),
+	})
+	b.assign.Claim.Token, b.assign.NATSURL = b.token, nats.ClientURL()
+	return server
 }
 
 // checkLogStream compares the LOGS stream with the file it was made from.

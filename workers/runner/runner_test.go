@@ -28,6 +28,8 @@ func TestMain(m *testing.M) {
 		os.Exit(shim.Main(os.Args, os.Environ()))
 	case "runner-process":
 		os.Exit(runner.Main(os.Stdin, runner.Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}))
+	case "pod-process":
+		os.Exit(runner.PodMain(os.Args[1], os.Args[2], runner.Config{Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}))
 	}
 	os.Exit(m.Run())
 }
