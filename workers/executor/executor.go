@@ -95,4 +95,15 @@ type Exit struct {
 	Code int
 	// NotBegun tells that no apply was executed for certain, see messages.Event.
 	NotBegun bool
+	Message  string // why, for people, where more is known than the code
+	Final    bool   // of an attempt that never started: another would end the same way, see messages.Event
 }
+
+// PlacementError is the error of a start that no repetition helps, until somebody changes what Message says.
+type PlacementError struct {
+	Message string // sentences for people
+	Err     error  // nil if there is nothing more to know
+}
+
+func (e *PlacementError) Error() string { return e.Message }
+func (e *PlacementError) Unwrap() error { return e.Err }

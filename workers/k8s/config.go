@@ -6,6 +6,7 @@ import "gantry.example/messages"
 type Config struct {
 	Pool        string               // kcfg-…
 	Namespace   string               // where Pods go unless the execution document says otherwise
+	Namespaces  []string             // others that the execution document may name
 	Template    messages.PodTemplate // defaults of what the execution document leaves open
 	RunnerImage string               // has the gantry program, statically linked, in its PATH; an init container brings it into the Pod
 	Limit       int                  // Pods that may live at the same time

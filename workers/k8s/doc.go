@@ -7,4 +7,8 @@
 //	config.go    what an operator says about a cluster
 //	names.go     what the parts of a Pod are called: the contract between the builder, the executor and the runner in the Pod
 //	pod.go       Config and attempt → Pod, pure
+//	cluster.go   the clients, and the election of the dispatcher that judges
+//	executor.go  the contract of package executor     create.go   Pod, ConfigMap, Secret, gate: each step may be the last
+//	cache.go     what is there, as the cluster tells  exits.go    what became of Pods, and on what evidence
+//	placing.go   claims of Pods that do not run yet   sweep.go    those that never will, and those that are over
 package k8s

@@ -67,6 +67,11 @@ type Config struct {
 	// Ready, if set, says why nothing new may be taken now, such as a disk that is nearly full; nil means that all is well. It
 	// is called concurrently: before every task, and for people who ask why a run waits.
 	Ready func() error
+	// HandsOver tells that a placed runner holds no slot: the executor knows how many there are, Ready says when those are too many,
+	// and Slots bounds how many are claimed and placed at the same time.
+	HandsOver bool
+	// PlaceWithin is how long placing may take; default 30 s, the server's claim deadline. Whoever sets it keeps the claims alive.
+	PlaceWithin time.Duration
 	// Labels are what the worker offers and Version is its program's, both for people.
 	Labels  []string
 	Version string
@@ -129,6 +134,9 @@ func New(cfg Config) (*Worker, error) {
 	if w.cfg.Passed == nil {
 		w.cfg.Passed = func(string) {}
 	}
+	if w.cfg.PlaceWithin == 0 {
+		w.cfg.PlaceWithin = placeLimit
+	}
 	_, _ = rand.Read(w.secret) // never fails: it aborts the program instead
 	return w, nil
 }
@@ -142,7 +150,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		return fmt.Errorf("worker %s: what runs here already: %w", w.cfg.Name, err)
 	}
 	for _, ref := range running {
-		w.slots.adopt(ref.AttemptID)
+		if !w.cfg.HandsOver {
+			w.slots.adopt(ref.AttemptID)
+		}
 		w.log.Info("attempt goes on from before", ref.LogAttrs()...)
 	}
 	w.tell()
@@ -247,7 +257,7 @@ func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 		w.tell()
 		log.Info("task was delivered again, its attempt runs here already")
 	}
-	startCtx, cancel := context.WithTimeout(ctx, placeLimit)
+	startCtx, cancel := context.WithTimeout(ctx, w.cfg.PlaceWithin)
 	defer cancel()
 	start := w.cfg.Executor.StartPlan
 	if a.Inputs.Phase == messages.PhaseApply {
@@ -256,7 +266,7 @@ func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 	if err := start(startCtx, a); err != nil {
 		w.vacate(a.AttemptID)
 		log.Error("runner not started, the task goes back", "error", err)
-		w.giveBack(ctx, log, a.Ref())
+		w.giveBack(ctx, log, notPlaced(a.Ref(), err))
 		return
 	}
 	w.cfg.Passed("worker.placed")
@@ -265,10 +275,13 @@ func (w *Worker) place(ctx context.Context, a executor.Attempt) {
 	}
 	log.Info("runner started", "workspace", a.Inputs.WorkspaceID, "phase", a.Inputs.Phase, "number", a.Number)
 	// The runner may have been gone before the start: then its exit was reported earlier, and no other comes to free the slot.
-	if s, err := w.cfg.Executor.Status(startCtx, a.AttemptID); err == nil && s.State != executor.Running {
+	if s, err := w.cfg.Executor.Status(startCtx, a.AttemptID); err == nil && s.State != executor.Running || w.cfg.HandsOver {
 		w.vacate(a.AttemptID)
 	}
 }
+
+// Busy is the number of slots with a task, from its arrival on.
+func (w *Worker) Busy() int { return w.slots.busy() }
 
 // vacate frees the slot of an attempt, and reports whether it had one.
 func (w *Worker) vacate(attemptID string) bool {
@@ -294,12 +307,22 @@ func (w *Worker) tell() {
 	w.cfg.Occupied(w.slots.busy(), !w.paused.Load() && !w.draining.Load())
 }
 
+// notPlaced is the end of an attempt that could not be started.
+func notPlaced(ref executor.Ref, err error) executor.Exit {
+	x := executor.Exit{Ref: ref, Code: executor.CodeUnknown}
+	var why *executor.PlacementError
+	if errors.As(err, &why) {
+		x.Message, x.Final = why.Message, true
+	}
+	return x
+}
+
 // giveBack reports an attempt that nothing runs for, so that the server need not wait for its claim deadline.
-func (w *Worker) giveBack(ctx context.Context, log *slog.Logger, ref executor.Ref) {
+func (w *Worker) giveBack(ctx context.Context, log *slog.Logger, x executor.Exit) {
 	ctx, cancel := context.WithTimeout(ctx, reportLimit)
 	defer cancel()
 	for {
-		err := w.report(ctx, executor.Exit{Ref: ref, Code: executor.CodeUnknown})
+		err := w.report(ctx, x)
 		if err == nil {
 			return
 		}
@@ -332,7 +355,7 @@ func (w *Worker) exited(ctx context.Context, x executor.Exit) error {
 func (w *Worker) report(ctx context.Context, x executor.Exit) error {
 	err := w.cfg.Events.PublishEvent(ctx, x.Pool, messages.Event{
 		V: messages.Version, Type: messages.EventExited, AttemptID: x.AttemptID, RunID: x.RunID, WorkspaceID: x.WorkspaceID,
-		Source: "worker", Seq: 1, At: time.Now().UTC(), ExitCode: x.Code, NotBegun: x.NotBegun,
+		Source: "worker", Seq: 1, At: time.Now().UTC(), ExitCode: x.Code, NotBegun: x.NotBegun, Message: x.Message, Final: x.Final,
 	})
 	if err != nil {
 		return fmt.Errorf("attempt %s: report the exit: %w", x.AttemptID, err)

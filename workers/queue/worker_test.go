@@ -2,6 +2,7 @@ package queue_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -194,6 +195,38 @@ func TestARunnerThatDoesNotStartIsReported(t *testing.T) {
 	b.fake.Refuse(nil)
 	b.publish(t, messages.PhasePlan)
 	b.started(t) // the slot is free
+}
+
+// TestWhatNobodyCanPlaceIsReportedWithItsReason: the server is told not to try again.
+func TestWhatNobodyCanPlaceIsReportedWithItsReason(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fake.Refuse(fmt.Errorf("start: %w", &executor.PlacementError{Message: "The image is not allowed."}))
+	b.run(t, 1)
+	task := b.publish(t, messages.PhasePlan)
+	got := b.nextEvent(t)
+	if got.AttemptID != attemptOf(task) || !got.Final || got.Message != "The image is not allowed." {
+		t.Errorf("event: got %+v, want a final one with the reason", got)
+	}
+}
+
+// TestAPlacedRunnerMayHoldNoSlot: an executor that counts for itself gets a task after the other, whatever runs.
+func TestAPlacedRunnerMayHoldNoSlot(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.handsOver = true
+	b.run(t, 1)
+	for range 3 {
+		task := b.publish(t, messages.PhasePlan)
+		if got, want := b.started(t).AttemptID, attemptOf(task); got != want {
+			t.Errorf("started: got %s, want %s", got, want)
+		}
+	}
+	b.stop()
+	must(t, <-b.done)
+	if got := b.worker.Busy(); got != 0 {
+		t.Errorf("busy: got %d slots, want none", got)
+	}
 }
 
 func TestOnlyDeadRunnersAreReported(t *testing.T) {

@@ -1,0 +1,129 @@
+package k8s
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// syncLimit bounds the first list of all Pods.
+const syncLimit = 2 * time.Minute
+
+// podCache knows the Pods of a pool. It may be behind: nothing is destroyed on its word alone.
+type podCache struct {
+	informers []cache.SharedIndexInformer
+	changed   func(*corev1.Pod)
+	vanished  func(*corev1.Pod)
+	log       *slog.Logger
+	err       error // of the construction
+}
+
+const indexAttempt = "attempt"
+
+// newPodCache returns a cache that does nothing yet. changed and vanished are called from goroutines of its own and must not block.
+func newPodCache(client kubernetes.Interface, cfg Config, log *slog.Logger, changed, vanished func(*corev1.Pod)) *podCache {
+	c := &podCache{changed: changed, vanished: vanished, log: log}
+	for _, namespace := range cfg.namespaces() {
+		factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace), informers.WithTransform(slim),
+			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = LabelPool + "=" + cfg.Pool }))
+		informer := factory.Core().V1().Pods().Informer()
+		c.err = informer.AddIndexers(cache.Indexers{indexAttempt: func(o any) ([]string, error) {
+			return []string{o.(*corev1.Pod).Labels[LabelAttempt]}, nil
+		}})
+		if c.err != nil {
+			return c
+		}
+		if _, c.err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(o any) { c.changed(o.(*corev1.Pod)) },
+			UpdateFunc: func(_, o any) { c.changed(o.(*corev1.Pod)) },
+			DeleteFunc: c.deleted,
+		}); c.err != nil {
+			return c
+		}
+		c.informers = append(c.informers, informer)
+	}
+	return c
+}
+
+// namespaces are all that Pods of the config may be in.
+func (c Config) namespaces() []string {
+	all := append([]string{c.Namespace}, c.Namespaces...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// slim drops what nobody here reads: ten thousand Pods are to fit into little memory.
+func slim(o any) (any, error) {
+	pod, ok := o.(*corev1.Pod)
+	if !ok {
+		return o, nil
+	}
+	pod.ManagedFields = nil
+	pod.Spec.Volumes, pod.Spec.Tolerations, pod.Spec.Affinity = nil, nil, nil
+	for i := range pod.Spec.Containers {
+		c := &pod.Spec.Containers[i]
+		c.Env, c.EnvFrom, c.VolumeMounts, c.Command, c.Args, c.SecurityContext = nil, nil, nil, nil, nil, nil
+	}
+	for i := range pod.Spec.InitContainers {
+		c := &pod.Spec.InitContainers[i]
+		c.Env, c.EnvFrom, c.VolumeMounts, c.Command, c.Args, c.SecurityContext = nil, nil, nil, nil, nil, nil
+	}
+	return pod, nil
+}
+
+func (c *podCache) deleted(o any) {
+	if unknown, missed := o.(cache.DeletedFinalStateUnknown); missed { // the last state before a break of the watch
+		o = unknown.Obj
+	}
+	if pod, ok := o.(*corev1.Pod); ok {
+		c.vanished(pod)
+	}
+}
+
+// start follows the Pods until forever ends, and returns when it knows them all.
+func (c *podCache) start(ctx, forever context.Context, wg *sync.WaitGroup) error {
+	if c.err != nil {
+		return c.err
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncLimit)
+	defer cancel()
+	var synced []cache.InformerSynced
+	for _, informer := range c.informers {
+		wg.Go(func() { informer.RunWithContext(forever) })
+		synced = append(synced, informer.HasSynced)
+	}
+	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
+		return fmt.Errorf("the cluster did not list its Pods within %s: may we list and watch Pods in the namespace?", syncLimit)
+	}
+	return nil
+}
+
+// list returns all Pods that are known. They must not be changed.
+func (c *podCache) list() []*corev1.Pod {
+	var out []*corev1.Pod
+	for _, informer := range c.informers {
+		for _, o := range informer.GetStore().List() {
+			out = append(out, o.(*corev1.Pod))
+		}
+	}
+	return out
+}
+
+// byAttempt returns the Pod of an attempt, or nil.
+func (c *podCache) byAttempt(id string) *corev1.Pod {
+	for _, informer := range c.informers {
+		if found, err := informer.GetIndexer().ByIndex(indexAttempt, id); err == nil && len(found) > 0 {
+			return found[0].(*corev1.Pod)
+		}
+	}
+	return nil
+}

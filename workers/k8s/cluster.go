@@ -1,0 +1,86 @@
+package k8s
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// How many calls a second a dispatcher makes: what a task costs times tens of tasks a second.
+const (
+	callsPerSecond = 100
+	callsBurst     = 200
+	callLimit      = 30 * time.Second
+)
+
+// Cluster is the API server of a cluster, for one dispatcher.
+type Cluster struct {
+	calls    kubernetes.Interface // those that have an end
+	watching kubernetes.Interface
+	lead     kubernetes.Interface // must not wait behind other calls
+}
+
+// Connect prepares the clients of a cluster. It does not wait for it.
+func Connect(how *rest.Config) (*Cluster, error) {
+	calls, watching, lead := rest.CopyConfig(how), rest.CopyConfig(how), rest.CopyConfig(how)
+	calls.QPS, calls.Burst, calls.Timeout = callsPerSecond, callsBurst, callLimit
+	lead.Timeout = renewWithin / 2
+	c := &Cluster{}
+	for _, one := range []struct {
+		cfg *rest.Config
+		to  *kubernetes.Interface
+	}{{calls, &c.calls}, {watching, &c.watching}, {lead, &c.lead}} {
+		client, err := kubernetes.NewForConfig(one.cfg)
+		if err != nil {
+			return nil, fmt.Errorf("cluster %s: %w", how.Host, err)
+		}
+		*one.to = client
+	}
+	return c, nil
+}
+
+// Over is a cluster that is reached by a client that there is already, such as one in memory.
+func Over(client kubernetes.Interface) *Cluster {
+	return &Cluster{calls: client, watching: client, lead: client}
+}
+
+// The leader's Lease: another takes over at most about 20 s after one that was killed.
+const (
+	leaseLasts  = 15 * time.Second
+	renewWithin = 10 * time.Second
+	renewEvery  = 2 * time.Second
+)
+
+// Lead takes part in the election of the one dispatcher of the pool that judges Pods and cleans up, until ctx ends or the
+// leadership that it had is lost. leading is called when it is won. identity tells the candidates apart.
+func (c *Cluster) Lead(ctx context.Context, cfg Config, identity string, log *slog.Logger, leading func()) error {
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta: metav1.ObjectMeta{Namespace: cfg.Namespace, Name: LeaseName(cfg.Pool)}, Client: c.lead.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: identity},
+	}
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: lock, LeaseDuration: leaseLasts, RenewDeadline: renewWithin, RetryPeriod: renewEvery, ReleaseOnCancel: true, Name: cfg.Pool,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(context.Context) {
+				log.Info("this dispatcher leads", "pool", cfg.Pool)
+				leading()
+			},
+			OnStoppedLeading: func() { log.Info("this dispatcher does not lead any more", "pool", cfg.Pool) },
+		},
+	})
+	if err != nil {
+		return err
+	}
+	elector.Run(ctx)
+	return nil
+}
+
+// LeaseName is the name of the Lease by which the dispatchers of a pool agree who leads.
+func LeaseName(pool string) string { return ManagedBy + "-" + pool }

@@ -1,0 +1,144 @@
+package k8s
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"gantry.example/workers/executor"
+	"gantry.example/workers/runner"
+)
+
+// terminal reports whether nothing of the Pod runs any more. Its phase alone does not say so: a Pod of a node that is gone is
+// failed for the API server while its containers may still write.
+func terminal(pod *corev1.Pod) bool {
+	if pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+		return false
+	}
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.State.Running != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// runnerStatus is the status of the container that carries the attempt out, or nil.
+func runnerStatus(pod *corev1.Pod) *corev1.ContainerStatus {
+	for i := range pod.Status.ContainerStatuses {
+		if c := &pod.Status.ContainerStatuses[i]; c.Name == ContainerRunner {
+			return c
+		}
+	}
+	return nil
+}
+
+// neverRan reports whether the runner has not been executed, by what the Pod says.
+func neverRan(pod *corev1.Pod) bool {
+	c := runnerStatus(pod)
+	return c == nil || c.State.Waiting != nil && c.LastTerminationState.Terminated == nil
+}
+
+// firstSignal is added to the number of a signal that ends a process, to make its exit code.
+const firstSignal = 128
+
+// exitOf is how the runner of a terminal Pod ended. Only its own termination message tells of a delivered result: a program that
+// is evicted and traps the signal exits with 0 too.
+func exitOf(pod *corev1.Pod) executor.Exit {
+	x := executor.Exit{Ref: refOf(pod), Code: executor.CodeUnknown}
+	c := runnerStatus(pod)
+	if c == nil || c.State.Terminated == nil {
+		x.NotBegun = neverRan(pod)
+		return x
+	}
+	if said, ok := runner.ReadTermination(c.State.Terminated.Message); ok && said.Delivered {
+		x.Code = executor.CodeDelivered
+	} else {
+		x.NotBegun = said.NotBegun
+		if code := int(c.State.Terminated.ExitCode); code > 0 && code < firstSignal {
+			x.Code = code
+		}
+	}
+	return x
+}
+
+// changed looks at a Pod that is new or different.
+func (e *Executor) changed(pod *corev1.Pod) {
+	id := pod.Labels[LabelAttempt]
+	e.mu.Lock()
+	delete(e.created, id)
+	e.mu.Unlock()
+	if !e.leads() || !terminal(pod) || pod.Annotations[AnnotationReported] != "" {
+		return
+	}
+	x := exitOf(pod)
+	if x.Code != executor.CodeDelivered {
+		x = e.explain(x, pod, e.cfg.Judge(Evidence{Pod: pod, Now: time.Now()}))
+	}
+	e.ended(x)
+}
+
+// explain adds what people are to know about an exit.
+func (e *Executor) explain(x executor.Exit, pod *corev1.Pod, v Verdict) executor.Exit {
+	x.Message = v.Message
+	x.Final = v.Kind == Failed && !v.Again && neverRan(pod)
+	e.metrics.failures.WithLabelValues(v.Class).Inc()
+	return x
+}
+
+// ended queues an exit for its report, once.
+func (e *Executor) ended(x executor.Exit) {
+	e.mu.Lock()
+	_, known := e.over[x.AttemptID]
+	if !known {
+		e.over[x.AttemptID] = gone{executor.Status{State: executor.Exited, Code: x.Code}, time.Now()}
+	}
+	e.mu.Unlock()
+	if !known {
+		e.exits.Add(x)
+	}
+}
+
+// vanished looks after a Pod that was deleted, by us or by anybody else.
+func (e *Executor) vanished(pod *corev1.Pod) {
+	id := pod.Labels[LabelAttempt]
+	e.mu.Lock()
+	delete(e.created, id)
+	e.mu.Unlock()
+	if !e.leads() || pod.Annotations[AnnotationReported] != "" || e.ctx.Err() != nil {
+		return
+	}
+	e.wg.Go(func() { e.confirmGone(pod) })
+}
+
+// confirmGone asks the API server itself before it takes an attempt for over.
+func (e *Executor) confirmGone(pod *corev1.Pod) {
+	for {
+		now, err := e.cfg.Cluster.calls.CoreV1().Pods(pod.Namespace).Get(e.ctx, pod.Name, metav1.GetOptions{})
+		if err == nil && now.UID == pod.UID {
+			return // it is there, and the cache will learn it
+		}
+		if err == nil || missing(err) {
+			break
+		}
+		timer := time.NewTimer(retryTransient)
+		select {
+		case <-timer.C:
+		case <-e.ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+	x := executor.Exit{Ref: refOf(pod), Code: executor.CodeUnknown, NotBegun: neverRan(pod), Message: "its Pod " + pod.Namespace + "/" + pod.Name + " was deleted"}
+	if terminal(pod) {
+		x = exitOf(pod)
+	}
+	e.mu.Lock()
+	v, ours := e.why[x.AttemptID]
+	e.mu.Unlock()
+	if ours {
+		x = e.explain(x, pod, v)
+	}
+	e.ended(x)
+}

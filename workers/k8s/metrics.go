@@ -1,0 +1,58 @@
+package k8s
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the numbers of one executor.
+type metrics struct {
+	placing   prometheus.Histogram
+	adopted   prometheus.Counter
+	strangers prometheus.Counter
+	refused   *prometheus.CounterVec
+	failures  *prometheus.CounterVec
+	live      *prometheus.Desc
+	waiting   *prometheus.Desc
+}
+
+func newMetrics(pool string) *metrics {
+	labels := prometheus.Labels{"pool": pool}
+	count := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}
+	}
+	return &metrics{
+		placing: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "gantry_dispatcher_placing_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
+			Help: "From a granted claim to a Pod that may be scheduled.",
+		}),
+		adopted:   prometheus.NewCounter(count("gantry_dispatcher_adopted_total", "Starts that found their Pod there already.")),
+		strangers: prometheus.NewCounter(count("gantry_dispatcher_strangers_total", "Pods that ran on although their attempt was over for the server.")),
+		refused:   prometheus.NewCounterVec(count("gantry_dispatcher_refused_total", "Calls that the cluster refused for now, by its reason."), []string{"reason"}),
+		failures:  prometheus.NewCounterVec(count("gantry_dispatcher_failures_total", "Pods that ended without a delivered result, by class."), []string{"class"}),
+		live:      prometheus.NewDesc("gantry_dispatcher_pods", "Pods that are not over, of all dispatchers of the pool.", nil, labels),
+		waiting:   prometheus.NewDesc("gantry_dispatcher_pods_waiting", "Pods that can't start now, for reasons that people read.", nil, labels),
+	}
+}
+
+func (m *metrics) all() []prometheus.Collector {
+	return []prometheus.Collector{m.placing, m.adopted, m.strangers, m.refused, m.failures}
+}
+
+// Describe implements prometheus.Collector.
+func (e *Executor) Describe(out chan<- *prometheus.Desc) {
+	for _, c := range e.metrics.all() {
+		c.Describe(out)
+	}
+	out <- e.metrics.live
+	out <- e.metrics.waiting
+}
+
+// Collect implements prometheus.Collector.
+func (e *Executor) Collect(out chan<- prometheus.Metric) {
+	for _, c := range e.metrics.all() {
+		c.Collect(out)
+	}
+	e.mu.Lock()
+	waiting := len(e.waits)
+	e.mu.Unlock()
+	out <- prometheus.MustNewConstMetric(e.metrics.live, prometheus.GaugeValue, float64(len(e.live())))
+	out <- prometheus.MustNewConstMetric(e.metrics.waiting, prometheus.GaugeValue, float64(waiting))
+}
