@@ -84,7 +84,7 @@ func (s *server) natsURL() string {
 	if s.cfg.NATSURL != "" {
 		return s.cfg.NATSURL
 	}
-	return s.broker.ClientURL()
+	return s.nats.ClientURL()
 }
 
 // makeStreams makes what everybody uses. A cluster may not be there yet, or not be whole.

@@ -107,12 +107,18 @@ func (f natsFiles) write() error {
 // credentials reads those of an earlier time, or makes them.
 func (f natsFiles) credentials() (broker.Credentials, error) {
 	path := filepath.Join(f.dir, controlDir, apiCredentials)
-	creds, err := broker.ReadCredentials(path)
-	if !errors.Is(err, os.ErrNotExist) {
-		return creds, err
+	made, err := broker.NewCredentials()
+	if err != nil {
+		return made, err
 	}
-	if creds, err = broker.NewCredentials(); err != nil {
+	creds, err := broker.ReadCredentials(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		creds = made
+	case err != nil || creds.System != "":
 		return creds, err
+	default:
+		creds.System = made.System // those of before had none
 	}
 	if err := writeJSON(filepath.Join(f.dir, controlDir, servicesCredentials), creds.WithoutAdmission()); err != nil {
 		return creds, err

@@ -26,6 +26,7 @@ import (
 	"gantry.example/internal/pki"
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/telemetry/otlp"
+	"gantry.example/services/auth"
 	"gantry.example/services/dashboard"
 	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
@@ -90,7 +91,7 @@ func (s *server) parts() []lifecycle.Part {
 		{services(), lifecycle.Part{Name: "PostgreSQL", Start: s.startPostgres, Stop: s.stopPostgres}},
 		{services(), lifecycle.Part{Name: "database", Start: s.openDatabase, Stop: func(context.Context) error { return s.db.Close() }}},
 		{services(), lifecycle.Part{Name: "streams", Start: s.connectBus, Stop: func(context.Context) error { s.closeBus(); return nil }}},
-		{[]role{roleAPI}, lifecycle.Part{Name: "NATS clients", Start: s.admitClients, Stop: s.closeClients}},
+		{[]role{roleAPI}, lifecycle.Part{Name: "NATS clients", Start: s.admitClients, Run: func(ctx context.Context) error { return auth.EndRevoked(ctx, s.db, s.callout, s.log) }, Stop: s.closeClients}},
 		{[]role{roleAPI, roleRelay}, lifecycle.Part{Name: "notifier", Start: s.startNotifier, Run: func(ctx context.Context) error { return s.notifier.Run(ctx) }}},
 		{[]role{roleRelay}, lifecycle.Part{Name: "placement", Start: s.startPlacer, Run: func(ctx context.Context) error { return s.placer.Run(ctx) }}},
 		{[]role{roleRelay}, lifecycle.Part{Name: "relay", Run: s.runRelay}},

@@ -47,6 +47,12 @@ func TestForbidden(t *testing.T) {
 		"pub $JS.API.STREAM.MSG.GET." + stream, "pub $JS.API.DIRECT.GET." + leases + ".x",
 		"pub $JS.ACK.TASKS_otherpool.q_any.1.1.1.1.1", "pub $KV.LOCKS_otherpool." + me.Key,
 		"pub $JS.API.STREAM.MSG.GET.KV_LOCKS_otherpool", "pub $SYS.REQ.USER.AUTH", "pub _INBOX_other.x",
+		"pub $JS.API.INFO", "pub $JS.API.STREAM.NAMES", "pub $JS.API.STREAM.LIST", "pub $JS.API.STREAM.UPDATE." + stream, "pub $JS.API.STREAM.SNAPSHOT." + stream,
+		"pub $JS.API.STREAM.MSG.DELETE." + stream, "pub $JS.API.CONSUMER.DELETE." + stream + ".q_any", "pub $JS.API.CONSUMER.LIST." + stream,
+		"pub $JS.API.CONSUMER.PAUSE." + stream + ".q_any", "pub $JS.API.CONSUMER.RESET." + stream + ".q_any", "pub $JS.API.CONSUMER.INFO.TASKS_otherpool.q_any",
+		"pub $JS.API.META.LEADER.STEPDOWN", "pub $JS.API.ACCOUNT.PURGE.APP", "pub $SYS.REQ.SERVER.PING.CONNZ", "pub $SYS.REQ.SERVER.x.KICK", "pub $SYS.REQ.ACCOUNT.PING.CONNZ",
+		"pub intake.run.org-x", "pub dead.task.agent.otherpool.any.x", "pub dead.intake.run.org-x", "pub cmd.otherpool." + me.Name, "pub hint.otherpool.w1", "pub load.otherpool.w1",
+		"sub intake.>", "sub dead.>", "sub hint.otherpool.w1", "sub load.>", "sub $JS.EVENT.>",
 		"sub >", "sub *", "sub _INBOX.>", "sub _INBOX_other.>", "sub task.>", "sub status.>", "sub logs.>", "sub $KV.>",
 		"sub $SYS.>", "sub $JS.>", "sub cmd.>", "sub cmd.otherpool.*",
 	}

@@ -66,6 +66,17 @@ func (s *Server) Restart(t testing.TB) {
 	s.start(t)
 }
 
+// Revoke makes the token worthless and ends the connections of the identities with its id. It returns how many there were.
+func (s *Server) Revoke(t testing.TB, token, tokenID string) int {
+	t.Helper()
+	s.Authenticator.revoke(token)
+	n, err := s.callout.Disconnect(t.Context(), []string{tokenID})
+	if err != nil {
+		t.Fatalf("natstest: %v", err)
+	}
+	return n
+}
+
 // Bus connects as the server itself, with every permission.
 func (s *Server) Bus(t testing.TB) *bus.Bus {
 	t.Helper()
@@ -124,6 +135,12 @@ func (a *Tokens) Grant(id broker.Identity) string {
 	token := messages.NewID("token-")
 	a.byToken[token] = id
 	return token
+}
+
+func (a *Tokens) revoke(token string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.byToken, token)
 }
 
 // Authenticate implements broker.Authenticator.

@@ -36,16 +36,25 @@ func (n *NATS) Authenticate(ctx context.Context, token, clientName string) (brok
 	}
 	switch t.Kind {
 	case postgres.TokenPool:
-		return broker.Identity{Kind: broker.KindWorker, Pool: t.Pool(), Name: clientName}, nil
+		return until(broker.Identity{Kind: broker.KindWorker, Pool: t.Pool(), Name: clientName}, t), nil
 	case postgres.TokenOrganization:
 		// A message carries no role, so the intake takes all of them for those of a token that may write.
 		if !t.Role.Covers(postgres.RoleWrite) {
 			return broker.Identity{}, errors.New("a producer needs a token with the role write, this one has " + string(t.Role))
 		}
-		return broker.Identity{Kind: broker.KindProducer, Name: t.OrganizationID}, nil
+		return until(broker.Identity{Kind: broker.KindProducer, Name: t.OrganizationID}, t), nil
 	default:
 		return broker.Identity{}, errors.New("this kind of token has no business on NATS")
 	}
+}
+
+// until binds the identity to its token: it ends with it.
+func until(id broker.Identity, t postgres.Token) broker.Identity {
+	id.TokenID = t.ID
+	if t.ExpiresAt != nil {
+		id.Until = *t.ExpiresAt
+	}
+	return id
 }
 
 func (n *NATS) runner(ctx context.Context, token, clientName string) (broker.Identity, error) {

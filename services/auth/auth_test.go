@@ -69,6 +69,10 @@ func TestIdentities(t *testing.T) {
 			if refused := tt.want == (broker.Identity{}); refused != (err != nil) {
 				t.Errorf("got error %v, want one: %v", err, refused)
 			}
+			if got != (broker.Identity{}) && (got.TokenID == "") != (got.Kind == broker.KindRunner) {
+				t.Errorf("token id: got %q, want that of a token that can be revoked", got.TokenID)
+			}
+			got.TokenID = ""
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("identity differs (-want +got):\n%s", diff)
 			}

@@ -178,6 +178,10 @@ func (d *DB) DeletePool(ctx context.Context, ref string) error {
 		case used.Workspaces > 0:
 			return fail(messages.CodeConflict, "pool %s is what %d workspaces execute in: give their execution documents another one first", p.Name, used.Workspaces)
 		}
+		// They stay as revoked ones, so that whoever is connected with them is found.
+		if _, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = COALESCE(revoked_at, $2), pool_id = NULL WHERE pool_id = $1`, p.ID, now()); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM pools WHERE id = $1`, p.ID)
 		return err
 	})

@@ -111,6 +111,14 @@ func (d *DB) ManagedToken(ctx context.Context, by Token, id string) (Token, erro
 	return t, err
 }
 
+// RevokedTokens lists the ids of tokens of workers and producers that were revoked less than that long ago.
+func (d *DB) RevokedTokens(ctx context.Context, within time.Duration) ([]string, error) {
+	var ids []string
+	err := d.q(ctx).SelectContext(ctx, &ids, `SELECT id FROM tokens WHERE revoked_at > $1 AND kind IN ($2, $3) ORDER BY id`,
+		now().Add(-within), TokenPool, TokenOrganization)
+	return ids, err
+}
+
 // RevokeToken ends a token the holder looks after, and the sessions that were begun with it, at once. Errors: not_found.
 func (d *DB) RevokeToken(ctx context.Context, by Token, id string) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {

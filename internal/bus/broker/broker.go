@@ -25,8 +25,6 @@ type Broker interface {
 	Connect(name string) (*nats.Conn, error)
 	// ServeCallout admits workers and runners until the Callout is closed. Several programs may serve one broker.
 	ServeCallout(ctx context.Context, auth Authenticator) (*Callout, error)
-	// ClientURL is where workers and runners connect.
-	ClientURL() string
 	// Gateway takes clients from an HTTPS server, as WebSockets, so that an agent needs to reach nothing else.
 	Gateway() *Gateway
 }
@@ -96,11 +94,8 @@ func (c *Cluster) ServeCallout(ctx context.Context, auth Authenticator) (*Callou
 	if err != nil {
 		return nil, err
 	}
-	return serveCallout(ctx, nc, c.issuer, auth, c.log)
+	return serveCallout(ctx, nc, c.issuer, auth, c.disconnect, c.log)
 }
-
-// ClientURL implements Broker.
-func (c *Cluster) ClientURL() string { return c.url }
 
 // Gateway implements Broker.
 func (c *Cluster) Gateway() *Gateway {

@@ -36,6 +36,8 @@ type Callout struct {
 	ctx    context.Context // of the look-ups; ends with the caller's context or Close
 	cancel context.CancelFunc
 	closed chan struct{}
+
+	disconnect func(ctx context.Context, tokenID string) (int, error) // of the NATS it serves
 }
 
 // ServeCallout admits clients by asking auth until Close. Canceling ctx fails look-ups but does not stop the service.
@@ -45,13 +47,13 @@ func (s *Server) ServeCallout(ctx context.Context, auth Authenticator) (*Callout
 	if err != nil {
 		return nil, err
 	}
-	return serveCallout(ctx, nc, s.issuer, auth, s.log)
+	return serveCallout(ctx, nc, s.issuer, auth, s.disconnect, s.log)
 }
 
 // serveCallout serves on the connection, which is the Callout's from here on. It returns when this server, if the connection
 // stands, sends it what clients ask; otherwise that follows with the connection.
-func serveCallout(ctx context.Context, nc *nats.Conn, issuer nkeys.KeyPair, auth Authenticator, log *slog.Logger) (*Callout, error) {
-	c := &Callout{issuer: issuer, log: log, nc: nc, auth: auth, closed: make(chan struct{})}
+func serveCallout(ctx context.Context, nc *nats.Conn, issuer nkeys.KeyPair, auth Authenticator, disconnect func(context.Context, string) (int, error), log *slog.Logger) (*Callout, error) {
+	c := &Callout{issuer: issuer, log: log, nc: nc, auth: auth, disconnect: disconnect, closed: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancel(ctx)
 	nc.SetClosedHandler(func(*nats.Conn) { close(c.closed) })
 	for range calloutWorkers {
@@ -114,8 +116,11 @@ func (c *Callout) admit(req *jwt.AuthorizationRequestClaims) (string, error) {
 	}
 	user := jwt.NewUserClaims(req.UserNkey)
 	user.Name, user.Audience = id.Name, appAccount
+	if id.TokenID != "" {
+		user.Name = id.TokenID // what Disconnect finds it by
+	}
 	user.Permissions = id.permissions()
-	user.Expires = time.Now().Add(id.lifetime()).Unix()
+	user.Expires = id.expires().Unix()
 	user.Subs = maxSubscriptions
 	return user.Encode(c.issuer)
 }

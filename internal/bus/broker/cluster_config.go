@@ -51,7 +51,7 @@ func (c ClusterConfig) ServerConfig(server, certs string) ([]byte, error) {
 			data["MonitorHost"] = server
 		}
 	}
-	for name, seed := range map[string]string{"Services": c.Credentials.Services, "Auth": c.Credentials.Auth, "Issuer": c.Credentials.Issuer} {
+	for name, seed := range map[string]string{"Services": c.Credentials.Services, "Auth": c.Credentials.Auth, "Issuer": c.Credentials.Issuer, "SystemUser": c.Credentials.System} {
 		key, err := public(seed)
 		if err != nil {
 			return nil, err

@@ -41,7 +41,7 @@ func TestClusterConfigIsWhatNATSReads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, secret := range []string{creds.Services, creds.Auth, creds.Issuer} {
+	for _, secret := range []string{creds.Services, creds.Auth, creds.Issuer, creds.System} {
 		if strings.Contains(string(conf), secret) {
 			t.Errorf("got a seed in\n%s\nwant public keys only", conf)
 		}
@@ -58,8 +58,8 @@ func TestClusterConfigIsWhatNATSReads(t *testing.T) {
 	if diff := cmp.Diff([]string{"nats-2:6222", "10.1.2.3:6222"}, routes); diff != "" {
 		t.Errorf("routes (-want +got):\n%s", diff)
 	}
-	if !opts.SyncAlways || opts.TLSConfig == nil || opts.Cluster.TLSConfig == nil || opts.AuthCallout == nil || len(opts.AuthCallout.AuthUsers) != 2 || len(opts.Nkeys) != 2 {
-		t.Errorf("got %+v, want TLS everywhere, a callout with its two users, and every write synced", opts)
+	if !opts.SyncAlways || opts.TLSConfig == nil || opts.Cluster.TLSConfig == nil || opts.AuthCallout == nil || len(opts.AuthCallout.AuthUsers) != 3 || len(opts.Nkeys) != 3 {
+		t.Errorf("got %+v, want TLS everywhere, a callout with its three users, and every write synced", opts)
 	}
 	if _, err := cluster.ServerConfig(`x" }`, dir); err == nil {
 		t.Error("got a configuration for a server whose name ends the string it is in")

@@ -18,6 +18,9 @@ type Credentials struct {
 	// which signs the users it admits. Whoever has them can make any user.
 	Auth   string `json:"auth,omitempty"`
 	Issuer string `json:"issuer,omitempty"`
+	// System is the seed of the user that may end connections. Without it, as in files of before, a revoked token's connections
+	// end by themselves, within an hour.
+	System string `json:"system,omitempty"`
 }
 
 // NewCredentials makes new ones.
@@ -26,7 +29,7 @@ func NewCredentials() (Credentials, error) {
 	for _, k := range []struct {
 		create func() (nkeys.KeyPair, error)
 		to     *string
-	}{{nkeys.CreateUser, &c.Services}, {nkeys.CreateUser, &c.Auth}, {nkeys.CreateAccount, &c.Issuer}} {
+	}{{nkeys.CreateUser, &c.Services}, {nkeys.CreateUser, &c.Auth}, {nkeys.CreateAccount, &c.Issuer}, {nkeys.CreateUser, &c.System}} {
 		pair, err := k.create()
 		if err != nil {
 			return Credentials{}, fmt.Errorf("nats: make a key: %w", err)
@@ -75,7 +78,7 @@ func (c Credentials) check() error {
 	for _, k := range []struct {
 		seed string
 		want nkeys.PrefixByte
-	}{{c.Services, nkeys.PrefixByteUser}, {c.Auth, nkeys.PrefixByteUser}, {c.Issuer, nkeys.PrefixByteAccount}} {
+	}{{c.Services, nkeys.PrefixByteUser}, {c.Auth, nkeys.PrefixByteUser}, {c.Issuer, nkeys.PrefixByteAccount}, {c.System, nkeys.PrefixByteUser}} {
 		if k.seed == "" {
 			continue
 		}

@@ -26,6 +26,10 @@ type Identity struct {
 	Pool string // workers and runners
 	Name string // worker id, attempt id, or organization id of a producer
 
+	// TokenID is the id of a token that can be revoked: its connections are ended by it. Until is when it expires; zero is never.
+	TokenID string
+	Until   time.Time
+
 	// Runners only: what the attempt works on. Key is the exclusivity key of its lease; "" for one
 	// that is over and holds none any more.
 	WorkspaceID string
@@ -33,7 +37,8 @@ type Identity struct {
 	Key         string
 }
 
-// A user expires, the server disconnects it, and it is authenticated anew: that is how a revoked token ends.
+// A user expires, the server disconnects it, and it is authenticated anew: that is how a token ends that was revoked while nobody
+// could end its connections (Callout.Disconnect).
 const (
 	workerLifetime = time.Hour
 	runnerLifetime = 24 * time.Hour
@@ -42,11 +47,16 @@ const (
 // maxSubscriptions bounds what one client can make the server remember.
 const maxSubscriptions = 200
 
-func (id Identity) lifetime() time.Duration {
+// expires is when the user ends that is made now.
+func (id Identity) expires() time.Time {
+	at := time.Now().Add(workerLifetime)
 	if id.Kind == KindRunner {
-		return runnerLifetime
+		at = time.Now().Add(runnerLifetime)
 	}
-	return workerLifetime
+	if !id.Until.IsZero() && id.Until.Before(at) {
+		return id.Until
+	}
+	return at
 }
 
 // validate makes sure that no part of the identity can widen a subject.
