@@ -60,9 +60,9 @@ func workspaceRefs(ids []string) []*workspaceRef {
 	return out
 }
 
-func (in tfeAgentPoolInput) change() postgres.PoolChange {
+func (in tfeAgentPoolInput) change(r *request) postgres.PoolChange {
 	out := postgres.PoolChange{Name: in.Name, OrganizationScoped: in.OrganizationScoped}
-	if in.AllowedWorkspaces != nil {
+	if r.relates("allowed-workspaces") { // an empty list takes them all away
 		ids := make([]string, len(in.AllowedWorkspaces))
 		for i, w := range in.AllowedWorkspaces {
 			ids[i] = w.ID
@@ -93,7 +93,7 @@ func (s *Server) createAgentPool(r *request) (reply, error) {
 	if err := r.decodeObject(&in); err != nil {
 		return reply{}, err
 	}
-	p, err := s.db.CreatePool(r.Context(), r.PathValue("organization"), in.change())
+	p, err := s.db.CreatePool(r.Context(), r.PathValue("organization"), in.change(r))
 	if err != nil {
 		return reply{}, err
 	}
@@ -113,7 +113,7 @@ func (s *Server) updateAgentPool(r *request) (reply, error) {
 	if err := r.decodeObject(&in); err != nil {
 		return reply{}, err
 	}
-	p, err := s.db.UpdatePool(r.Context(), r.PathValue("pool"), in.change())
+	p, err := s.db.UpdatePool(r.Context(), r.PathValue("pool"), in.change(r))
 	if err != nil {
 		return reply{}, err
 	}

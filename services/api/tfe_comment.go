@@ -158,7 +158,7 @@ func (s *Server) listRunEvents(r *request) (reply, error) {
 // addEvent loads what is asked for beside an event.
 func (s *sideLoad) addEvent(e *tfeRunEvent) error {
 	err := s.add("actor", e.Actor.ID, func() (any, error) {
-		return &tfeUser{ID: e.Actor.ID, Username: e.Actor.ID, Permissions: map[string]bool{}}, nil
+		return namedUser(e.Actor.ID), nil
 	})
 	if err != nil || e.Comment == nil {
 		return err

@@ -2,8 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"gantry.example/internal/telemetry"
@@ -18,8 +16,8 @@ func (s *Server) tfeRunRoutes() []route {
 		{method: "POST", pattern: "/api/v2/runs", access: person, summary: "Create a run", in: tfeRunInput{}, out: tfeRun{},
 			status: http.StatusCreated, create: true, point: "api.run_created", handle: s.createRun},
 		{method: "GET", pattern: "/api/v2/runs/{run}", access: person, summary: "Show a run", out: tfeRun{}, query: []string{"include"}, handle: s.showRun},
-		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/runs", access: person, summary: "List a workspace's runs, newest first", out: []tfeRun{}, query: paging("filter[status]"), handle: s.listWorkspaceRuns},
-		{method: "GET", pattern: "/api/v2/organizations/{organization}/runs", access: person, summary: "List an organization's runs, newest first", out: []tfeRun{}, query: paging("filter[status]"), handle: s.listOrganizationRuns},
+		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/runs", access: person, summary: "List a workspace's runs, newest first", out: []tfeRun{}, query: paging("filter[status]", "include"), handle: s.listWorkspaceRuns},
+		{method: "GET", pattern: "/api/v2/organizations/{organization}/runs", access: person, summary: "List an organization's runs, newest first", out: []tfeRun{}, query: paging("filter[status]", "include"), handle: s.listOrganizationRuns},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/runs/queue", access: person, summary: "List an organization's runs that are not over", out: []tfeRun{}, query: paging(), handle: s.listQueue},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/capacity", access: person, summary: "Count an organization's waiting and executing runs", out: tfeCapacity{}, handle: s.showCapacity},
 
@@ -90,30 +88,52 @@ func (s *Server) showRun(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	ahead, err := s.db.Ahead(r.Context(), found)
+	doc, err := s.shownRun(r, found)
 	if err != nil {
 		return reply{}, err
 	}
-	include := strings.Split(r.URL.Query().Get("include"), ",")
-	var related []any
-	if slices.Contains(include, "workspace") {
-		w, err := s.db.Workspace(r.Context(), found.WorkspaceID)
-		if err != nil {
-			return reply{}, err
+	side := r.include()
+	if err := s.sideRun(r, side, found); err != nil {
+		return reply{}, err
+	}
+	return object(doc, side.docs...)
+}
+
+// sideRun loads what is asked for beside a run.
+func (s *Server) sideRun(r *request, side *sideLoad, found run.Run) error {
+	for _, one := range []struct {
+		relation, id string
+		load         func() (any, error)
+	}{
+		{"workspace", found.WorkspaceID, func() (any, error) {
+			w, err := s.db.Workspace(r.Context(), found.WorkspaceID)
+			if err != nil {
+				return nil, err
+			}
+			return workspaceDocument(w, r.role)
+		}},
+		{"plan", found.ID, func() (any, error) { return s.planDocument(found), nil }},
+		{"apply", found.ID, func() (any, error) { return s.applyDocument(found), nil }},
+		{"configuration_version", found.ConfigurationVersionID, func() (any, error) {
+			cv, err := s.db.ConfigurationVersion(r.Context(), found.ConfigurationVersionID)
+			if err != nil {
+				return nil, err
+			}
+			return s.configurationDocument(r, cv), nil
+		}},
+		{"created_by", found.CreatedBy, func() (any, error) { return namedUser(found.CreatedBy), nil }},
+		{"confirmed_by", found.ConfirmedBy, func() (any, error) { return namedUser(found.ConfirmedBy), nil }},
+	} {
+		if err := side.add(one.relation, one.id, one.load); err != nil {
+			return err
 		}
-		doc, err := workspaceDocument(w, r.role)
-		if err != nil {
-			return reply{}, err
-		}
-		related = append(related, doc)
 	}
-	if slices.Contains(include, "plan") {
-		related = append(related, s.planDocument(found))
-	}
-	if slices.Contains(include, "apply") {
-		related = append(related, s.applyDocument(found))
-	}
-	return object(runDocument(r, found, ahead, time.Now()), related...)
+	return nil
+}
+
+// namedUser is somebody of whom only the name is known: a user, or what a token is called.
+func namedUser(name string) *tfeUser {
+	return &tfeUser{ID: name, Username: name, Permissions: map[string]bool{}}
 }
 
 // runAction is the optional body of an action.

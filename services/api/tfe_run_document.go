@@ -44,6 +44,9 @@ type tfeRun struct {
 	Configuration          *configurationRef `jsonapi:"relation,configuration-version"`
 	Plan                   *planRef          `jsonapi:"relation,plan"`
 	Apply                  *applyRef         `jsonapi:"relation,apply"`
+	// Users are named by name: a run remembers no more of who made or confirmed it.
+	Creator   *userRef `jsonapi:"relation,created-by"`
+	Confirmer *userRef `jsonapi:"relation,confirmed-by"`
 }
 
 // tfeRunInput is what a run is created from. Nil means "not said".
@@ -57,7 +60,8 @@ type tfeRunInput struct {
 	SavePlan      bool              `jsonapi:"attr,save-plan"`
 	TargetAddrs   []string          `jsonapi:"attr,target-addrs"`
 	ReplaceAddrs  []string          `jsonapi:"attr,replace-addrs"`
-	Variables     any               `jsonapi:"attr,variables"` // a list of wire.RunVariable
+	Version       string            `jsonapi:"attr,terraform-version"` // of a plan-only run
+	Variables     any               `jsonapi:"attr,variables"`         // a list of wire.RunVariable
 	Message       string            `jsonapi:"attr,message"`
 	Workspace     *workspaceRef     `jsonapi:"relation,workspace"`
 	Configuration *configurationRef `jsonapi:"relation,configuration-version"`
@@ -104,6 +108,12 @@ func (in tfeRunInput) newRun(w postgres.Workspace, source string) (postgres.NewR
 		return out, invalid("field refresh-only: can't go together with %s", words[other])
 	}
 	var err error
+	if out.Execution.TerraformVersion, err = wantedVersion(in.Version); err != nil {
+		return out, err
+	}
+	if in.Version != "" && !in.PlanOnly {
+		return out, invalid("field terraform-version: goes together with plan-only only: what is applied is applied with the workspace's version")
+	}
 	out.Variables, err = runVariables(in.Variables)
 	return out, err
 }
@@ -150,6 +160,12 @@ func runDocument(by *request, r run.Run, ahead int, now time.Time) *tfeRun {
 		Permissions: runPermissions(by.role, r.CreatedBy == by.token.Actor() && r.Apply == nil), CreatedBy: r.CreatedBy,
 		Workspace: &workspaceRef{r.WorkspaceID}, Configuration: &configurationRef{r.ConfigurationVersionID},
 		Plan: &planRef{planID(r.ID)}, Apply: &applyRef{applyID(r.ID)},
+	}
+	if r.CreatedBy != "" {
+		doc.Creator = &userRef{r.CreatedBy}
+	}
+	if r.ConfirmedBy != "" {
+		doc.Confirmer = &userRef{r.ConfirmedBy}
 	}
 	for _, s := range []run.Status{run.Canceled, run.ForceCanceled} {
 		if at, ok := r.Timestamps[s]; ok {

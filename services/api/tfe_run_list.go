@@ -62,7 +62,7 @@ func (s *Server) listRuns(r *request, f postgres.RunFilter) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	out, now := make([]*tfeRun, len(runs)), time.Now()
+	out, now, side := make([]*tfeRun, len(runs)), time.Now(), r.include()
 	for i, one := range runs {
 		ahead, err := s.db.Ahead(r.Context(), one)
 		if err != nil {
@@ -70,7 +70,12 @@ func (s *Server) listRuns(r *request, f postgres.RunFilter) (reply, error) {
 		}
 		out[i] = runDocument(r, one, ahead, now)
 	}
-	return list(out, f.Page, total)
+	for _, one := range runs {
+		if err := s.sideRun(r, side, one); err != nil {
+			return reply{}, err
+		}
+	}
+	return list(out, f.Page, total, side.docs...)
 }
 
 func (s *Server) showCapacity(r *request) (reply, error) {

@@ -306,7 +306,7 @@ func TestRunSideLoadsWhatIsAskedFor(t *testing.T) {
 		"":                            nil,
 		"?include=task_stages":        nil,
 		"?include=workspace%2Cplan":   {{f.ws.ID, "workspaces"}, plan},
-		"?include=plan,created_by,xy": {plan},
+		"?include=plan,created_by,xy": {plan, {"test", "users"}},
 	} {
 		got := decoded[resource[runAttributes]](f.get("/api/v2/runs/"+r.ID+query, adminToken), http.StatusOK)
 		equal(t, "included with "+query, got.Included, want)

@@ -30,8 +30,16 @@ type tfeState struct {
 	PushedBy string  `jsonapi:"attr,pushed-by"`
 	Run      *runRef `jsonapi:"relation,run"`
 	// Workspace is not TFE's: it spares a look at the run.
-	Workspace *workspaceRef `jsonapi:"relation,workspace"`
+	Workspace *workspaceRef     `jsonapi:"relation,workspace"`
+	Outputs   []*stateOutputRef `jsonapi:"relation,outputs,omitempty"` // of one that is shown alone
 }
+
+type stateOutputRef struct {
+	ID string `jsonapi:"primary,state-version-outputs"`
+}
+
+// listedOutputs bounds the bytes of a state that is read for the names of its outputs though nobody asked to include them.
+const listedOutputs = 4 << 20
 
 // tfeOutput is one output value of a state version.
 type tfeOutput struct {
@@ -46,8 +54,33 @@ type tfeOutput struct {
 // stateFormat is the only format of states that Terraform writes since 0.12.
 const stateFormat = 4
 
-func (s *Server) answerState(sv postgres.StateVersion) (reply, error) {
-	return object(s.stateDocument(sv))
+func (s *Server) answerState(r *request, sv postgres.StateVersion) (reply, error) {
+	doc, side := s.stateDocument(sv), r.include()
+	if side.asks("outputs") || sv.Size < listedOutputs {
+		outputs, err := s.outputs(r, sv.ID)
+		if err != nil {
+			return reply{}, err
+		}
+		for _, o := range hideSensitive(outputs) {
+			doc.Outputs = append(doc.Outputs, &stateOutputRef{o.ID})
+			if err := side.add("outputs", o.ID, func() (any, error) { return o, nil }); err != nil {
+				return reply{}, err
+			}
+		}
+	}
+	if sv.RunID != nil {
+		err := side.add("run", *sv.RunID, func() (any, error) {
+			found, err := s.db.Run(r.Context(), *sv.RunID)
+			if err != nil {
+				return nil, err
+			}
+			return s.shownRun(r, found)
+		})
+		if err != nil {
+			return reply{}, err
+		}
+	}
+	return object(doc, side.docs...)
 }
 
 func (s *Server) stateDocument(sv postgres.StateVersion) *tfeState {
@@ -79,7 +112,7 @@ func (s *Server) showCurrentState(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.answerState(sv)
+	return s.answerState(r, sv)
 }
 
 func (s *Server) showState(r *request) (reply, error) {
@@ -87,7 +120,7 @@ func (s *Server) showState(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.answerState(sv)
+	return s.answerState(r, sv)
 }
 
 func (s *Server) downloadState(r *request) (reply, error) {

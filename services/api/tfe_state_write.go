@@ -102,7 +102,7 @@ func (s *Server) pushState(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.answerState(sv)
+	return s.answerState(r, sv)
 }
 
 // body is the state, checked against what is said about it.
@@ -141,5 +141,5 @@ func (s *Server) rollbackState(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.answerState(sv)
+	return s.answerState(r, sv)
 }

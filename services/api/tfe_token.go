@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -54,6 +55,7 @@ func (r *request) tokenInput() (tfeTokenInput, time.Duration, error) {
 	if len(r.body) == 0 {
 		return in, 0, nil
 	}
+	r.body = ofTokenType(r.body)
 	if err := r.decodeObject(&in); err != nil || in.ExpiredAt == nil {
 		return in, 0, err
 	}
@@ -62,6 +64,26 @@ func (r *request) tokenInput() (tfeTokenInput, time.Duration, error) {
 		return in, 0, invalid("field expired-at: %s is not in the future", in.ExpiredAt.Format(time.RFC3339))
 	}
 	return in, life, nil
+}
+
+// ofTokenType is the document with the type that all tokens have: go-tfe says agent-tokens of an agent's, and none of an
+// organization's.
+func ofTokenType(body []byte) []byte {
+	var doc struct {
+		Data map[string]json.RawMessage `json:"data"`
+	}
+	if json.Unmarshal(body, &doc) != nil || doc.Data == nil {
+		return body // is refused by who reads it
+	}
+	switch string(doc.Data["type"]) {
+	case "", `""`, `"agent-tokens"`:
+		doc.Data["type"] = json.RawMessage(`"authentication-tokens"`)
+	}
+	out, err := json.Marshal(doc)
+	if err != nil {
+		return body
+	}
+	return out
 }
 
 // ownUser is the user of the path, who must be the caller.

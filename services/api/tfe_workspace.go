@@ -48,16 +48,21 @@ type tfeWorkspace struct {
 
 	TagBindings   []*tagBindingRef   `jsonapi:"relation,tag-bindings"`
 	EffectiveTags []*effectiveTagRef `jsonapi:"relation,effective-tag-bindings"`
+	Outputs       []*outputRef       `jsonapi:"relation,outputs,omitempty"` // where they are asked for
 	more
 }
 
 // JSONAPILinks says where the workspace is: for programs, and for people.
 func (doc *tfeWorkspace) JSONAPILinks() *jsonapi.Links {
-	return &jsonapi.Links{"self": "/api/v2/workspaces/" + doc.ID, "self-html": "/app/" + doc.Organization.ID + "/workspaces/" + doc.Name}
+	return &jsonapi.Links{"self": "/api/v2/organizations/" + doc.Organization.ID + "/workspaces/" + doc.Name, "self-html": "/app/" + doc.Organization.ID + "/workspaces/" + doc.Name}
 }
 
 type tagBindingRef struct {
 	ID string `jsonapi:"primary,tag-bindings"`
+}
+
+type outputRef struct {
+	ID string `jsonapi:"primary,workspace-outputs"`
 }
 
 // lockHolder is one of those who can have a workspace locked. A user is named by name.
@@ -174,6 +179,14 @@ func (s *Server) answerWorkspace(r *request, w postgres.Workspace) (reply, error
 	}
 	side := r.include()
 	if err := s.sideWorkspace(r, side, w); err != nil {
+		return reply{}, err
+	}
+	for _, with := range side.docs {
+		if o, ok := with.(*tfeWorkspaceOutput); ok {
+			doc.Outputs = append(doc.Outputs, &outputRef{o.ID})
+		}
+	}
+	if doc.attributes["workspace-kpis-runs-count"], err = s.db.CountRuns(r.Context(), postgres.RunFilter{WorkspaceID: w.ID}); err != nil {
 		return reply{}, err
 	}
 	return object(doc, side.docs...)

@@ -85,7 +85,7 @@ func (s *Server) sideWorkspace(r *request, side *sideLoad, w postgres.Workspace)
 		},
 		func() error {
 			return side.add("locked_by", w.LockedBy, func() (any, error) {
-				return &tfeUser{ID: w.LockedBy, Username: w.LockedBy, Permissions: map[string]bool{}}, nil
+				return namedUser(w.LockedBy), nil
 			})
 		},
 		func() error { return s.sideState(r, side, w) },

@@ -3,6 +3,7 @@ package tfe_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -20,6 +21,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-tfe"
 )
 
 var (
@@ -97,6 +100,7 @@ func buildUpstream(t *testing.T) (program, dir string) {
 type front struct {
 	server      *httptest.Server
 	authorities string // file
+	client      *tfe.Client
 	calls       map[string]int
 	counted     chan string
 	done        chan struct{}
@@ -106,7 +110,7 @@ func newFront(t *testing.T) *front {
 	t.Helper()
 	to, err := url.Parse(os.Getenv("TFE_ADDRESS"))
 	must(t, err)
-	f := &front{calls: map[string]int{}, counted: make(chan string, 100), done: make(chan struct{})}
+	f := &front{client: client(t), calls: map[string]int{}, counted: make(chan string, 100), done: make(chan struct{})}
 	proxy := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
 		ModifyResponse: func(r *http.Response) error {
@@ -121,6 +125,10 @@ func newFront(t *testing.T) *front {
 		fmt.Fprint(w, `{"data":[{"id":"fs-1","type":"feature-sets","attributes":{"name":"all"}}]}`)
 	})
 	mux.HandleFunc("POST /api/v2/admin/organizations/{name}/subscription", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("DELETE /api/v2/workspaces/{id}", func(w http.ResponseWriter, r *http.Request) {
+		f.endRuns(r.Context(), r.PathValue("id"))
+		proxy.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("/hook", func(http.ResponseWriter, *http.Request) {})
 	f.server = httptest.NewTLSServer(mux)
 	go func() {
@@ -134,6 +142,25 @@ func newFront(t *testing.T) *front {
 	f.authorities = filepath.Join(t.TempDir(), "authorities.pem")
 	must(t, os.WriteFile(f.authorities, append(own, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.server.Certificate().Raw})...), 0o600))
 	return f
+}
+
+// endRuns ends the run that holds a workspace which is about to be deleted. TFE deletes what goes on; Gantry refuses to, and
+// the tests clean up after themselves by deleting.
+func (f *front) endRuns(ctx context.Context, workspace string) {
+	w, err := f.client.Workspaces.ReadByID(ctx, workspace)
+	for deadline := time.Now().Add(20 * time.Second); err == nil && w.Locked && w.CurrentRun != nil && time.Now().Before(deadline); {
+		if run, err := f.client.Runs.Read(ctx, w.CurrentRun.ID); err == nil && run.Actions.IsDiscardable {
+			_ = f.client.Runs.Discard(ctx, run.ID, tfe.RunDiscardOptions{}) // the loop sees what became of it
+		} else if err == nil && run.Actions.IsCancelable {
+			_ = f.client.Runs.Cancel(ctx, run.ID, tfe.RunCancelOptions{})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(200 * time.Millisecond):
+		}
+		w, err = f.client.Workspaces.ReadByID(ctx, workspace)
+	}
 }
 
 // report closes the front and writes what it counted.
