@@ -30,6 +30,7 @@ import (
 	"gantry.example/services/dashboard"
 	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
+	"gantry.example/services/trigger"
 	"gantry.example/workers/process"
 	"gantry.example/workers/station"
 )
@@ -103,6 +104,7 @@ func (s *server) parts() []lifecycle.Part {
 		{nil, lifecycle.Part{Name: "HTTP", Start: s.prepareHTTP, Run: s.serveHTTP}},
 		{[]role{roleAPI}, lifecycle.Part{Name: "pages", Run: func(ctx context.Context) error { return s.pages.Run(ctx) }}},
 		{[]role{roleReconciler}, lifecycle.Part{Name: "reconciler", Run: s.runReconciler}},
+		{[]role{roleReconciler}, lifecycle.Part{Name: "run triggers", Run: func(ctx context.Context) error { return trigger.New(s.db, s.log).Run(ctx) }}},
 		{[]role{roleKeeper}, lifecycle.Part{Name: "keeper", Run: s.runKeeper}},
 		{[]role{roleWorker}, lifecycle.Part{Name: "worker", Start: s.startWorker, Run: func(ctx context.Context) error { return s.worker.Load().Run(ctx) }, Stop: s.stopWorker}},
 	})

@@ -7,7 +7,8 @@ import (
 )
 
 // kept are attributes of TFE's objects that Gantry stores and shows to TFE's clients and does nothing about, by name, with
-// what they are as long as nobody set them: docs/tfe-compatibility.md names them. What would be a promise that is not kept (that a
+// what they are as long as nobody set them: docs/tfe-compatibility.md names them. (Of allow-destroy-plan and
+// auto-apply-run-trigger package postgres takes notice.) What would be a promise that is not kept (that a
 // workspace destroys itself, that tokens of users do not work) is none of them: see fixed.
 type kept map[string]any
 

@@ -162,7 +162,7 @@ type thing struct{ what, id string }
 // pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
 // state version's.
 func pathThing(param func(string) string) (shown, found thing, ok bool) {
-	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "comment", "event", "trigger", "notification", "project", "varset", "variable", "pool", "agent"} {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "comment", "event", "trigger", "project", "varset", "variable", "pool", "agent"} {
 		id := param(what)
 		if id == "" {
 			continue

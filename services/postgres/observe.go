@@ -37,7 +37,11 @@ const (
 // given again. more tells that there may be others at once. The first call ever starts from now.
 func (d *DB) EndedRuns(ctx context.Context, limit int) (ended []EndedRun, more bool, err error) {
 	err = d.once(ctx, func(tx *sqlx.Tx) error {
-		c, ok, err := observerStep(ctx, tx)
+		// A cursor that is lost with a power failure costs metrics only.
+		if _, err := tx.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
+			return err
+		}
+		c, ok, err := eventStep(ctx, tx, observerLock, observerCursor)
 		if err != nil || !ok {
 			return err
 		}
@@ -54,32 +58,29 @@ func (d *DB) EndedRuns(ctx context.Context, limit int) (ended []EndedRun, more b
 		default:
 			c = Cursor{From: c.To, To: c.To}
 		}
-		return saveCursor(ctx, tx, c)
+		return saveCursor(ctx, tx, observerCursor, c)
 	})
 	return ended, more, err
 }
 
-// observerStep is what is to be read next. ok is false if another server is at it, or if there was nothing to go on from.
-func observerStep(ctx context.Context, tx *sqlx.Tx) (c Cursor, ok bool, err error) {
-	// A cursor that is lost with a power failure costs metrics only.
-	if _, err := tx.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
-		return c, false, err
-	}
-	if err := tx.GetContext(ctx, &ok, `SELECT pg_try_advisory_xact_lock($1)`, observerLock); err != nil || !ok {
+// eventStep is what the holder of a lock is to read next of all events. ok is false if another server is at it, or if there was
+// nothing to go on from.
+func eventStep(ctx context.Context, tx *sqlx.Tx, lock int, cursor string) (c Cursor, ok bool, err error) {
+	if err := tx.GetContext(ctx, &ok, `SELECT pg_try_advisory_xact_lock($1)`, lock); err != nil || !ok {
 		return c, false, err
 	}
 	var stored, current string
 	if err := tx.GetContext(ctx, &current, `SELECT pg_current_snapshot()::text`); err != nil {
 		return c, false, err
 	}
-	err = tx.GetContext(ctx, &stored, `SELECT value FROM meta WHERE key = $1`, observerCursor)
+	err = tx.GetContext(ctx, &stored, `SELECT value FROM meta WHERE key = $1`, cursor)
 	if err != nil && !noRows(err) {
 		return c, false, err
 	}
 	c, perr := ParseCursor(stored)
 	// In a database restored from a backup transactions are numbered anew, so an old cursor would be ahead of them all.
 	if noRows(err) || perr != nil || snapshotMin(c.From) > snapshotMax(current) {
-		return c, false, saveCursor(ctx, tx, Cursor{From: current, To: current})
+		return c, false, saveCursor(ctx, tx, cursor, Cursor{From: current, To: current})
 	}
 	if c.From == c.To { // the step before was read to its end
 		c = Cursor{From: c.To, To: current}
@@ -87,9 +88,9 @@ func observerStep(ctx context.Context, tx *sqlx.Tx) (c Cursor, ok bool, err erro
 	return c, true, nil
 }
 
-func saveCursor(ctx context.Context, tx *sqlx.Tx, c Cursor) error {
+func saveCursor(ctx context.Context, tx *sqlx.Tx, cursor string, c Cursor) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2`,
-		observerCursor, c.String())
+		cursor, c.String())
 	return err
 }
 

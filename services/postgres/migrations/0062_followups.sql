@@ -36,32 +36,3 @@ CREATE TABLE triggered_runs (
     source_name  text NOT NULL,
     UNIQUE (workspace_id, source_run)
 );
-
--- Whom to tell what happens to the runs of a workspace.
-CREATE TABLE notification_configurations (
-    id           text PRIMARY KEY,
-    workspace_id text NOT NULL REFERENCES workspaces (id) ON DELETE CASCADE,
-    name         text NOT NULL,
-    destination  text NOT NULL, -- generic, slack, microsoft-teams
-    url          bytea NOT NULL, -- sealed: Slack's is a secret
-    token        bytea, -- sealed
-    enabled      boolean NOT NULL,
-    triggers     jsonb NOT NULL DEFAULT '[]',
-    last         jsonb, -- the last delivery
-    created_at   timestamptz NOT NULL,
-    updated_at   timestamptz NOT NULL
-);
-CREATE INDEX notification_configurations_workspace ON notification_configurations (workspace_id);
-
--- Notifications that were not taken yet.
-CREATE TABLE notification_deliveries (
-    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    configuration_id text NOT NULL REFERENCES notification_configurations (id) ON DELETE CASCADE,
-    run_id           text NOT NULL,
-    trigger          text NOT NULL,
-    body             jsonb NOT NULL,
-    tries            integer NOT NULL DEFAULT 0,
-    due_at           timestamptz NOT NULL,
-    created_at       timestamptz NOT NULL
-);
-CREATE INDEX notification_deliveries_due ON notification_deliveries (due_at);
