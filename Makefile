@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PROGRAMS := ./cmd/gantry ./cmd/gantry-runner ./cmd/gantry-agent ./cmd/gantry-exec
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test e2e chaos bench bench-scale generate lint clean
+.PHONY: help build run test e2e chaos chaos-bugs bench bench-scale generate lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,11 +20,14 @@ run: build ## start a server, plan and apply examples/hello, keep serving until 
 test: ## vet and test all modules with the race detector
 	@scripts/test
 
-e2e: build ## test the freshly built programs from outside, and a short make chaos
+e2e: build ## test the freshly built programs from outside, then make chaos with 200 faults
 	@scripts/e2e
 
 chaos: build ## break a busy installation and judge what is left (FAULTS=1000 for long, SEED=… for the same again)
 	@scripts/chaos
+
+chaos-bugs: build ## plant six bugs in the program and see that make chaos finds each
+	@scripts/chaos -planted
 
 bench: build ## compare speed with the bare Terraform CLI and write docs/performance.md (GATE=1: fail if a limit is missed)
 	@scripts/bench

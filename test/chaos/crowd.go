@@ -15,10 +15,10 @@ import (
 
 // Limits of what users wait for.
 const (
-	look       = time.Second     // how often they look at their runs
-	userLimit  = 4 * time.Minute // until they give up on a run: it is then judged as it is
-	handsOff   = 12 * time.Second
+	look       = time.Second // how often they look at their runs
 	mostQueued = 3
+	soon       = 300 * time.Millisecond // until a hasty user cancels
+	longPlan   = 6 * time.Second        // what some plans take
 )
 
 // crowd are the users: one for each workspace.
@@ -32,6 +32,7 @@ type crowd struct {
 
 // user works in a workspace of their own. Its fields are of its goroutine until the crowd has left.
 type user struct {
+	settings
 	in       *installation
 	name     string
 	id       string
@@ -44,7 +45,7 @@ type user struct {
 func newCrowd(ctx context.Context, in *installation, s settings) (*crowd, error) {
 	c := &crowd{in: in, leaves: make(chan struct{})}
 	for i := range s.workspaces {
-		u := &user{in: in, name: fmt.Sprintf("w%02d", i), dice: rand.New(rand.NewPCG(s.seed, uint64(i)))} //nolint:gosec // chance, not secrecy
+		u := &user{settings: s, in: in, name: fmt.Sprintf("w%02d", i), dice: rand.New(rand.NewPCG(s.seed, uint64(i)))} //nolint:gosec // chance, not secrecy
 		if err := newJournal(in.path("journals", u.name)); err != nil {
 			return nil, err
 		}
@@ -107,10 +108,17 @@ func (u *user) work(ctx context.Context, leaves <-chan struct{}) error {
 				continue // said so: nothing was promised
 			}
 			u.accepted = append(u.accepted, r.ID)
+			if u.hasty && pause(ctx, u.upTo(soon)) == nil {
+				_ = u.in.client.CancelRun(ctx, r.ID, "") // or it goes on
+			}
 			runs = append(runs, r)
 		}
 		for _, r := range runs {
-			if err := u.accompany(ctx, r.ID); err != nil && ctx.Err() == nil {
+			err := u.accompany(ctx, r.ID)
+			if errors.Is(err, errGivenUp) {
+				return nil // what comes behind it waits as well
+			}
+			if err != nil && ctx.Err() == nil {
 				return fmt.Errorf("workspace %s: run %s: %w", u.name, r.ID, err)
 			}
 		}
@@ -137,7 +145,12 @@ func (u *user) ask(ctx context.Context) (client.Run, error) {
 	case n < 16:
 		options.AutoApply = true
 	}
-	archive, err := pack(configuration(u.in.path("journals", u.name), word, steps), options.PlanOnly)
+	return u.create(ctx, options, u.files(word, steps, options.PlanOnly))
+}
+
+// create uploads the files as a configuration and creates a run of it.
+func (u *user) create(ctx context.Context, options client.RunOptions, files map[string]string) (client.Run, error) {
+	archive, err := pack(files)
 	if err != nil {
 		return client.Run{}, err
 	}
@@ -152,10 +165,26 @@ func (u *user) ask(ctx context.Context) (client.Run, error) {
 	return u.in.client.CreateRun(ctx, options)
 }
 
+func (u *user) files(word string, steps []time.Duration, planOnly bool) map[string]string {
+	files := map[string]string{"main.tf": configuration(u.in.path("journals", u.name), word, steps)}
+	if planOnly {
+		files[speculativeName] = ""
+	}
+	if u.planTakes > 0 {
+		files[takesName] = u.planTakes.String()
+	} else if u.dice.IntN(8) == 0 {
+		files[takesName] = u.upTo(longPlan).String()
+	}
+	return files
+}
+
+// errGivenUp: the user's patience with a run is over.
+var errGivenUp = errors.New("given up")
+
 // accompany does what a person has to do about a run, until it is over.
 func (u *user) accompany(ctx context.Context, id string) error {
 	canceled := u.dice.IntN(12) != 0 // nobody wants to, mostly
-	for end := time.Now().Add(userLimit); time.Now().Before(end); {
+	for end := time.Now().Add(u.patience); time.Now().Before(end); {
 		if err := pause(ctx, look/2+u.upTo(look)); err != nil {
 			return err
 		}
@@ -175,15 +204,15 @@ func (u *user) accompany(ctx context.Context, id string) error {
 			canceled = u.in.client.CancelRun(ctx, id, "") == nil
 		}
 	}
-	return nil
+	return errGivenUp
 }
 
 // takeOver is the human action that an unknown outcome waits for: somebody makes sure that nothing works on it any more, and
 // unlocks the workspace.
 func (u *user) takeOver(ctx context.Context) error {
-	for end := time.Now().Add(userLimit); time.Now().Before(end); {
+	for end := time.Now().Add(u.patience); time.Now().Before(end); {
 		// What was frozen may execute terraform only when it goes on, so it is waited for longer than anything is frozen.
-		if err := pause(ctx, handsOff); err != nil {
+		if err := pause(ctx, u.handsOff); err != nil {
 			return err
 		}
 		if quiet, err := idle(u.in.path("journals", u.name)); err != nil || !quiet {

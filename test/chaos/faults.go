@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,8 @@ const (
 	shortestFreeze = 300 * time.Millisecond
 	longestFreeze  = 8 * time.Second // longer than the lease and the settle time, shorter than the users' patience
 	longestDown    = 4 * time.Second
+	shortestCut    = 9 * time.Second // of a worker that is cut off: its lease is over and its runs are seen without contact
+	longestCut     = 14 * time.Second
 	victimPatience = 20 * time.Second // until somebody comes to be killed
 )
 
@@ -42,9 +45,11 @@ func (i *injector) all() []fault {
 	if !i.in.split() {
 		worker = roleServer
 	}
-	faults = append(faults, fault{"kill " + string(worker) + " and runner", 2, i.killBoth(worker)})
+	faults = append(faults, fault{"kill " + string(worker) + " and runner", 2, i.killBoth(worker)},
+		fault{"suspend a host", 2, i.suspend}, fault{"lose a host", 2, i.loseHost})
 	if i.in.split() {
 		faults = append(faults, fault{"kill the leader of a stream", 2, i.killLeader}, fault{"cut the network", 4, i.cutLink},
+			fault{"cut a worker off before a start", 1, i.cutOff(host.starting)}, fault{"cut a worker off at work", 1, i.cutOff(host.working)},
 			fault{"delete consumer of STATUS", 1, i.deleteConsumer(messages.StatusStream, messages.ProjectorConsumer)},
 			fault{"delete consumer of LOGS", 1, i.deleteConsumer(messages.LogStream, messages.LogConsumer)})
 	}
@@ -82,6 +87,7 @@ func (i *injector) kill(k kind) func(context.Context, *rand.Rand) (string, error
 		if err := pause(ctx, time.Duration(dice.Int64N(int64(500*time.Millisecond)))); err != nil {
 			return "", err
 		}
+		i.breaks(pid)
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			return fmt.Sprintf("%d, which just ended", pid), nil
 		}
@@ -99,6 +105,7 @@ func (i *injector) freeze(k kind) func(context.Context, *rand.Rand) (string, err
 		if err != nil {
 			return "", err
 		}
+		i.breaks(pid)
 		return frozen(ctx, freezeFor(dice), pid)
 	}
 }
@@ -112,12 +119,21 @@ func frozen(ctx context.Context, d time.Duration, pids ...int) (string, error) {
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGCONT)
 	}
-	return fmt.Sprintf("%v for %s", pids, d.Round(time.Millisecond)), err
+	who := fmt.Sprint(pids)
+	if len(pids) > 4 {
+		who = fmt.Sprintf("%d of them", len(pids))
+	}
+	return fmt.Sprintf("%s for %s", who, d.Round(time.Millisecond)), err
 }
 
+// part picks one that is there.
 func (i *injector) part(r role, dice *rand.Rand) *program {
 	all := i.in.parts[r]
-	return all[dice.IntN(len(all))]
+	there := slices.DeleteFunc(slices.Clone(all), (*program).isHeld)
+	if len(there) == 0 {
+		there = all
+	}
+	return there[dice.IntN(len(there))]
 }
 
 func (i *injector) killPart(r role) func(context.Context, *rand.Rand) (string, error) {
@@ -181,6 +197,7 @@ func (i *injector) killBoth(r role) func(context.Context, *rand.Rand) (string, e
 			return "", err
 		}
 		what, err := down(ctx, i.part(r, dice), dice, func() error {
+			i.breaks(pid)
 			_ = syscall.Kill(pid, syscall.SIGKILL) // it may just have ended
 			return nil
 		})

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -32,14 +33,18 @@ type injector struct {
 	injected, skipped map[string]int
 	expected          map[string]string // faults that cannot be injected here, and why
 	logsDeleted       bool
+	broken            map[string]bool // attempts whose runner was broken
+	alone             bool            // one kind of fault is injected: hosts that are lost stay so until their runs were given up
+	aside             sync.WaitGroup  // of faults that others go on beside
 }
 
 func newInjector(in *installation, s settings, out io.Writer) *injector {
 	i := &injector{
 		in: in, out: out, asked: s.faults, dice: rand.New(rand.NewPCG(s.seed, 1<<32)), //nolint:gosec // chance, not secrecy
-		injected: map[string]int{}, skipped: map[string]int{}, expected: map[string]string{},
+		injected: map[string]int{}, skipped: map[string]int{}, expected: map[string]string{}, broken: map[string]bool{},
+		alone: s.only != "",
 	}
-	i.faults = i.all()
+	i.faults = slices.DeleteFunc(i.all(), func(f fault) bool { return s.only != "" && f.name != s.only })
 	return i
 }
 
@@ -50,6 +55,7 @@ const (
 )
 
 func (i *injector) run(ctx context.Context) error {
+	defer i.aside.Wait()
 	total := 0
 	for _, f := range i.faults {
 		total += f.weight

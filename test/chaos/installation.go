@@ -29,9 +29,13 @@ type installation struct {
 	pg        *pgserver.Server
 	client    *client.Client
 	parts     map[role][]*program
-	links     []*link  // between a worker and everything else; none where they are one process
-	natsURL   string   // for us
-	nats      []string // addresses of the servers of a cluster
+	hosts     []host // of the workers
+	lostAfter time.Duration
+	patience  time.Duration // until a lost host's runs were given up and their workspaces unlocked
+	flags     []string      // of the program, over ours
+	links     []*link       // between a worker and everything else; none where they are one process
+	natsURL   string        // for us
+	nats      []string      // addresses of the servers of a cluster
 }
 
 // role is what a process is there for.
@@ -60,7 +64,7 @@ const startLimit = 2 * time.Minute
 
 // install starts everything and waits until it is there.
 func install(ctx context.Context, s settings, root string) (_ *installation, err error) {
-	in := &installation{root: root, bin: s.bin, parts: map[role][]*program{}}
+	in := &installation{root: root, bin: s.bin, parts: map[role][]*program{}, flags: s.flags, lostAfter: s.lostAfter, patience: s.lostAfter + s.handsOff + lossIsSeen}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	defer func() {
@@ -163,9 +167,13 @@ func (in *installation) environment() []string {
 func (in *installation) serverArgs(dir string, more ...string) []string {
 	return append([]string{
 		in.bin, "server", "--data-dir", dir, "--https", "", "--worker-token-file", in.path("worker-token"), "--min-free-disk", "0",
-		"--lease-ttl", "3s", "--start-within", "5s", "--republish-after", "2s", "--settle", "5s", "--lost-after", "25s", "--grace", "8s", "--offline-limit", "15s",
-	}, more...)
+		"--lease-ttl", "3s", "--start-within", "5s", "--republish-after", "2s", "--settle", "5s", "--lost-after", in.lostAfter.String(), "--grace", "8s", "--offline-limit", "15s",
+	}, append(more, in.flags...)...)
 }
+
+// lossIsSeen is when a lost runner is without contact for the reconciler, and a little for what follows: the lease is over
+// after 3 s, and missing for 5.
+const lossIsSeen = 12 * time.Second
 
 // databaseArgs are for whoever needs the database.
 func (in *installation) databaseArgs() []string {
@@ -186,7 +194,7 @@ func (in *installation) describeSingle(ctx context.Context) error {
 	}
 	in.api, in.natsURL, in.work = api, "nats://"+nats, in.path("data", "work")
 	args := in.serverArgs(in.path("data"), append(in.databaseArgs(), "--http", api, "--nats", nats, "--concurrency", "6")...)
-	in.add(roleServer, args...)
+	in.hosts = append(in.hosts, host{worker: in.add(roleServer, args...), dir: in.path("data")})
 	return nil
 }
 

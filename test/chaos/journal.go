@@ -39,14 +39,10 @@ resource "terraform_data" "s%[1]d" {
 }
 
 // pack makes the archive of a configuration.
-func pack(text string, speculative bool) ([]byte, error) {
+func pack(files map[string]string) ([]byte, error) {
 	var b bytes.Buffer
 	zip := gzip.NewWriter(&b)
 	archive := tar.NewWriter(zip)
-	files := map[string]string{"main.tf": text}
-	if speculative {
-		files[speculativeName] = ""
-	}
 	for name, content := range files {
 		if err := archive.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
 			return nil, err
@@ -101,10 +97,9 @@ func parseEntry(f []string) (history.Entry, error) {
 	case e.Kind == history.Began || e.Kind == history.Ended:
 		e.Step = history.Step{Word: f[2], Name: f[3]}
 	case e.Kind == history.Overlapped && len(f) == 6:
-		e.OtherRun, e.OtherPhase = f[4], f[5]
-		fallthrough
-	case e.Kind == history.Executed:
-		e.Run, e.Phase = f[2], f[3]
+		e.Run, e.Phase, e.OtherRun, e.OtherPhase = f[2], f[3], f[4], f[5]
+	case e.Kind == history.Executed && len(f) == 5:
+		e.Run, e.Phase, e.Attempt = f[2], f[3], f[4]
 	default:
 		return e, errors.New("unknown kind")
 	}

@@ -39,6 +39,18 @@ type settings struct {
 	workspaces int
 	keep       bool
 	single     bool
+	planted    bool
+	fits       bool
+	figures    bool
+
+	only      string        // the only fault; empty: all
+	planTakes time.Duration // how long each plan takes; 0: as it comes
+	lostAfter time.Duration // how long an apply without contact is waited for
+	patience  time.Duration // of users with a run: it is then judged as it is
+	handsOff  time.Duration // until they unlock a workspace whose outcome is unknown
+	quiet     time.Duration // how long everything may take to come to rest after the last fault and the last user
+	hasty     bool          // users cancel what they have just asked for
+	flags     []string      // of the program, over ours
 }
 
 func parse(args []string) (settings, error) {
@@ -50,11 +62,21 @@ func parse(args []string) (settings, error) {
 	f.IntVar(&s.workspaces, "workspaces", 20, "in how many workspaces users work")
 	f.BoolVar(&s.single, "single", false, "one process with everything in it (default: each part by itself, over three NATS servers)")
 	f.BoolVar(&s.keep, "keep", false, "keep all files also if nothing is wrong")
+	f.BoolVar(&s.planted, "planted", false, "plant bugs in the program, one after the other, and see that each is caught")
+	f.BoolVar(&s.figures, "figures", false, "measure what docs/operations.md says about losses; -only loss, leases or restart")
+	f.BoolVar(&s.fits, "fits", false, "with -planted: only see whether the bugs still fit the sources")
+	f.StringVar(&s.only, "only", "", "inject this `fault` only, as the list at the end names it; with -planted: plant bugs whose names have this in them")
+	f.DurationVar(&s.planTakes, "plan-takes", 0, "how long each plan takes; 0 for as long as it does, and some longer")
+	f.DurationVar(&s.lostAfter, "lost-after", 25*time.Second, "how long an apply without contact is waited for")
+	f.DurationVar(&s.patience, "patience", 4*time.Minute, "until users give up on a run, which is then judged as it is")
+	f.DurationVar(&s.handsOff, "hands-off", 12*time.Second, "until users unlock a workspace whose outcome is unknown")
+	f.DurationVar(&s.quiet, "quiet", 90*time.Second, "how long everything may take to come to rest at the end")
 	if err := f.Parse(args); err != nil {
 		return s, err
 	}
-	if f.NArg() > 0 || s.faults < 0 || s.workspaces < 1 {
-		return s, errors.New("want flags only, see -h")
+	s.flags = f.Args() // after "--"
+	if s.faults < 0 || s.workspaces < 1 {
+		return s, errors.New("want at least one workspace and no fewer than 0 faults, see -h")
 	}
 	for s.seed == 0 {
 		s.seed = rand.Uint64() >> 32 // short enough to be typed
@@ -69,10 +91,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	root, err := os.MkdirTemp("", "gantry-chaos-")
-	if err == nil {
-		err = os.Chmod(root, 0o755) // others than us pass through: Postgres and terraform
+	if s.figures {
+		return figures(ctx, s, out)
 	}
+	if s.planted {
+		return plantAll(ctx, s, out)
+	}
+	root, err := newRoot()
 	if err != nil {
 		return err
 	}
@@ -91,6 +116,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	fmt.Fprintln(out, "chaos: files are kept in", root)
 	return err
+}
+
+// newRoot makes the folder that everything of a session is in.
+func newRoot() (string, error) {
+	root, err := os.MkdirTemp("", "gantry-chaos-")
+	if err != nil {
+		return "", err
+	}
+	return root, os.Chmod(root, 0o755) //nolint:gosec // others than us pass through: Postgres and terraform
 }
 
 // session is the whole story: start, users and faults at the same time, quiet, judgement.
@@ -114,21 +148,18 @@ func session(ctx context.Context, s settings, root string, out io.Writer) (_ []h
 	if err := crowd.leave(); err != nil {
 		return nil, err
 	}
-	breaches, err := judge(ctx, in, crowd, injected, out)
+	breaches, err := judge(ctx, in, crowd, injected, s.quiet, out)
 	return breaches, errors.Join(err, injected.verdict())
 }
 
-// quiet is how long everything may take to come to rest after the last fault and the last user.
-const quiet = 90 * time.Second
-
 // judge reads the records until nothing is wrong with them or it had its time: logs and the outbox arrive a little later.
-func judge(ctx context.Context, in *installation, c *crowd, i *injector, out io.Writer) ([]history.Breach, error) {
+func judge(ctx context.Context, in *installation, c *crowd, i *injector, quiet time.Duration, out io.Writer) ([]history.Breach, error) {
 	for end := time.Now().Add(quiet); ; {
 		h, err := in.records(ctx, c)
 		if err != nil {
 			return nil, err
 		}
-		h.LogsDeleted = i.logsDeleted
+		h.LogsDeleted, h.Broken = i.logsDeleted, i.broken
 		breaches := history.Check(h)
 		if len(breaches) == 0 || time.Now().After(end) {
 			summary(out, h)

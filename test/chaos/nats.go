@@ -46,6 +46,15 @@ func (in *installation) openNATS() (publisher, error) {
 		}
 		return bus.Connect(bus.ConnectConfig{URL: in.natsURL, Token: strings.TrimSpace(string(token)), Name: "chaos"})
 	}
+	cluster, err := in.cluster()
+	if err != nil {
+		return nil, err
+	}
+	return cluster.Connect("chaos")
+}
+
+// cluster is the NATS cluster, for one of the services.
+func (in *installation) cluster() (*broker.Cluster, error) {
 	creds, err := broker.ReadCredentials(in.path("cluster", "control", "services.json"))
 	if err != nil {
 		return nil, err
@@ -54,11 +63,7 @@ func (in *installation) openNATS() (publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := broker.NewCluster(in.natsURL, nil, creds, ca, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return nil, err
-	}
-	return cluster.Connect("chaos")
+	return broker.NewCluster(in.natsURL, nil, creds, ca, slog.New(slog.DiscardHandler))
 }
 
 // repeatEvents sends old messages again, in any order, as NATS may do.

@@ -32,7 +32,7 @@ type program struct {
 	mu      sync.Mutex
 	started bool        // guarded by mu
 	process *os.Process // guarded by mu
-	held    bool        // guarded by mu: not to be started for now
+	held    int         // guarded by mu: by how many it is not to be started for now
 }
 
 func newProgram(name, dir string, env []string, args ...string) *program {
@@ -76,7 +76,7 @@ func (p *program) launch() (*exec.Cmd, error) {
 		return nil, nil
 	default:
 	}
-	if p.held {
+	if p.held > 0 {
 		return nil, nil
 	}
 	cmd := exec.Command(p.args[0], p.args[1:]...)
@@ -89,11 +89,21 @@ func (p *program) launch() (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// hold keeps the program from being started again, until false is given.
+// hold keeps the program from being started again, until false is given as often as true was.
 func (p *program) hold(held bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.held = held
+	if held {
+		p.held++
+	} else {
+		p.held--
+	}
+}
+
+func (p *program) isHeld() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held > 0
 }
 
 // pid is the process id, as far as there is one.

@@ -91,7 +91,7 @@ func (r reader) runs(ctx context.Context) error {
 func (r reader) events(ctx context.Context) error {
 	return each(ctx, r.db, `
 		SELECT jsonb_build_object('Run', run_id, 'Workspace', workspace_id, 'Type', type, 'Seq', seq, 'Source', coalesce(source_id, ''),
-			'At', at, 'Phase', event->'data'->>'phase', 'Task', event->'data'->>'task_id', 'Attempt', event->'data'->>'attempt_id',
+			'At', at, 'Phase', event->'data'->>'phase', 'Stage', coalesce(event->'data'->>'stage', ''), 'Outcome', coalesce(event->'data'->>'outcome', ''), 'Task', event->'data'->>'task_id', 'Attempt', event->'data'->>'attempt_id',
 			'Epoch', coalesce((event->'data'->>'epoch')::bigint, 0))
 		FROM run_events ORDER BY id`, func(doc []byte) error {
 		var e history.Event
@@ -168,12 +168,12 @@ func (r reader) results(ctx context.Context) error {
 func (r reader) logs(ctx context.Context) error {
 	type row struct {
 		Attempt, Run, Phase string
-		Base                int64
+		Base, End           int64
 		Complete            bool
 	}
 	var rows []row
 	err := each(ctx, r.db, `
-		SELECT jsonb_build_object('Attempt', l.attempt_id, 'Base', l.base, 'Complete', l.complete,
+		SELECT jsonb_build_object('Attempt', l.attempt_id, 'Base', l.base, 'End', l.size, 'Complete', l.complete,
 			'Run', t.run_id, 'Phase', t.phase)
 		FROM logs l JOIN tasks t ON t.id = l.task_id`, func(doc []byte) error {
 		var l row
@@ -193,6 +193,9 @@ func (r reader) logs(ctx context.Context) error {
 			return fmt.Errorf("log of %s: %d bytes can be read, its attempt begins at %d", l.Attempt, text.Len(), l.Base)
 		}
 		own := text.Bytes()[max(l.Base, 0):]
+		if l.Complete { // behind it stands what the server decided about the run
+			own = own[:min(int64(len(own)), max(l.End-max(l.Base, 0), 0))]
+		}
 		sum := sha256.Sum256(own)
 		r.h.Logs = append(r.h.Logs, history.Log{
 			Attempt: l.Attempt, Complete: l.Complete, Size: int64(len(own)), SHA256: hex.EncodeToString(sum[:]),

@@ -77,7 +77,7 @@ func (in *installation) addWorker(ctx context.Context, n int, apis []string) err
 		first := 2_050_000_000 + 1000*n
 		args = append(args, "--run-as", fmt.Sprintf("%d-%d", first, first+999))
 	}
-	in.add(roleWorker, in.serverArgs(in.path(name), args...)...)
+	in.hosts = append(in.hosts, host{worker: in.add(roleWorker, in.serverArgs(in.path(name), args...)...), dir: in.path(name), link: l})
 	if n == 0 {
 		in.work = in.path(name, "work")
 	}
@@ -100,9 +100,11 @@ func (in *installation) describeCluster(ctx context.Context) error {
 	if out, err := exec.CommandContext(ctx, in.bin, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("gantry admin nats-config: %w: %s", err, out)
 	}
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", in.path("nats-server"), "github.com/nats-io/nats-server/v2").CombinedOutput(); err != nil {
-		return fmt.Errorf("build nats-server: %w: %s", err, out)
+	self, err := os.Executable()
+	if err != nil {
+		return err
 	}
+	server := filepath.Join(filepath.Dir(self), "nats-server") // built with this program
 	for _, address := range in.nats {
 		ip, _, _ := strings.Cut(address, ":")
 		conf := in.path("cluster", "servers", ip, "nats.conf")
@@ -114,7 +116,7 @@ func (in *installation) describeCluster(ctx context.Context) error {
 		if err := os.WriteFile(conf, []byte(quiet), 0o600); err != nil {
 			return err
 		}
-		in.add(roleNATS, in.path("nats-server"), "-c", conf)
+		in.add(roleNATS, server, "-c", conf)
 	}
 	return nil
 }

@@ -22,6 +22,7 @@ const (
 	realName        = "real"        // has the path of terraform
 	journalsName    = "journals"    // has the folder of the journals
 	speculativeName = "speculative" // stands in a configuration that is only planned
+	takesName       = "takes"       // says how much longer than terraform a plan takes
 )
 
 // wrap notes what is executed and becomes terraform. The lock that it takes lives until terraform and all that it started are
@@ -38,6 +39,11 @@ func wrap() error {
 	if err := note(filepath.Dir(self)); err != nil {
 		return err
 	}
+	if slices.Contains(os.Args, history.Plan) {
+		text, _ := os.ReadFile(takesName) // none: no longer
+		takes, _ := time.ParseDuration(string(text))
+		time.Sleep(takes)
+	}
 	return syscall.Exec(string(path), os.Args, os.Environ())
 }
 
@@ -47,19 +53,19 @@ func note(dir string) error {
 	if run == "" || workspace == "" || at < 0 {
 		return nil
 	}
-	if _, err := os.Stat(speculativeName); err == nil {
-		return nil // may run beside others
-	}
+	attempt := filepath.Base(filepath.Dir(os.Getenv("HOME"))) // HOME is in the attempt's folder
 	journals, err := os.ReadFile(filepath.Join(dir, journalsName))
 	if err != nil {
 		return err
 	}
 	place := filepath.Join(string(journals), workspace)
-	other, err := takeLock(place+lockSuffix, run+" "+os.Args[at])
-	if err != nil {
-		return err
+	other := ""
+	if _, err := os.Stat(speculativeName); err != nil { // what is only planned may run beside others
+		if other, err = takeLock(place+lockSuffix, run+" "+os.Args[at]); err != nil {
+			return err
+		}
 	}
-	lines := fmt.Sprintf("%s %d %s %s\n", history.Executed, time.Now().UnixNano(), run, os.Args[at])
+	lines := fmt.Sprintf("%s %d %s %s %s\n", history.Executed, time.Now().UnixNano(), run, os.Args[at], attempt)
 	if other != "" {
 		lines += fmt.Sprintf("%s %d %s %s %s\n", history.Overlapped, time.Now().UnixNano(), run, os.Args[at], other)
 	}

@@ -28,8 +28,8 @@ func (r *attempt) deliver(ctx context.Context, result wire.Result) error {
 	result.Message = r.hide.Text(result.Message) // it may quote what terraform printed
 	r.keepResult(result)                         // even if nothing can be delivered; completed below
 	finish := func() (logEnd, error) {
-		// What terraform said itself needs no second saying.
-		if result.Outcome != wire.OutcomeSucceeded && result.Code != messages.CodeRunTerraformFailed {
+		// What terraform said itself needs no second saying, and what is unknown is said by the server.
+		if result.Outcome != wire.OutcomeSucceeded && result.Outcome != wire.OutcomeLost && result.Code != messages.CodeRunTerraformFailed {
 			r.out.printf("\n\nGantry: %s", result.Message) // behind the three lines, also if only one was written
 		}
 		return r.out.finish()

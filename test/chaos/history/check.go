@@ -11,6 +11,7 @@ import (
 func Check(h History) []Breach {
 	c := newCheck(h)
 	c.appliesOnce()
+	c.startedFirst()
 	c.alone()
 	c.firstComeFirstServed()
 	c.everythingEnds()
@@ -29,10 +30,11 @@ type check struct {
 	word     map[string]Run
 	phase    map[string]string // of a task
 	events   map[string][]Event
+	broken   map[string]bool // runs that had a broken attempt
 }
 
 func newCheck(h History) *check {
-	c := &check{History: h, run: map[string]Run{}, word: map[string]Run{}, phase: map[string]string{}, events: map[string][]Event{}}
+	c := &check{History: h, run: map[string]Run{}, word: map[string]Run{}, phase: map[string]string{}, events: map[string][]Event{}, broken: map[string]bool{}}
 	for _, r := range h.Runs {
 		c.run[r.ID], c.word[r.Word] = r, r
 	}
@@ -43,6 +45,9 @@ func newCheck(h History) *check {
 			c.phase[e.Task] = Plan
 		case "apply_queued":
 			c.phase[e.Task] = Apply
+		}
+		if h.Broken[e.Attempt] {
+			c.broken[e.Run] = true
 		}
 	}
 	return c
@@ -92,8 +97,31 @@ func (c *check) appliesOnce() {
 	}
 }
 
-// alone: at most one exclusive task of a workspace executes at a time. A plan that was given up, because nobody heard of
-// its runner, may still be there while the next one works: it changes nothing.
+// startedFirst: terraform plans and applies for attempts that Gantry let begin, once for each.
+func (c *check) startedFirst() {
+	const rule = "terraform is executed for a started attempt, once"
+	started, executed := map[string]bool{}, map[string]bool{}
+	for _, e := range c.Events {
+		if e.Type == "started" {
+			started[e.Attempt] = true
+		}
+	}
+	for _, j := range c.Journal {
+		if j.Kind != Executed {
+			continue
+		}
+		if !started[j.Attempt] {
+			c.breach(rule, "%s: %s of %s was executed for attempt %s, which was never started", j.Workspace, j.Phase, j.Run, j.Attempt)
+		}
+		if executed[j.Attempt] {
+			c.breach(rule, "%s: %s of %s was executed again for attempt %s", j.Workspace, j.Phase, j.Run, j.Attempt)
+		}
+		executed[j.Attempt] = true
+	}
+}
+
+// alone: at most one exclusive task of a workspace executes at a time. A plan whose runner was broken and given up may still
+// be there while the next one works: it changes nothing.
 func (c *check) alone() {
 	const rule = "exclusive tasks of a workspace never overlap"
 	c.attemptsOneByOne(rule)
@@ -101,7 +129,7 @@ func (c *check) alone() {
 		if j.Kind != Overlapped || !c.run[j.Run].Exclusive || !c.run[j.OtherRun].Exclusive {
 			continue
 		}
-		if j.OtherPhase == Plan && c.planGivenUp(j.OtherRun) {
+		if j.OtherPhase == Plan && c.broken[j.OtherRun] && c.planGivenUp(j.OtherRun) {
 			continue
 		}
 		c.breach(rule, "%s: %s of %s was executed while %s of %s still was", j.Workspace, j.Phase, j.Run, j.OtherPhase, j.OtherRun)
@@ -221,13 +249,13 @@ func human(reason string) bool {
 	return slices.Contains([]string{"approval", "outcome_unknown", "locked"}, reason)
 }
 
-// eventsCountOnce: the events of a run are numbered without gaps, no message caused two, and no attempt ended twice. (An
-// apply whose outcome was unknown may be resolved by its late result.)
+// eventsCountOnce: the events of a run are numbered without gaps, no message caused two, no attempt entered a stage twice, and
+// none ended twice. (An apply whose outcome was unknown may be resolved by its late result.)
 func (c *check) eventsCountOnce() {
 	const rule = "an event counts once"
 	sources := map[string]string{}
 	for run, events := range c.events {
-		ends := map[string]string{}
+		ends, stages := map[string]string{}, map[string]bool{}
 		for i, e := range slices.SortedFunc(slices.Values(events), func(a, b Event) int { return cmp.Compare(a.Seq, b.Seq) }) {
 			if e.Seq != int64(i+1) {
 				c.breach(rule, "run %s: event %d is where %d should be", run, e.Seq, i+1)
@@ -238,6 +266,12 @@ func (c *check) eventsCountOnce() {
 					c.breach(rule, "message %s caused events of %s and %s", e.Source, sources[e.Source], run)
 				}
 				sources[e.Source] = run
+			}
+			if at := e.Attempt + " " + e.Stage; e.Stage != "" {
+				if stages[at] {
+					c.breach(rule, "run %s: attempt %s entered stage %s twice", run, e.Attempt, e.Stage)
+				}
+				stages[at] = true
 			}
 			if e.Attempt == "" || !closes(e.Type) {
 				continue
@@ -281,7 +315,8 @@ func (c *check) statesFollow() {
 	}
 }
 
-// nothingIsLost: what terraform did is in a state, or its run says that nobody knows.
+// nothingIsLost: what terraform did is in a state, or its run says that nobody knows. One that was canceled and did not stop
+// was killed in the end: its user was told what that means.
 func (c *check) nothingIsLost() {
 	saved := map[Step]bool{}
 	for _, s := range c.States {
@@ -294,7 +329,9 @@ func (c *check) nothingIsLost() {
 			continue
 		}
 		r, known := c.word[j.Step.Word]
-		if known && slices.ContainsFunc(c.events[r.ID], func(e Event) bool { return e.Type == "outcome_unknown" }) {
+		if known && slices.ContainsFunc(c.events[r.ID], func(e Event) bool {
+			return e.Type == "outcome_unknown" || e.Type == "canceled" && e.Outcome == "failed"
+		}) {
 			continue
 		}
 		c.breach("what was applied is in a state", "%s: step %s of run %s (%s, %s) is in the journal and in no state", j.Workspace, j.Step.Name, r.ID, r.Word, r.Status)

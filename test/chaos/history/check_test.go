@@ -39,7 +39,7 @@ func (r *record) begin(run, phase, attempt string, epoch int64) {
 	r.event(run, phase+"_queued", phase, "", 0)
 	r.event(run, "claimed", phase, attempt, epoch)
 	r.event(run, "started", phase, attempt, epoch)
-	r.journal(history.Entry{Kind: history.Executed, Run: run, Phase: phase})
+	r.journal(history.Entry{Kind: history.Executed, Run: run, Phase: phase, Attempt: attempt})
 }
 
 func (r *record) result(run, attempt string) {
@@ -109,8 +109,15 @@ func TestPlantedBugs(t *testing.T) {
 			r.event("run-2", "started", history.Apply, "run-2-b", 9)
 		}, "starts at most once"},
 		"start not compared, same attempt executed twice": {func(r *record) {
-			r.journal(history.Entry{Kind: history.Executed, Run: "run-2", Phase: history.Apply})
+			r.journal(history.Entry{Kind: history.Executed, Run: "run-2", Phase: history.Apply, Attempt: "run-2-a"})
 		}, "starts at most once"},
+		"start not compared, the attempt was closed": {func(r *record) {
+			r.journal(history.Entry{Kind: history.Executed, Run: "run-2", Phase: history.Plan, Attempt: "run-2-x"})
+		}, "never started"},
+		"lease ignored by a plan": {func(r *record) { // nothing kept it from noticing that it was given up
+			r.event("run-2", "requeued", history.Plan, "run-2-x", 0)
+			r.journal(history.Entry{Kind: history.Overlapped, Run: "run-2", Phase: history.Plan, OtherRun: "run-2", OtherPhase: history.Plan})
+		}, "never overlap"},
 		"ack before commit": {func(r *record) { // the result is there, its message gone, the run never ends
 			r.Events = slices.Delete(r.Events, len(r.Events)-1, len(r.Events))
 			r.Runs[1].Status = "applying"
@@ -127,6 +134,12 @@ func TestPlantedBugs(t *testing.T) {
 		"duplicate event applied": {func(r *record) {
 			r.event("run-2", "applied", history.Apply, "run-2-a", 0)
 		}, "counts once"},
+		"duplicate event of a stage applied": {func(r *record) {
+			for range 2 {
+				r.event("run-2", "progress", history.Apply, "run-2-a", 0)
+				r.Events[len(r.Events)-1].Stage = "init"
+			}
+		}, "twice"},
 		"duplicate event applied to the tables only": {func(r *record) {
 			r.Tables[1] = "run-2 applied, twice"
 		}, "fold of their events"},
@@ -167,6 +180,7 @@ func TestWhatIsAllowed(t *testing.T) {
 	for name, plant := range map[string]func(*record){
 		"a plan that was given up is still there": func(r *record) {
 			r.event("run-2", "requeued", history.Plan, "run-2-x", 0)
+			r.Broken = map[string]bool{"run-2-x": true}
 			r.journal(history.Entry{Kind: history.Overlapped, Run: "run-2", Phase: history.Apply, OtherRun: "run-2", OtherPhase: history.Plan})
 		},
 		"waits for approval":     func(r *record) { r.Runs[1].Status, r.Runs[1].Waits = "planned", "approval" },

@@ -24,6 +24,8 @@ type History struct {
 	Tables, Refolded []string
 	// Outbox is how many messages were never sent.
 	Outbox int
+	// Broken are the attempts whose runner was killed or frozen: they cannot stop what they executed.
+	Broken map[string]bool
 	// LogsDeleted tells that somebody deleted the stream of logs: then a log may say what it lacks.
 	LogsDeleted bool
 }
@@ -47,6 +49,8 @@ type Event struct {
 	Phase                string
 	Task, Attempt        string
 	Epoch                int64
+	Stage                string // of a progress
+	Outcome              string // of an end
 }
 
 // State is a version of a workspace's state.
@@ -92,6 +96,7 @@ type Entry struct {
 	At              int64 // nanoseconds of the machine's clock
 
 	Run, Phase           string // Executed, Overlapped
+	Attempt              string // Executed
 	OtherRun, OtherPhase string // Overlapped: who was there
 
 	Step Step // Began, Ended
