@@ -113,6 +113,10 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("GET "+pathLive, s.stream(s.live))
 	mux.Handle("GET "+workspace, s.page(s.workspace))
 	mux.Handle("POST "+workspace+"/lock", s.form(s.changeLock))
+	mux.Handle("GET "+workspace+"/states", s.page(s.states))
+	mux.Handle("GET "+workspace+"/states/{state}", s.page(s.state))
+	mux.Handle("POST "+workspace+"/states/{state}", s.form(s.changeState))
+	mux.Handle("GET "+workspace+"/states/{state}/download", s.page(s.downloadState))
 	mux.Handle("GET "+workspace+"/variables", s.page(s.variables))
 	mux.Handle("POST "+workspace+"/variables", s.form(s.changeVariables))
 	mux.Handle("GET "+workspace+"/settings", s.page(s.settings))
@@ -121,6 +125,7 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("POST "+workspace+"/runs", s.form(s.startRun))
 	mux.Handle("GET "+workspace+"/runs/{run}", s.page(s.runPage))
 	mux.Handle("GET "+workspace+"/runs/{run}/events", s.stream(s.runStream))
+	mux.Handle("GET "+workspace+"/runs/{run}/plan", s.page(s.plan))
 	mux.Handle("POST "+workspace+"/runs/{run}/{action}", s.form(s.runAction))
 	mux.Handle("GET "+workspace+"/runs/{run}/logs/{phase}", s.page(s.rawLog))
 	mux.Handle("/app/", s.page(func(_ http.ResponseWriter, r *http.Request, _ postgres.Session) error {

@@ -37,6 +37,7 @@ func newPages() (*pages, error) {
 	p.templates, err = template.New("").Funcs(template.FuncMap{
 		"asset": func(name string) string { return pathAssets + name + "?v=" + p.version },
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+		"bytes": size,
 		"ago":   func(t time.Time) string { return ago(time.Since(t)) },
 		"clock": func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 UTC") },
 	}).ParseFS(templates, "templates/*.html")

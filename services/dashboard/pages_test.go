@@ -17,7 +17,7 @@ func TestEveryPageIsGuarded(t *testing.T) {
 	f := newFixture(t, "")
 	r := f.newRun("guarded")
 	one := "/app/default/network/runs/" + r.ID
-	for _, path := range []string{"/app/", "/app/~workspaces", "/app/~pools", "/app/~audit", "/app/default/network", "/app/default/network/runs", "/app/default/network/variables", "/app/default/network/settings",
+	for _, path := range []string{"/app/", "/app/~workspaces", "/app/~pools", "/app/~audit", "/app/default/network", "/app/default/network/runs", "/app/default/network/states", "/app/default/network/variables", "/app/default/network/settings",
 		one, one + "/logs/plan", "/app/no/such/page", "/app/default/none"} {
 		f.get(path).leadsTo(http.StatusSeeOther, "/app/login?next="+url.QueryEscape(path))
 	}
@@ -45,7 +45,7 @@ func TestPagesHaveNoInlineScriptsOrStyles(t *testing.T) {
 	r := f.newRun("plain")
 	f.logIn(adminToken, "")
 	inline := regexp.MustCompile(`<style|\sstyle=|\son[a-z]+=|<script(?:\s[^>]*)?>[^<]`)
-	for _, path := range []string{"/app/", "/app/~workspaces", "/app/~pools", "/app/~audit", "/app/default/network", "/app/default/network/variables", "/app/default/network/settings",
+	for _, path := range []string{"/app/", "/app/~workspaces", "/app/~pools", "/app/~audit", "/app/default/network", "/app/default/network/states", "/app/default/network/variables", "/app/default/network/settings",
 		"/app/default/network/runs", "/app/default/network/runs/" + r.ID, "/app/none/none"} {
 		page := f.get(path)
 		if found := inline.FindString(page.body); found != "" {

@@ -240,3 +240,23 @@ func (d *DB) openRunVariables(sealed []byte, runID string) ([]wire.Variable, err
 	}
 	return out, nil
 }
+
+// RunValues are all values that the attempts of a run were given: what of its plan no page may show is among them.
+func (d *DB) RunValues(ctx context.Context, runID string) ([]wire.Variable, error) {
+	var rows []struct {
+		Attempt string `db:"attempt_id"`
+		Sealed  []byte `db:"sealed"`
+	}
+	if err := d.q(ctx).SelectContext(ctx, &rows, `SELECT attempt_id, sealed FROM attempt_variables WHERE run_id = $1`, runID); err != nil {
+		return nil, err
+	}
+	var out []wire.Variable
+	for _, row := range rows {
+		values, err := d.openValues(row.Sealed, attemptPlace(row.Attempt))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, values...)
+	}
+	return out, nil
+}
