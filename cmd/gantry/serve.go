@@ -109,7 +109,7 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 		return nil, err
 	}
 	s.pages, err = dashboard.New(streams, dashboard.Config{
-		DB: s.db, Notifier: s.notifier, LogURL: a.LogURL, PublicURL: s.publicURL(), API: a.As, Log: s.log,
+		DB: s.db, Notifier: s.notifier, LogURL: a.LogURL, PublicURL: s.publicURL(), API: a.As, Streams: s.bus, Log: s.log,
 	})
 	if err != nil {
 		return nil, err

@@ -56,6 +56,7 @@ type Server struct {
 	backups  func(context.Context, io.Writer) error
 	stop     context.Context // ends open streams when the server stops
 	inside   *http.ServeMux  // the calls of As
+	hubs     hubs
 }
 
 // New returns a server. ctx ends its open streams (events, logs), so that a graceful stop is not held up by them.
@@ -72,6 +73,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey},
 		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), backups: cfg.Backup, stop: ctx,
 	}
+	s.hubs.all = map[string]*hub{}
 	s.inside = s.insideRoutes()
 	return s, nil
 }

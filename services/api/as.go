@@ -13,7 +13,7 @@ type heldKey struct{}
 
 // As returns the API as somebody calls it who was authenticated by other means than a token, which is a session of the pages.
 // What a page does goes through it, so that a form meets the same rights and the same handlers as a call. Only calls of
-// persons that end are there, no streams.
+// persons are there, and of streams those that the rights are looked at anew for.
 func (s *Server) As(holder postgres.Token) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.inside.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), heldKey{}, holder)))
@@ -24,7 +24,7 @@ func (s *Server) As(holder postgres.Token) http.Handler {
 func (s *Server) insideRoutes() *http.ServeMux {
 	mux := http.NewServeMux()
 	for _, r := range s.routes() {
-		if r.access == person && r.media != kindEvents {
+		if r.access == person && (r.media != kindEvents || r.pattern == pathStatusEvents) {
 			mux.Handle(r.method+" "+r.pattern, s.serve(r))
 		}
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"strconv"
 
 	"gantry.example/services/postgres"
@@ -112,111 +111,4 @@ func (s *Server) followRun(ctx context.Context, st *stream, at run.Run, id strin
 			return ended(ctx, err)
 		}
 	}
-}
-
-// organizationEvents sends the newest runs and then every change of any run.
-func (s *Server) organizationEvents(r *request) (reply, error) {
-	ctx, cancel := s.untilStop(r)
-	defer cancel()
-	o, err := s.db.Organization(ctx, r.PathValue("organization"))
-	if err != nil {
-		return reply{}, err
-	}
-	wake, stop := s.notifier.Subscribe(postgres.ChannelEvents, "")
-	defer stop()
-	feed := feed{s: s, organization: o.ID, runs: map[string]run.Run{}}
-	var newest runList
-	last := r.resumeAfter()
-	if last != "" {
-		if feed.cursor, err = postgres.ParseCursor(last); err == nil {
-			feed.pending, feed.cursor, err = s.db.Follow(ctx, o.ID, feed.cursor)
-		}
-		if errors.Is(err, postgres.ErrOtherEra) { // the snapshot tells the client to start anew
-			last, err = "", nil
-		}
-	}
-	if last == "" {
-		newest.Runs, feed.cursor, err = s.db.Snapshot(ctx, o.ID, snapshotRuns)
-	}
-	if err != nil {
-		return reply{}, err
-	}
-	st, err := s.openStream(r)
-	if err != nil {
-		return reply{}, ended(ctx, err)
-	}
-	defer st.close()
-	if last == "" {
-		if newest.Runs == nil {
-			newest.Runs = []run.Run{}
-		}
-		feed.remember(newest.Runs...)
-		for i, r := range newest.Runs {
-			newest.Runs[i] = r.Public()
-		}
-		if err := st.send(eventSnapshot, feed.cursor.String(), newest); err != nil {
-			return reply{}, ended(ctx, err)
-		}
-	}
-	return reply{}, feed.follow(ctx, st, wake)
-}
-
-// snapshotRuns is how many runs an organization's snapshot has.
-const snapshotRuns = 100
-
-// feed is the position of one reader in the events of an organization.
-type feed struct {
-	s            *Server
-	organization string
-	cursor       postgres.Cursor
-	pending      []postgres.FeedEvent // read, not yet sent
-	runs         map[string]run.Run   // those that go on, as of their last event sent
-}
-
-func (f *feed) remember(runs ...run.Run) {
-	for _, r := range runs {
-		if r.Status.Final() {
-			delete(f.runs, r.ID)
-		} else {
-			f.runs[r.ID] = r
-		}
-	}
-}
-
-// after is the run right after the event.
-func (f *feed) after(ctx context.Context, e run.Event) (run.Run, error) {
-	if before, ok := f.runs[e.RunID]; ok && before.Seq == e.Seq-1 {
-		return run.Fold(before, e), nil
-	}
-	return f.s.foldRun(ctx, e.RunID, run.Run{}, e.Seq)
-}
-
-func (f *feed) follow(ctx context.Context, st *stream, wake <-chan struct{}) error {
-	for {
-		for _, e := range f.pending {
-			after, err := f.after(ctx, e.Event)
-			if err != nil {
-				return ended(ctx, err)
-			}
-			f.remember(after)
-			if err := st.send(eventChange, e.Cursor.String(), runChange{e.Event.Public(), after.Public()}); err != nil {
-				return ended(ctx, err)
-			}
-		}
-		if err := st.wait(ctx, wake); err != nil {
-			return ended(ctx, err)
-		}
-		var err error
-		if f.pending, f.cursor, err = f.s.db.Follow(ctx, f.organization, f.cursor); err != nil {
-			return ended(ctx, err)
-		}
-	}
-}
-
-// ended makes the ordinary end of a stream, by its client or by the server's stop, no error.
-func ended(ctx context.Context, err error) error {
-	if ctx.Err() != nil || errors.Is(err, errGone) {
-		return nil
-	}
-	return err
 }

@@ -28,7 +28,7 @@ type change struct {
 	Run   run.Run   `json:"run"`
 }
 
-func (e sent) into(t *testing.T, v any) {
+func (e sent) into(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(e.data), v); err != nil {
 		t.Fatalf("data of event %s %s: %v", e.event, e.id, err)

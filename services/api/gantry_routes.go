@@ -33,6 +33,9 @@ func (s *Server) gantryRoutes() []route {
 		{method: "GET", pattern: base + "/organizations/{organization}/events", access: person, handle: s.organizationEvents,
 			summary: "Follow the runs of an organization (id or name): a snapshot of the newest, then every change. Resumes after header Last-Event-ID",
 			out:     runChange{}, media: kindEvents, query: []string{"after"}},
+		{method: "GET", pattern: pathStatusEvents, access: person, handle: s.statusEvents,
+			summary: "Follow the statuses of an organization (id or name), of one workspace or pool if named: a snapshot of the newest runs in brief, then every change. Resumes after header Last-Event-ID",
+			out:     statusChange{}, media: kindEvents, query: []string{"organization", "workspace", "pool", "after"}},
 
 		{method: "GET", pattern: base + "/backup", access: person, handle: s.backup, media: kindBytes,
 			summary: "Back up everything the server keeps, sealed with its encryption key"},

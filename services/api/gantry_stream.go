@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -78,11 +77,13 @@ func (st *stream) send(event, id string, data any) error {
 	return st.write(fmt.Sprintf("event: %s\nid: %s\ndata: %s\n\n", event, id, b))
 }
 
-func (st *stream) write(text string) error {
+func (st *stream) write(text string) error { return st.writeBytes([]byte(text)) }
+
+func (st *stream) writeBytes(b []byte) error {
 	if err := st.extend(); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(st.w, text); err != nil {
+	if _, err := st.w.Write(b); err != nil {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	return nil

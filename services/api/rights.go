@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"strings"
@@ -85,6 +86,7 @@ func workspaceRights() table {
 		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
 		"GET" + org: read, "PATCH" + org: admin, "DELETE" + org: site, "GET" + org + "/entitlement-set": read, "GET" + org + "/capacity": read,
 		"GET" + org + "/runs": read, "GET" + org + "/runs/queue": read, "GET" + gantry + "/organizations/{organization}/events": read,
+		"GET" + gantry + "/events": {postgres.RoleRead, inQuery},
 
 		"GET" + org + "/workspaces": read, "POST" + org + "/workspaces": write,
 		"GET" + named: read, "PATCH" + named: write, "DELETE" + named: admin, "POST" + named + "/actions/safe-delete": admin,
@@ -203,7 +205,7 @@ func (s *Server) authorize(rt route, req *request) error {
 		req.role = postgres.RoleAdmin
 		return nil
 	case inQuery:
-		name := req.URL.Query().Get(filterOrganization)
+		name := cmp.Or(req.URL.Query().Get(filterOrganization), req.URL.Query().Get("organization"))
 		if name == "" {
 			return nil // the handler refuses it
 		}

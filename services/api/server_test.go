@@ -38,7 +38,7 @@ const publicURL = "https://gantry.example.com:9443"
 
 // fixture is a server on a database of its own, with one organization and one workspace.
 type fixture struct {
-	t       *testing.T
+	t       testing.TB
 	db      *postgres.DB
 	server  *httptest.Server
 	key     []byte
@@ -50,13 +50,13 @@ type fixture struct {
 	backupErr error
 }
 
-func newFixture(t *testing.T) *fixture {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	return newFixtureWith(t, postgres.Config{})
 }
 
 // newFixtureWith has settings of the database package beside the usual ones.
-func newFixtureWith(t *testing.T, cfg postgres.Config) *fixture {
+func newFixtureWith(t testing.TB, cfg postgres.Config) *fixture {
 	t.Helper()
 	ring, err := secrets.CreateKeyring(filepath.Join(t.TempDir(), "key"))
 	if err != nil {
@@ -126,7 +126,7 @@ func (f *fixture) serve() {
 }
 
 // testWriter sends the server's log to the test's.
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(b []byte) (int, error) {
 	w.t.Helper()
@@ -134,7 +134,7 @@ func (w testWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func (f *fixture) claimApply() (run.Run, wire.Claim) {
 
 // answer is what the server said.
 type answer struct {
-	t      *testing.T
+	t      testing.TB
 	call   string
 	status int
 	header http.Header

@@ -32,7 +32,7 @@ func (f *fixture) logPath(runID, phase string) string {
 }
 
 // archive is a tar.gz with one file of the size.
-func archive(t *testing.T, size int) []byte {
+func archive(t testing.TB, size int) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)

@@ -35,7 +35,9 @@ type Config struct {
 	PublicURL string
 	// API returns the API as the holder calls it who is logged in. Every form acts through it. Safe for concurrent use.
 	API func(holder postgres.Token) http.Handler
-	Log *slog.Logger
+	// Streams is NATS as site admins see it.
+	Streams Streams
+	Log     *slog.Logger
 }
 
 // Server serves the pages. Safe for concurrent use.
@@ -81,7 +83,9 @@ const (
 	pathWorkspaces = "/app/~workspaces"
 	pathPools      = "/app/~pools"
 	pathAudit      = "/app/~audit"
-	pathLive       = "/app/~live" // tells open pages to read themselves anew
+	pathStreams    = "/app/~streams"
+	pathEvents     = "/app/~events" // the API's stream of statuses, for those who have a cookie
+	pathLive       = "/app/~live"   // tells open pages to read themselves anew
 
 	pathAuthorize = "/app/~login/terraform" // where service discovery sends "terraform login"
 	pathAccount   = "/app/settings/tokens"  // where terraform sends people for a token to paste
@@ -110,6 +114,9 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("POST "+pathPools+"/{pool}", s.form(s.changePool))
 	mux.Handle("GET "+pathAudit, s.page(s.audit))
 	mux.Handle("GET "+pathAudit+"/{organization}", s.page(s.audit))
+	mux.Handle("GET "+pathStreams, s.page(s.streams))
+	mux.Handle("POST "+pathStreams, s.form(s.changeLetter))
+	mux.Handle("GET "+pathEvents, s.stream(s.events))
 	mux.Handle("GET "+pathLive, s.stream(s.live))
 	mux.Handle("GET "+workspace, s.page(s.workspace))
 	mux.Handle("POST "+workspace+"/lock", s.form(s.changeLock))

@@ -38,6 +38,7 @@ type fixture struct {
 	db     *postgres.DB
 	server *httptest.Server
 	pages  *dashboard.Server
+	nats   *someNATS
 	client *http.Client // keeps cookies, follows no redirect
 	stop   context.CancelFunc
 	ws     postgres.Workspace
@@ -62,7 +63,7 @@ func newFixture(t *testing.T, public string) *fixture {
 	t.Cleanup(func() { _ = db.Close() })
 	jar, err := cookiejar.New(nil)
 	must(t, err)
-	f := &fixture{t: t, db: db, client: &http.Client{
+	f := &fixture{t: t, db: db, nats: &someNATS{}, client: &http.Client{
 		Jar: jar, Timeout: 30 * time.Second,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
@@ -86,10 +87,10 @@ func (f *fixture) serve(public string) {
 		public = f.server.URL
 	}
 	log := slog.New(slog.NewTextHandler(testWriter{f.t}, nil))
-	a, err := api.New(ctx, api.Config{DB: f.db, Notifier: notifier, PublicURL: public, SigningKey: []byte("key of the test"), Version: "test", Log: log})
+	a, err := api.New(ctx, api.Config{DB: f.db, Notifier: notifier, PublicURL: public, SigningKey: []byte("key of the test"), Version: "test", Log: log, DeadLetters: f.nats})
 	must(f.t, err)
 	s, err := dashboard.New(ctx, dashboard.Config{
-		DB: f.db, Notifier: notifier, PublicURL: public, API: a.As, Log: log,
+		DB: f.db, Notifier: notifier, PublicURL: public, API: a.As, Streams: f.nats, Log: log,
 		LogURL: func(runID string, p messages.Phase) string {
 			return "http://elsewhere/signed/" + runID + "/" + string(p)
 		},

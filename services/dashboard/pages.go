@@ -37,7 +37,7 @@ func newPages() (*pages, error) {
 	p.templates, err = template.New("").Funcs(template.FuncMap{
 		"asset": func(name string) string { return pathAssets + name + "?v=" + p.version },
 		"iso":   func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-		"bytes": size,
+		"bytes": size, "bytesU": func(n uint64) string { return size(int64(n)) }, "bytes64": func(n int) string { return size(int64(n)) },
 		"ago":   func(t time.Time) string { return ago(time.Since(t)) },
 		"clock": func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 UTC") },
 	}).ParseFS(templates, "templates/*.html")
@@ -120,7 +120,7 @@ func (s *Server) frame(session *postgres.Session, title string, trail ...link) f
 	}
 	f.CSRF, f.User = session.CSRF, session.Holder.Actor()
 	f.Nav = []tab{
-		{link: link{"Overview", pathHome}}, {link: link{"Workspaces", pathWorkspaces}}, {link: link{"Agents", pathPools}},
+		{link: link{"Overview", pathHome}}, {link: link{"Workspaces", pathWorkspaces}}, {link: link{"Agents", pathPools}}, {link: link{"Streams", pathStreams}},
 		{link: link{"Audit", pathAudit}},
 	}
 	return f

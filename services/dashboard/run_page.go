@@ -46,6 +46,7 @@ type phaseView struct {
 	Took    string
 	Summary string // instead of counts
 	Counted bool   // Task.Changes says something
+	Total   int    // of an apply: how many resources its plan changes
 	LogAt   string // address of the log as plain text
 	Shown   bool
 }
@@ -56,6 +57,10 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace, who
 		Run: r, Organization: ws.OrganizationName, Workspace: ws.Name, Address: runAddress(ws, r.ID), Heading: heading(r),
 		Status: statusBadge(r), Kinds: kinds(r), Engine: engine(r.Execution), Steps: steps(r), Viewer: who,
 		Phases: []phaseView{phase(r, messages.PhasePlan, "Plan"), phase(r, messages.PhaseApply, "Apply")},
+	}
+	if r.Plan != nil && r.Plan.Changes != nil {
+		c := *r.Plan.Changes
+		v.Phases[1].Total = c.Add + c.Change + c.Destroy + c.Import
 	}
 	for i := range v.Phases {
 		p := &v.Phases[i]
@@ -249,6 +254,7 @@ func (s *Server) rawLog(w http.ResponseWriter, r *http.Request, session postgres
 	}
 	escapes := regexp.MustCompile(`\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[@-Z\\^_])`)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Disposition", fmt.Sprintf(`inline; filename="%s-%s.log"`, of.ID, name))
 	for offset := int64(0); ; {
 		part, err := s.cfg.DB.ReadLog(r.Context(), task.ID, offset, rawPart)
 		if err != nil && offset > 0 { // too late for an error page

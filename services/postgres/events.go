@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -163,8 +164,40 @@ func (d *DB) Follow(ctx context.Context, organizationID string, c Cursor) ([]Fee
 	return out, c, err
 }
 
+// FollowUntil returns at most limit events of an organization after the cursor and before end, in the order of Follow, and the
+// cursor after the last of them: end itself once there are no more. Errors: ErrOtherEra.
+func (d *DB) FollowUntil(ctx context.Context, organizationID string, c, end Cursor, limit int) ([]FeedEvent, Cursor, error) {
+	if c.Era != end.Era {
+		return nil, c, ErrOtherEra
+	}
+	var out []FeedEvent
+	err := d.read(ctx, func(tx *sqlx.Tx) error {
+		steps := []Cursor{c, {Era: c.Era, From: c.To, To: end.To}}
+		if c.From == c.To { // nothing was interrupted
+			steps = steps[1:]
+		}
+		for _, step := range steps {
+			more, err := feedUpTo(ctx, tx, organizationID, step, limit-len(out))
+			if err != nil {
+				return err
+			}
+			if out = append(out, more...); len(out) == limit {
+				c = out[limit-1].Cursor
+				return nil
+			}
+		}
+		c = end
+		return nil
+	})
+	return out, c, err
+}
+
 // feed reads the events committed between the two snapshots of the step, after its ID.
 func feed(ctx context.Context, tx *sqlx.Tx, organizationID string, step Cursor) ([]FeedEvent, error) {
+	return feedUpTo(ctx, tx, organizationID, step, math.MaxInt32)
+}
+
+func feedUpTo(ctx context.Context, tx *sqlx.Tx, organizationID string, step Cursor, limit int) ([]FeedEvent, error) {
 	var rows []struct {
 		ID    int64  `db:"id"`
 		Event []byte `db:"event"`
@@ -173,7 +206,7 @@ func feed(ctx context.Context, tx *sqlx.Tx, organizationID string, step Cursor) 
 		SELECT id, event FROM run_events
 		WHERE xid >= pg_snapshot_xmin($1::pg_snapshot) AND NOT pg_visible_in_snapshot(xid, $1::pg_snapshot)
 		  AND pg_visible_in_snapshot(xid, $2::pg_snapshot) AND organization_id = $3 AND id > $4
-		ORDER BY id`, step.From, step.To, organizationID, step.ID); err != nil {
+		ORDER BY id LIMIT $5`, step.From, step.To, organizationID, step.ID, limit); err != nil {
 		return nil, err
 	}
 	out := make([]FeedEvent, len(rows))

@@ -2,6 +2,7 @@
 // signed addresses that the stream brings.
 import { localTimes } from './times.js';
 import { Terminal } from './terminal.js';
+import { LogBar } from './logbar.js';
 
 const page = document.getElementById('main');
 const timeline = document.getElementById('timeline');
@@ -76,7 +77,8 @@ async function read(phase) {
   if (logs[phase]) return;
   const log = logs[phase] = { offset: 0, ended: false };
   const element = document.getElementById(`${phase}-log`);
-  const terminal = new Terminal(element);
+  const terminal = new Terminal(element, phase);
+  new LogBar(terminal, phase);
   latest(terminal, document.getElementById(`${phase}-latest`));
   while (!log.ended) {
     if (document.hidden) await visible(); // a browser has few connections for all its tabs
@@ -90,7 +92,30 @@ async function read(phase) {
     terminal.write(bytes.subarray(log.offset === 0 ? 1 : 0, log.ended ? -1 : undefined), log.ended);
     log.offset += bytes.length;
     describe(phase);
+    if (phase === 'apply') progress(element);
+    arrive(phase);
   }
+}
+
+// arrive goes to the line that the address names, once it is there.
+function arrive(phase) {
+  const line = location.hash.startsWith(`#${phase}-L`) && document.getElementById(location.hash.slice(1));
+  if (!line || arrived) return;
+  arrived = true;
+  line.classList.add('chosen');
+  line.scrollIntoView({ block: 'center' });
+}
+let arrived = false;
+
+// progress counts the resources that terraform says it is done with, among those of the plan.
+function progress(log) {
+  const total = Number(document.querySelector('#apply-head [data-total]')?.dataset.total ?? 0);
+  const bar = document.getElementById('apply-progress');
+  const done = (log.textContent.match(/: (?:Creation|Modifications|Destruction|Import) complete/g) ?? []).length;
+  bar.parentElement.hidden = total === 0;
+  bar.max = Math.max(total, 1);
+  bar.value = done;
+  bar.nextElementSibling.textContent = `${done} of ${total} resources`;
 }
 
 // describe says below a log what to expect of it.

@@ -5,8 +5,11 @@ const unfinished = /(?:\x1b(?:\[[0-9;:?]*[ -/]*|\][^\x07\x1b]{0,256}\x1b?)?|\r)$
 const colors = ['black', 'red', 'green', 'yellow', 'blue', 'magenta', 'cyan', 'white'];
 
 export class Terminal {
-  constructor(element) {
+  constructor(element, name) {
     this.element = element;
+    this.name = name; // begins the ids of its lines
+    this.lines = 0;
+    this.line = null; // that is not ended
     this.decoder = new TextDecoder(); // keeps a character that is cut in two
     this.rest = ''; // a sequence that is
     this.style = {};
@@ -32,18 +35,39 @@ export class Terminal {
     if (this.follow) this.toBottom();
   }
 
+  // print appends text to the line that is open, and opens another one after each line feed.
   print(out, text) {
-    text = text.replace(/\r\n?/g, '\n').replace(/[\x00-\x08\x0b-\x1f\x7f]/g, '');
-    if (text === '') return;
-    const names = Object.values(this.style).filter(Boolean);
-    if (names.length === 0) {
-      out.append(text);
-      return;
-    }
-    const span = document.createElement('span');
-    span.className = names.join(' ');
-    span.textContent = text;
-    out.append(span);
+    const lines = text.replace(/\r\n?/g, '\n').replace(/[\x00-\x08\x0b-\x1f\x7f]/g, '').split('\n');
+    lines.forEach((part, i) => {
+      if (i > 0) this.line = null;
+      if (part === '' && i === lines.length - 1) return;
+      this.line ??= this.open(out);
+      const names = Object.values(this.style).filter(Boolean);
+      if (names.length === 0) {
+        this.line.append(part);
+        return;
+      }
+      const span = document.createElement('span');
+      span.className = names.join(' ');
+      span.textContent = part;
+      this.line.append(span);
+    });
+  }
+
+  // open begins a line, with a link to itself.
+  open(out) {
+    this.lines++;
+    const line = document.createElement('span');
+    line.className = 'line';
+    line.id = `${this.name}-L${this.lines}`;
+    const link = document.createElement('a');
+    link.href = `#${line.id}`;
+    link.dataset.n = this.lines;
+    link.tabIndex = -1; // thousands of stops are of no use to a keyboard
+    link.setAttribute('aria-label', `Line ${this.lines}`);
+    line.append(link);
+    out.append(line);
+    return line;
   }
 
   color(codes) {
