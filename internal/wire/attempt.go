@@ -53,6 +53,9 @@ type Inputs struct {
 	LeaseTTLSeconds int    `json:"lease_ttl_seconds"`
 	GraceSeconds    int    `json:"grace_seconds"` // from SIGINT to SIGKILL
 	Cancel          bool   `json:"cancel,omitempty"`
+	// PlanLimit is the size in bytes up to which a saved plan comes with the attempt's result; 0 of a server that does not take
+	// it there.
+	PlanLimit int64 `json:"plan_limit,omitempty"`
 	// Traceparent is the run's trace context, if it has one: every call of the attempt carries it as the header of that name.
 	Traceparent string `json:"traceparent,omitempty"`
 }
@@ -126,6 +129,9 @@ type Result struct {
 
 	HasChanges bool     `json:"has_changes,omitempty"` // plan
 	Changes    *Changes `json:"changes,omitempty"`     // plan: intended, apply: done
+
+	// Plan is the saved plan, if it is not larger than Inputs.PlanLimit; a larger one was stored before.
+	Plan []byte `json:"plan,omitempty"`
 
 	State            *StateRef `json:"state,omitempty"` // last state stored, if any
 	TerraformVersion string    `json:"terraform_version,omitempty"`

@@ -129,7 +129,7 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 		},
 		Variables:       values,
 		LeaseTTLSeconds: int(d.timing.LeaseTTL / time.Second), GraceSeconds: int(d.timing.Grace / time.Second), Cancel: asked,
-		Traceparent: r.Traceparent,
+		PlanLimit: planLimit, Traceparent: r.Traceparent,
 	}, nil
 }
 

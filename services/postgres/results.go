@@ -10,12 +10,18 @@ import (
 	"gantry.example/services/run"
 )
 
+// planLimit is the size in bytes of the largest plan that comes with its result: one request and one commit for both. Larger ones
+// are not worth encoding as JSON.
+const planLimit = 256 << 10
+
 // PutResult takes the result of an attempt: it is stored and folded in one transaction. The first result stands; sending it
 // again is no error and gets the same answer. A result of a superseded attempt is refused with attempt.closed.
 //
 // With res.CarryOn, the apply that follows a plan at once is claimed and started for the runner in the same transaction, and
 // the answer has it. A run that waits for a person, was canceled meanwhile, or whose state moved goes its normal way.
 func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.ResultAnswer, error) {
+	plan := res.Plan
+	res.Plan = nil // a secret, which is stored as such
 	doc, err := document(res)
 	if err != nil {
 		return wire.ResultAnswer{}, err
@@ -38,6 +44,11 @@ func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.Re
 				a.ID, a.RunID, doc, now()); err != nil {
 				return err
 			}
+			if plan != nil {
+				if err := d.planOfResult(ctx, l, a, plan); err != nil {
+					return err
+				}
+			}
 			if err := d.finish(ctx, l, a.ID, res); err != nil {
 				return err
 			}
@@ -46,6 +57,15 @@ func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.Re
 		return err
 	})
 	return out, err
+}
+
+// planOfResult stores the plan that came with a result.
+func (d *DB) planOfResult(ctx context.Context, l *locked, a Attempt, plan []byte) error {
+	t, at := l.run.Attempt(a.ID)
+	if at == nil || t.Phase != messages.PhasePlan || at.StartedAt == nil {
+		return fail(messages.CodeForbidden, "attempt %s is no plan that was started: field plan is not taken", a.ID)
+	}
+	return d.putBlob(ctx, l.tx, a.RunID, BlobPlan, plan)
 }
 
 // finish folds a result.

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -131,4 +132,42 @@ func TestARunnerThatNeverCameToItsApply(t *testing.T) {
 		t.Errorf("run (-want +got):\n%s", diff)
 	}
 	w.status(next.ID, run.PlanQueued)
+}
+
+// TestAPlanComesWithItsResult: it is stored as one that was sent before, and nowhere else.
+func TestAPlanComesWithItsResult(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	r := w.newRun(w.workspace("net"), run.Options{AutoApply: true})
+	claim, a := w.claimed(r.ID)
+	if claim.Inputs.PlanLimit <= 0 {
+		t.Errorf("got a limit of %d, want that small plans may come along", claim.Inputs.PlanLimit)
+	}
+	res := planResult()
+	res.Plan = []byte("a plan with secrets")
+	w.refused(w.put(a, res), messages.CodeForbidden) // not started
+	_, err := w.Start(ctx, a, startOf(claim, "runner"))
+	w.ok(err)
+	w.result(a, res)
+	got, err := w.Blob(ctx, r.ID, postgres.BlobPlan)
+	w.ok(err)
+	if string(got) != string(res.Plan) {
+		t.Errorf("got plan %q, want %q", got, res.Plan)
+	}
+	var doc string
+	w.ok(w.raw.GetContext(ctx, &doc, `SELECT doc::text FROM results WHERE attempt_id = $1`, a.ID))
+	if strings.Contains(doc, `"plan"`) {
+		t.Errorf("the stored result has the plan: %s", doc)
+	}
+	res.Plan = []byte("another")
+	w.result(a, res) // the first one stands
+	if got, _ := w.Blob(ctx, r.ID, postgres.BlobPlan); string(got) == "another" {
+		t.Error("a repeated result replaced the plan")
+	}
+	w.status(r.ID, run.ApplyQueued)
+	_, apply := w.started(r.ID)
+	res = applyResult()
+	res.Plan = []byte("of an apply")
+	w.refused(w.put(apply, res), messages.CodeForbidden)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -26,7 +27,9 @@ func (r *attempt) deliver(ctx context.Context, result wire.Result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
 	result.Message = r.hide.Text(result.Message) // it may quote what terraform printed
-	r.keepResult(result)                         // even if nothing can be delivered; completed below
+	if r.in.Phase == messages.PhaseApply {
+		r.keepResult(result) // even if nothing can be delivered; completed below
+	}
 	finish := func() (logEnd, error) {
 		// What terraform said itself needs no second saying, and what is unknown is said by the server.
 		if result.Outcome != wire.OutcomeSucceeded && result.Outcome != wire.OutcomeLost && result.Code != messages.CodeRunTerraformFailed {
@@ -90,7 +93,7 @@ func (r *attempt) upload(ctx context.Context, result *wire.Result) error {
 		err = r.uploadState(ctx, result)
 	case result.HasChanges:
 		defer r.enter(messages.StageUpload)()
-		err = r.uploadPlan(ctx)
+		err = r.uploadPlan(ctx, result)
 	}
 	var refusal *client.Error
 	if refused(err) && errors.As(err, &refusal) {
@@ -155,8 +158,9 @@ func (r *attempt) uploadState(ctx context.Context, result *wire.Result) error {
 	return nil
 }
 
-// uploadPlan stores the plan, and offers what terraform works in to the apply of it.
-func (r *attempt) uploadPlan(ctx context.Context) error {
+// uploadPlan stores the plan, or sends it along with the result if it is small, and offers what terraform works in to the apply of
+// it.
+func (r *attempt) uploadPlan(ctx context.Context, result *wire.Result) error {
 	f, err := os.Open(r.workFolder.plan())
 	if err != nil {
 		return err
@@ -166,7 +170,12 @@ func (r *attempt) uploadPlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.api.PutPlan(ctx, f, info.Size()); err != nil {
+	if info.Size() <= r.in.PlanLimit {
+		result.Plan, err = io.ReadAll(f)
+	} else {
+		err = r.api.PutPlan(ctx, f, info.Size())
+	}
+	if err != nil {
 		return fmt.Errorf("the plan was not stored: %w", err)
 	}
 	if r.in.Options.PlanOnly || r.Alone {

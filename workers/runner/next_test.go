@@ -24,6 +24,11 @@ func TestARunnerCarriesOnWithItsApply(t *testing.T) {
 		order []string
 	}{
 		"warm": {nil, wire.OutcomeSucceeded, []string{"start", "plan", "result", "state", "result"}},
+		"small plan": {func(_ *testing.T, b *bundle, _ string) {
+			if len(b.results) != 1 || len(b.results[0].Plan) == 0 {
+				b.t.Errorf("got results %+v, want one with the plan", b.results)
+			}
+		}, wire.OutcomeSucceeded, []string{"start", "result", "state", "result"}},
 		"cold": {func(t *testing.T, b *bundle, _ string) {
 			remove(t, filepath.Join(b.assign.Work, b.assign.Claim.AttemptID, "ready.json"))
 		}, wire.OutcomeSucceeded, []string{"start", "plan", "result", "state", "result"}},
@@ -37,6 +42,9 @@ func TestARunnerCarriesOnWithItsApply(t *testing.T) {
 			t.Parallel()
 			b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
 			b.assign.Work = t.TempDir()
+			if name == "small plan" {
+				b.assign.Claim.Inputs.PlanLimit = 1 << 20
+			}
 			next, apply := b.nextApply()
 			b.next = func(wire.Result) *wire.Claim {
 				if c.spoil != nil {
