@@ -64,10 +64,10 @@ func (a *Agent) meet(ctx context.Context) (meeting, error) {
 
 func (a *Agent) tryMeet(ctx context.Context) (m meeting, err error) {
 	if m.token, err = a.Settings.readToken(); err != nil {
-		return m, err
+		return m, plainError{err}
 	}
 	if m.ca, err = a.Settings.readCA(); err != nil {
-		return m, err
+		return m, plainError{err}
 	}
 	if m.pool, err = a.ask(ctx, m.token, m.ca); err != nil {
 		return m, err
@@ -88,7 +88,7 @@ func (a *Agent) ask(ctx context.Context, token string, ca []byte) (wire.PoolInfo
 		return err
 	})
 	if err == nil && info.ID == messages.LocalPool {
-		return info, errors.New("the token is that of the server's own workers: an agent needs one of a pool of agents, from gantry pools tokens new ORG/POOL")
+		return info, plainError{errors.New("the token is that of the server's own workers: an agent needs one of a pool of agents, from gantry pools tokens new ORG/POOL")}
 	}
 	if err == nil && !info.Time.IsZero() {
 		if skew := began.Add(time.Since(began) / 2).Sub(info.Time); skew.Abs() > maxSkew {
