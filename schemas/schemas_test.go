@@ -40,6 +40,21 @@ func TestFilesAreUpToDate(t *testing.T) {
 	}
 }
 
+func TestCompatibilityPageIsUpToDate(t *testing.T) {
+	t.Parallel()
+	want, err := schemas.Compatibility("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../" + schemas.CompatibilityPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s differs from what the tests say (- tests, + file): run make generate\n%s", schemas.CompatibilityPage, diff)
+	}
+}
+
 // compile returns the schema of a file, checked against the meta-schema of its draft.
 func compile(t *testing.T, file string) *jsonschema.Schema {
 	t.Helper()

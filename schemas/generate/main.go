@@ -1,4 +1,4 @@
-// Command generate writes the documents of package schemas into the folder schemas. Run it at the root of the repository.
+// Command generate writes the documents of package schemas into the folder schemas, and the page about TFE. Run it at the root of the repository.
 package main
 
 import (
@@ -26,5 +26,9 @@ func write(root string) error {
 			return err
 		}
 	}
-	return nil
+	page, err := schemas.Compatibility(root)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(root, schemas.CompatibilityPage), page, 0o644)
 }

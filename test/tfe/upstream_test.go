@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -81,6 +83,25 @@ func TestUpstream(t *testing.T) {
 		return
 	}
 	plan.judge(t, results)
+	checkEndpoints(t, front.calls)
+}
+
+// checkEndpoints reports the calls of which endpoints.txt says that go-tfe's tests make them and the server answers them well,
+// and which were not seen to be.
+func checkEndpoints(t *testing.T, calls map[string]int) {
+	t.Helper()
+	text, err := os.ReadFile("endpoints.txt")
+	must(t, err)
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line)
+		if len(words) < 4 || words[1] != "suite" {
+			continue
+		}
+		pattern := regexp.MustCompile("^2[0-9]{2} " + words[2] + " " + regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(words[3], "[^/]+") + "$")
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(calls)), pattern.MatchString) {
+			t.Errorf("endpoints.txt says that go-tfe's tests call %s %s, and no call of it was answered well", words[2], words[3])
+		}
+	}
 }
 
 // buildUpstream compiles the tests of go-tfe, and returns the program and the folder that it wants to run in.
