@@ -56,6 +56,7 @@ type config struct {
 	Settle         time.Duration
 	RepublishAfter time.Duration
 	Limits         run.Patience
+	RateLimit      float64
 
 	Retention   postgres.Retention
 	MinFreeDisk settings.Size
@@ -66,6 +67,7 @@ type config struct {
 // The records of runs are small and say who changed what, so they stay; logs, plans and configurations are what fills disks.
 const (
 	keepLogs           = 180 * 24 * time.Hour
+	rateLimit          = 500 // a program that polls politely needs a hundredth
 	keepConfigurations = 90 * 24 * time.Hour
 )
 
@@ -122,6 +124,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Limits.Silence, "silence-timeout", 0, "a plan or apply that prints nothing for this long is asked to stop, and its run errors; 0 for no limit")
 	f.DurationVar(&c.Limits.Queue, "queue-timeout", 0, "a run that no worker takes for this long errors; 0 for no limit")
 	f.DurationVar(&c.Limits.Approval, "approval-timeout", 0, "a planned run that nobody applies for this long is discarded; 0 for no limit")
+	f.Float64Var(&c.RateLimit, "api-rate-limit", rateLimit, "calls a second that each API server takes of one token, twice as many after a pause; 0 for no limit")
 	c.Engines.Flags(f)
 	f.DurationVar(&c.RepublishAfter, "republish-after", patience.Republish, "a queued task's message is looked for after this")
 }

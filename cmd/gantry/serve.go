@@ -104,6 +104,7 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	a, err := api.New(streams, api.Config{
 		DB: s.db, Notifier: s.notifier, PublicURL: s.publicURL(), SigningKey: s.signing, Version: s.version, Log: s.log,
 		Registerer: s.metrics, Traces: s.traces != nil, Fail: s.fail, Backup: s.writeBackup, DeadLetters: s.bus.DeadLetters(),
+		RateLimit: s.cfg.RateLimit,
 	})
 	if err != nil {
 		return nil, err

@@ -35,6 +35,8 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Traces begins a trace for every run. A caller's own trace is continued either way.
 	Traces bool
+	// RateLimit is how many calls a second of one person's token are taken; 0 for no limit.
+	RateLimit float64
 	// Fail has the point at which a test wants the program killed; nil means none.
 	Fail *failpoint.Points
 }
@@ -52,6 +54,7 @@ type Server struct {
 	traces   bool
 	fail     *failpoint.Points
 	rights   table
+	rate     *rateLimit
 	letters  DeadLetters
 	backups  func(context.Context, io.Writer) error
 	stop     context.Context // ends open streams when the server stops
@@ -71,7 +74,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey},
-		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), backups: cfg.Backup, stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), rate: &rateLimit{perSecond: cfg.RateLimit, buckets: map[string]bucket{}}, backups: cfg.Backup, stop: ctx,
 	}
 	s.hubs.all = map[string]*hub{}
 	s.inside = s.insideRoutes()

@@ -225,6 +225,9 @@ func (s *Server) call(rt route, req *request) (rep reply, err error) {
 		return reply{}, err
 	}
 	if rt.access == person {
+		if err := s.limitRate(req); err != nil {
+			return reply{}, err
+		}
 		if err := s.authorize(rt, req); err != nil {
 			return reply{}, err
 		}
@@ -325,6 +328,7 @@ func (s *Server) versionHeaders(h http.Header) {
 	h.Set("TFP-AppName", "Gantry")
 	h.Set("X-Terraform-Snapshot-Interval", snapshotInterval)
 	h.Set("Gantry-Public-URL", s.public.String())
+	s.rateHeader(h)
 }
 
 // unknownCall refuses what is no call of the API, and says which methods a path takes that is one.

@@ -46,6 +46,7 @@ type fixture struct {
 	stop    context.CancelFunc // as the program does before it closes the listener
 	ws      postgres.Workspace
 	letters *letters
+	rate    float64 // calls a second of one token
 	// backupErr is how a backup ends, after a few bytes.
 	backupErr error
 }
@@ -105,7 +106,7 @@ func (f *fixture) serve() {
 	s, err := api.New(ctx, api.Config{
 		DB: f.db, Notifier: notifier, PublicURL: publicURL, SigningKey: f.key, Version: "test",
 		Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
-		DeadLetters: f.letters,
+		DeadLetters: f.letters, RateLimit: f.rate,
 		Backup: func(_ context.Context, w io.Writer) error {
 			if _, err := io.WriteString(w, "sealed"); err != nil {
 				return err
@@ -123,6 +124,15 @@ func (f *fixture) serve() {
 			f.t.Errorf("notifier: %v", err)
 		}
 	})
+}
+
+// limit serves anew with a bound on the calls of one token.
+func (f *fixture) limit(perSecond float64) {
+	f.t.Helper()
+	f.stop()
+	f.server.Close()
+	f.rate, f.metrics = perSecond, prometheus.NewRegistry()
+	f.serve()
 }
 
 // testWriter sends the server's log to the test's.
