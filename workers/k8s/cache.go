@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,7 +17,7 @@ import (
 )
 
 // syncLimit bounds the first list of all Pods.
-const syncLimit = 2 * time.Minute
+const syncLimit = 30 * time.Second
 
 // podCache knows the Pods of a pool. It may be behind: nothing is destroyed on its word alone.
 type podCache struct {
@@ -25,6 +26,9 @@ type podCache struct {
 	vanished  func(*corev1.Pod)
 	log       *slog.Logger
 	err       error // of the construction
+
+	mu     sync.Mutex // guards failed
+	failed error      // why a list or watch did not work, last
 }
 
 const indexAttempt = "attempt"
@@ -39,6 +43,9 @@ func newPodCache(client kubernetes.Interface, cfg Config, log *slog.Logger, chan
 		c.err = informer.AddIndexers(cache.Indexers{indexAttempt: func(o any) ([]string, error) {
 			return []string{o.(*corev1.Pod).Labels[LabelAttempt]}, nil
 		}})
+		if c.err == nil {
+			c.err = informer.SetWatchErrorHandlerWithContext(c.noteFailure)
+		}
 		if c.err != nil {
 			return c
 		}
@@ -52,6 +59,17 @@ func newPodCache(client kubernetes.Interface, cfg Config, log *slog.Logger, chan
 		c.informers = append(c.informers, informer)
 	}
 	return c
+}
+
+// noteFailure keeps what the cluster answers to a list or watch, and says it once in a row.
+func (c *podCache) noteFailure(_ context.Context, _ *cache.Reflector, err error) {
+	c.mu.Lock()
+	known := c.failed != nil && c.failed.Error() == err.Error()
+	c.failed = err
+	c.mu.Unlock()
+	if !known {
+		c.log.Warn("the cluster does not list or watch its Pods, trying again", "error", err)
+	}
 }
 
 // namespaces are all that Pods of the config may be in.
@@ -102,7 +120,9 @@ func (c *podCache) start(ctx, forever context.Context, wg *sync.WaitGroup) error
 		synced = append(synced, informer.HasSynced)
 	}
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
-		return fmt.Errorf("the cluster did not list its Pods within %s: may we list and watch Pods in the namespace?", syncLimit)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return fmt.Errorf("the cluster did not list its Pods: %w", cmp.Or(c.failed, ctx.Err()))
 	}
 	return nil
 }
