@@ -67,12 +67,14 @@ const overRun = `r.created_at < $1 AND r.status = ANY ($2) AND NOT r.holds
 	AND (SELECT e.at FROM run_events e WHERE e.run_id = r.id ORDER BY e.seq DESC LIMIT 1) < $1
 	AND NOT EXISTS (SELECT 1 FROM tasks t JOIN attempts a ON a.task_id = t.id WHERE t.run_id = r.id AND a.state <> 'closed')`
 
-// removeRuns deletes runs with their tasks, attempts, logs, plans and events.
+// removeRuns deletes runs with their tasks, attempts, logs, plans and events. Runs are as old as their positions say, so the
+// search ends where the first young one is.
 func (d *DB) removeRuns(ctx context.Context, before time.Time) (int, error) {
 	var ids []string
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.SelectContext(ctx, &ids, `
-			SELECT r.id FROM runs r WHERE `+overRun+`
+			SELECT r.id FROM runs r WHERE r.position < COALESCE((SELECT min(young.position) FROM runs young WHERE young.created_at >= $1), 9223372036854775807)
+			  AND `+overRun+`
 			  AND r.position <> (SELECT max(n.position) FROM runs n WHERE n.workspace_id = r.workspace_id)
 			  AND NOT EXISTS (SELECT 1 FROM workspaces w LEFT JOIN state_versions v ON v.id = w.state_id
 			                  WHERE w.id = r.workspace_id AND (w.gate_run_id = r.id OR v.run_id = r.id))
@@ -114,7 +116,7 @@ func (d *DB) removeLogs(ctx context.Context, before time.Time) (int, error) {
 	}
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
 		if err := tx.SelectContext(ctx, &rows, `
-			SELECT l.task_id, l.run_id FROM logs l JOIN runs r ON r.id = l.run_id
+			SELECT l.task_id, l.run_id FROM logs l JOIN tasks t ON t.id = l.task_id JOIN runs r ON r.id = t.run_id
 			WHERE l.complete AND NOT l.removed AND COALESCE(l.printed_at, '-infinity') < $1 AND `+overRun+`
 			ORDER BY COALESCE(l.printed_at, '-infinity') LIMIT $3 FOR UPDATE OF l SKIP LOCKED`, before, finalStatuses(), retainBatch); err != nil {
 			return err

@@ -34,6 +34,7 @@ func TestReadsStayBounded(t *testing.T) {
 	w.ok(pastruns.Fill(t.Context(), w.dsn, pastruns.Past{Run: template.ID, Workspaces: pastWorkspaces, Runs: pastRuns}))
 	t.Log("filled in", time.Since(began))
 	w.exec(`UPDATE logs SET removed = true WHERE printed_at < now() - interval '180 days'`) // by the keeper of then
+	w.exec(`ANALYZE`)
 	waits := w.newRun(ws, run.Options{})
 	_, cursor, err := w.Snapshot(t.Context(), w.org.ID, 20)
 	w.ok(err)

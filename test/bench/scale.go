@@ -22,7 +22,7 @@ import (
 const (
 	fewWorkspaces = 40
 	fewRuns       = 4000
-	askTimes      = 25
+	askTimes      = 40
 )
 
 // past is a server with a past.
@@ -177,7 +177,7 @@ func (b *bench) questions() []question {
 	for _, path := range []string{"/api/gantry/v1/organizations/default/events", "/api/gantry/v1/runs/R/events"} {
 		out = append(out, question{"snapshot of " + path, func(ctx context.Context, p *past) (time.Duration, error) { return p.get(ctx, path, true) }})
 	}
-	for _, path := range []string{"/app/", "/app/default/workspaces", "/app/default/probe/runs", "/app/default/probe/runs/R"} {
+	for _, path := range []string{"/app/", "/app/~workspaces", "/app/~pools", "/app/~audit", "/app/default/probe/runs", "/app/default/probe/runs/R"} {
 		out = append(out, question{"page " + path, func(ctx context.Context, p *past) (time.Duration, error) { return p.page(ctx, path) }})
 	}
 	return append(out, question{"metrics", func(ctx context.Context, p *past) (time.Duration, error) { return p.get(ctx, "/metrics", false) }},

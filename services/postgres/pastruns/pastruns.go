@@ -11,9 +11,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"golang.org/x/sync/errgroup"
 )
 
 // Past is what Fill makes.
@@ -23,8 +25,10 @@ type Past struct {
 	Runs       int    // that are added, spread evenly over all workspaces
 }
 
-// batch is how many runs one transaction adds: an installation of that size has seen many transactions.
-const batch = 2000
+const (
+	batch    = 2000 // runs that one transaction adds: an installation of that size has seen many transactions
+	sessions = 4    // that do so at the same time
+)
 
 // Fill adds the past. Foreign keys are not checked meanwhile, for which the user must be a superuser.
 func Fill(ctx context.Context, dsn string, p Past) error {
@@ -33,32 +37,50 @@ func Fill(ctx context.Context, dsn string, p Past) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	db.SetMaxOpenConns(1) // settings and temporary tables are the session's
 	t, err := read(ctx, db, p.Run)
 	if err != nil {
 		return fmt.Errorf("run %s: %w", p.Run, err)
 	}
+	if err := each(ctx, db, []step{{addWorkspaces, []any{t.Workspace, p.Workspaces}}, {`ANALYZE workspaces, configuration_versions`, nil}}); err != nil {
+		return err
+	}
+	var next atomic.Int64
+	g, gctx := errgroup.WithContext(ctx)
+	for range sessions {
+		g.Go(func() error {
+			return t.session(gctx, dsn, p.Runs, func() int { return int(next.Add(batch)) - batch + 1 })
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return each(ctx, db, []step{{`SELECT setval('run_positions', (SELECT max(position) FROM runs))`, nil}, {`VACUUM ANALYZE`, nil}})
+}
+
+// session adds the runs from next() on, a batch each time, until there are so many.
+func (t template) session(ctx context.Context, dsn string, runs int, next func() int) error {
+	db, err := sqlx.ConnectContext(ctx, "postgres", dsn)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	db.SetMaxOpenConns(1) // settings and temporary tables are the session's
 	if err := each(ctx, db, []step{
 		{`SET session_replication_role = replica`, nil},
 		{`SET synchronous_commit = off`, nil},
-		{addWorkspaces, []any{t.Workspace, p.Workspaces}},
 		{makePlaces, nil},
 		{`ANALYZE past_places`, nil},
-		{makeSize, []any{p.Runs}},
+		{makeSize, []any{runs, t.Last}},
 		{makeBatch, nil},
 	}); err != nil {
 		return err
 	}
-	for from := 1; from <= p.Runs; from += batch {
-		if err := t.add(ctx, db, from, min(from+batch-1, p.Runs)); err != nil {
+	for from := next(); from <= runs; from = next() {
+		if err := t.add(ctx, db, from, min(from+batch-1, runs)); err != nil {
 			return fmt.Errorf("runs from %d: %w", from, err)
 		}
 	}
-	return each(ctx, db, []step{
-		{`SELECT setval('run_positions', (SELECT max(position) FROM runs))`, nil},
-		{`DROP TABLE past_batch, past_places, past_size`, nil},
-		{`VACUUM ANALYZE`, nil},
-	})
+	return nil
 }
 
 type step struct {
@@ -84,6 +106,7 @@ type template struct {
 	Task          string `db:"task"`
 	Attempt       string `db:"attempt"`
 	Doc           string `db:"doc"`
+	Last          int64  `db:"last"` // position of the newest run there is
 
 	events []string // of all its events, in order
 }
@@ -91,7 +114,7 @@ type template struct {
 func read(ctx context.Context, db *sqlx.DB, id string) (template, error) {
 	var t template
 	if err := db.GetContext(ctx, &t, `
-		SELECT r.id, r.workspace_id, r.position, r.doc::text AS doc, r.doc ->> 'configuration_version_id' AS configuration, a.task_id AS task, a.id AS attempt
+		SELECT r.id, r.workspace_id, r.position, (SELECT max(position) FROM runs) AS last, r.doc::text AS doc, r.doc ->> 'configuration_version_id' AS configuration, a.task_id AS task, a.id AS attempt
 		FROM runs r JOIN attempts a ON a.run_id = r.id WHERE r.id = $1`, id); err != nil {
 		return t, err
 	}

@@ -19,10 +19,10 @@ const makePlaces = `
 	SELECT (row_number() OVER (ORDER BY w.id) - 1)::int AS n, w.id AS ws, c.id AS cv
 	FROM workspaces w JOIN LATERAL (SELECT id FROM configuration_versions WHERE workspace_id = w.id ORDER BY created_at DESC LIMIT 1) c ON true`
 
-// makeSize knows that $1 runs come, in how many workspaces, and which position the last run of before has.
+// makeSize knows that $1 runs come, in how many workspaces, and that the last run of before has position $2.
 const makeSize = `
 	CREATE TEMPORARY TABLE past_size AS
-	SELECT $1::int AS runs, (SELECT count(*) FROM past_places)::int AS places, (SELECT max(position) FROM runs) AS position`
+	SELECT $1::int AS runs, (SELECT count(*) FROM past_places)::int AS places, $2::bigint AS position`
 
 // makeBatch has the ids of the runs that are added next.
 const makeBatch = `
