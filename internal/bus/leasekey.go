@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"gantry.example/messages"
 )
@@ -107,18 +109,29 @@ func (b *Bus) ReadLeases(ctx context.Context, pool string) (map[string]messages.
 	if err != nil {
 		return nil, fmt.Errorf("leases of pool %s: %w", pool, noStream(err))
 	}
+	var mu sync.Mutex
 	leases := make(map[string]messages.Lease, len(info.State.Subjects))
+	reads, ctx := errgroup.WithContext(ctx)
+	reads.SetLimit(leaseReads)
 	for subject := range info.State.Subjects {
-		m, err := stream.GetLastMsgForSubject(ctx, subject)
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue // expired since the listing
-		}
-		if err != nil {
-			return nil, fmt.Errorf("leases of pool %s: read %s: %w", pool, subject, noStream(err))
-		}
-		if e := leaseEntryOf(m); e.held {
-			leases[subject[len(messages.LeaseSubject(pool, "")):]] = e.lease
-		}
+		reads.Go(func() error {
+			m, err := stream.GetLastMsgForSubject(ctx, subject)
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				return nil // expired since the listing
+			}
+			if err != nil {
+				return fmt.Errorf("leases of pool %s: read %s: %w", pool, subject, noStream(err))
+			}
+			if e := leaseEntryOf(m); e.held {
+				mu.Lock()
+				defer mu.Unlock()
+				leases[subject[len(messages.LeaseSubject(pool, "")):]] = e.lease
+			}
+			return nil
+		})
 	}
-	return leases, nil
+	return leases, reads.Wait()
 }
+
+// leaseReads is how many leases are read at the same time: one after the other, a thousand take longer than an answer is waited for.
+const leaseReads = 64
