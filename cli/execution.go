@@ -2,8 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"gantry.example/messages"
@@ -15,13 +13,7 @@ func (a *app) readExecution(path string) (*messages.Execution, error) {
 	if path == "" {
 		return nil, nil
 	}
-	var text []byte
-	var err error
-	if path == "-" {
-		text, err = io.ReadAll(a.env.Stdin)
-	} else {
-		text, err = os.ReadFile(path)
-	}
+	text, err := a.readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("--execution: %w", err)
 	}
@@ -39,7 +31,7 @@ func executionText(e messages.Execution) string {
 		parts = []string{string(messages.ModeLocal)}
 	}
 	for _, p := range []struct{ name, value string }{
-		{"pool", string(e.AgentPool)}, {"labels", strings.Join(e.RequiredLabels, ",")}, {"engine", string(e.Engine)},
+		{"pool", string(e.AgentPool)}, {"k8s config", string(e.K8sConfig)}, {"namespace", e.Namespace}, {"labels", strings.Join(e.RequiredLabels, ",")}, {"engine", string(e.Engine)},
 	} {
 		if p.value != "" {
 			parts = append(parts, p.name+" "+p.value)

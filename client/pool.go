@@ -43,3 +43,10 @@ func (p *Pool) Info(ctx context.Context) (wire.PoolInfo, error) {
 	err := p.transport.JSON(ctx, Request{Method: http.MethodGet, Path: apiPrefix + "/pool"}, nil, &out)
 	return out, err
 }
+
+// K8sConfig returns the config that the token is for, of a dispatcher's pool.
+func (p *Pool) K8sConfig(ctx context.Context) (wire.K8sConfig, error) {
+	var out wire.K8sConfig
+	err := p.transport.JSON(ctx, Request{Method: http.MethodGet, Path: apiPrefix + "/k8s-config"}, nil, &out)
+	return out, err
+}

@@ -1,6 +1,9 @@
 package messages
 
-import "maps"
+import (
+	"encoding/json"
+	"maps"
+)
 
 // PodTemplate is what a user may set of the Pod that runs a task, and all they may: what is not here is refused with its path.
 // Below its own fields it has Kubernetes' words, so that they can be copied from the manifest of a Pod.
@@ -19,6 +22,18 @@ type PodTemplate struct {
 	Volumes             []Volume             `json:"volumes,omitempty"`
 	Labels              map[string]string    `json:"labels,omitempty"`
 	Annotations         map[string]string    `json:"annotations,omitempty"`
+}
+
+// ParsePodTemplate decodes a template, refuses unknown fields with their path, and validates it. Errors are *FieldError.
+func ParsePodTemplate(b []byte) (PodTemplate, error) {
+	if !json.Valid(b) {
+		return PodTemplate{}, &FieldError{"pod_template", CodeExecutionInvalid, "not JSON"}
+	}
+	e, err := ParseExecution(append(append([]byte(`{"execution_mode":"k8s","pod_template":`), b...), '}'))
+	if err != nil || e.PodTemplate == nil {
+		return PodTemplate{}, err
+	}
+	return *e.PodTemplate, nil
 }
 
 // Resources are Kubernetes resource quantities by resource name.

@@ -45,6 +45,7 @@ type config struct {
 	Concurrency       int
 	AllowedWorkdirs   []string
 	RunAs             string
+	RunnerImage       string
 	Log               telemetry.LogConfig
 	OTLPEndpoint      string
 
@@ -104,6 +105,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.Concurrency, "concurrency", max(2, runtime.NumCPU()), "tasks the local worker carries out at the same time")
 	f.StringSliceVar(&c.AllowedWorkdirs, "allowed-workdirs", nil, "absolute folders below which workspaces may have their runs carried out (workdir of the execution document); separated by commas")
 	f.StringVar(&c.RunAs, "run-as", station.RunAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
+	f.StringVar(&c.RunnerImage, "runner-image", "gantry", "image of this program, from which Pods of k8s configs that name none get it")
 	c.Log.Flags(f)
 	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets a trace of every run, as http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT; none: no traces)")
 	f.DurationVar(&c.LeaseTTL, "lease-ttl", timing.LeaseTTL, "a runner that is silent for this long has lost its lease")

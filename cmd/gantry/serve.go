@@ -15,6 +15,7 @@ import (
 
 	"gantry.example/services/api"
 	"gantry.example/services/dashboard"
+	"gantry.example/workers/k8s"
 )
 
 // Limits of one HTTP connection. There is none for a whole request or answer: logs and events stream for hours.
@@ -104,7 +105,8 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	a, err := api.New(streams, api.Config{
 		DB: s.db, Notifier: s.notifier, PublicURL: s.publicURL(), SigningKey: s.signing, Version: s.version, Log: s.log,
 		Registerer: s.metrics, Traces: s.traces != nil, Fail: s.fail, Backup: s.writeBackup, DeadLetters: s.bus.DeadLetters(),
-		RateLimit: s.cfg.RateLimit,
+		RateLimit:  s.cfg.RateLimit,
+		Kubernetes: k8s.Clusters{RunnerImage: s.cfg.RunnerImage, UserAgent: "gantry/" + s.version},
 	})
 	if err != nil {
 		return nil, err

@@ -27,8 +27,10 @@ type Config struct {
 	SigningKey []byte
 	// DeadLetters are the messages that nobody could use.
 	DeadLetters DeadLetters
-	Version     string
-	Log         *slog.Logger
+	// Kubernetes knows clusters and Pods.
+	Kubernetes Kubernetes
+	Version    string
+	Log        *slog.Logger
 	// Backup writes a backup of everything the server keeps; nil means that it can't.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Registerer takes the HTTP metrics; nil means none.
@@ -56,6 +58,7 @@ type Server struct {
 	rights   table
 	rate     *rateLimit
 	letters  DeadLetters
+	clusters Kubernetes
 	backups  func(context.Context, io.Writer) error
 	stop     context.Context // ends open streams when the server stops
 	inside   *http.ServeMux  // the calls of As
@@ -74,7 +77,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey},
-		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, rights: rights(), rate: &rateLimit{perSecond: cfg.RateLimit, buckets: map[string]bucket{}}, backups: cfg.Backup, stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, clusters: cfg.Kubernetes, rights: rights(), rate: &rateLimit{perSecond: cfg.RateLimit, buckets: map[string]bucket{}}, backups: cfg.Backup, stop: ctx,
 	}
 	s.hubs.all = map[string]*hub{}
 	s.inside = s.insideRoutes()

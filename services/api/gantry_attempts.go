@@ -122,6 +122,13 @@ func (s *Server) poolInfo(r *request) (reply, error) {
 	if id == messages.LocalPool {
 		return plain(wire.PoolInfo{ID: id, Name: id, Version: s.version, Time: time.Now()})
 	}
+	if strings.HasPrefix(id, "kcfg-") {
+		c, err := s.db.K8sConfig(r.Context(), id)
+		if err != nil {
+			return reply{}, err
+		}
+		return plain(wire.PoolInfo{ID: c.ID, Name: c.Name, Organization: c.Organization, Version: s.version})
+	}
 	p, err := s.db.Pool(r.Context(), id)
 	if err != nil {
 		return reply{}, err

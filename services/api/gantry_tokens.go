@@ -69,11 +69,9 @@ func (s *Server) createToken(r *request) (reply, error) {
 		return reply{}, err
 	}
 	create := postgres.NewToken{Description: in.Description, UserID: r.token.UserID, CreatedBy: r.token.Actor()}
-	if in.ExpiresIn != "" {
-		var err error
-		if create.Life, err = time.ParseDuration(in.ExpiresIn); err != nil || create.Life < time.Second {
-			return reply{}, invalid("field expires_in: %q is not a duration of at least 1s, such as 720h", in.ExpiresIn)
-		}
+	var err error
+	if create.Life, err = tokenLife(in.ExpiresIn); err != nil {
+		return reply{}, err
 	}
 	switch {
 	case in.Organization != "":
@@ -95,6 +93,18 @@ func (s *Server) createToken(r *request) (reply, error) {
 		return reply{}, err
 	}
 	return secretReply(plain(newToken{tokenDocument(t), secret}))
+}
+
+// tokenLife is how long a new token is good; 0 for one that does not expire.
+func tokenLife(text string) (time.Duration, error) {
+	if text == "" {
+		return 0, nil
+	}
+	life, err := time.ParseDuration(text)
+	if err != nil || life < time.Second {
+		return 0, invalid("field expires_in: %q is not a duration of at least 1s, such as 720h", text)
+	}
+	return life, nil
 }
 
 // administered finds an organization by id or name for its admins.

@@ -43,6 +43,7 @@ func peopleRights() table {
 	read, admin, own, site := right{role: postgres.RoleRead}, right{role: postgres.RoleAdmin}, right{where: ofCall}, right{where: ofSite}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
 	const org, agents = v2 + "/organizations/{organization}", v2 + "/agent-pools/{pool}"
+	const configs, config = gantry + "/organizations/{organization}/k8s-configs", gantry + "/k8s-configs/{k8s}"
 	return table{
 		"GET" + v2 + "/account/details": own, "PATCH" + v2 + "/account/update": own, "PATCH" + v2 + "/account/password": own,
 		"GET" + v2 + "/users/{user}":                        own,
@@ -73,6 +74,10 @@ func peopleRights() table {
 		"GET" + agents: read, "PATCH" + agents: admin, "DELETE" + agents: admin, "GET" + agents + "/agents": read,
 		"GET" + agents + "/authentication-tokens": admin, "POST" + agents + "/authentication-tokens": admin,
 		"GET" + v2 + "/agents/{agent}": read, "DELETE" + v2 + "/agents/{agent}": admin, "POST" + gantry + "/agents/{agent}/drain": admin,
+
+		"GET" + configs: read, "POST" + configs: admin, "GET" + config: read, "PATCH" + config: admin, "DELETE" + config: admin,
+		"POST" + config + "/check": admin, "GET" + config + "/render": read,
+		"GET" + config + "/tokens": admin, "POST" + config + "/tokens": admin, "DELETE" + config + "/tokens/{dispatcher}": admin,
 	}
 }
 
@@ -164,7 +169,7 @@ type thing struct{ what, id string }
 // pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
 // state version's.
 func pathThing(param func(string) string) (shown, found thing, ok bool) {
-	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "comment", "event", "trigger", "project", "varset", "variable", "pool", "agent"} {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "comment", "event", "trigger", "project", "varset", "variable", "pool", "k8s", "agent"} {
 		id := param(what)
 		if id == "" {
 			continue

@@ -65,6 +65,7 @@ func (f *fixture) things() map[string]string {
 		"membership": all[0].ID, "user": u.Username, "token": held.ID,
 	}
 	f.addPool(out)
+	f.addK8sConfig(out)
 	f.addVariables(out)
 	f.addProject(out)
 	f.addToRun(out)
@@ -91,6 +92,17 @@ func (f *fixture) addProject(things map[string]string) {
 	p, err := f.db.CreateProject(f.t.Context(), "default", postgres.ProjectChange{Name: &name})
 	must(f.t, err)
 	things["project"] = p.ID
+}
+
+// addK8sConfig adds a k8s config with a token of its dispatcher.
+func (f *fixture) addK8sConfig(things map[string]string) {
+	f.t.Helper()
+	name := strings.ToLower(messages.NewID("k-"))
+	c, err := f.db.CreateK8sConfig(f.t.Context(), "default", postgres.K8sChange{Name: &name, Namespace: new("iac"), Access: &postgres.ClusterAccess{Kind: wire.ClusterRemote}})
+	must(f.t, err)
+	held, _, err := f.db.CreateToken(f.t.Context(), postgres.NewToken{Description: "dispatcher", PoolID: c.ID})
+	must(f.t, err)
+	things["k8s"], things["dispatcher"] = c.ID, held.ID
 }
 
 // addPool adds a pool of agents with an agent that is gone, and one that is there.
@@ -266,6 +278,7 @@ func (f *fixture) perishable(things map[string]string, name string) map[string]s
 	f.addPool(out)
 	f.addProject(out)
 	f.addToRun(out)
+	f.addK8sConfig(out)
 	out["agent"] = out["agent that is gone"]
 	return out
 }

@@ -38,15 +38,16 @@ const publicURL = "https://gantry.example.com:9443"
 
 // fixture is a server on a database of its own, with one organization and one workspace.
 type fixture struct {
-	t       testing.TB
-	db      *postgres.DB
-	server  *httptest.Server
-	key     []byte
-	metrics *prometheus.Registry
-	stop    context.CancelFunc // as the program does before it closes the listener
-	ws      postgres.Workspace
-	letters *letters
-	rate    float64 // calls a second of one token
+	t        testing.TB
+	db       *postgres.DB
+	server   *httptest.Server
+	key      []byte
+	metrics  *prometheus.Registry
+	stop     context.CancelFunc // as the program does before it closes the listener
+	ws       postgres.Workspace
+	letters  *letters
+	clusters *clusters
+	rate     float64 // calls a second of one token
 	// backupErr is how a backup ends, after a few bytes.
 	backupErr error
 }
@@ -77,7 +78,7 @@ func newFixtureWith(t testing.TB, cfg postgres.Config) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, db: db, key: []byte("signing key of the test"), metrics: prometheus.NewRegistry(), letters: &letters{}}
+	f := &fixture{t: t, db: db, key: []byte("signing key of the test"), metrics: prometheus.NewRegistry(), letters: &letters{}, clusters: &clusters{}}
 	t.Cleanup(func() { _ = db.Close() })
 	f.seed()
 	f.serve()
@@ -106,7 +107,7 @@ func (f *fixture) serve() {
 	s, err := api.New(ctx, api.Config{
 		DB: f.db, Notifier: notifier, PublicURL: publicURL, SigningKey: f.key, Version: "test",
 		Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
-		DeadLetters: f.letters, RateLimit: f.rate,
+		DeadLetters: f.letters, Kubernetes: f.clusters, RateLimit: f.rate,
 		Backup: func(_ context.Context, w io.Writer) error {
 			if _, err := io.WriteString(w, "sealed"); err != nil {
 				return err

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
@@ -91,8 +92,11 @@ func TestExecutionModeIsTranslated(t *testing.T) {
 	mode := func(word string) answer {
 		return f.patch(path, adminToken, doc("workspaces", attributes{"execution-mode": word}))
 	}
-	k8s := messages.Execution{Mode: messages.ModeK8s, Namespace: "iac", Workdir: "x"}
-	_, err := f.db.UpdateWorkspace(t.Context(), f.ws.ID, postgres.WorkspaceChange{Execution: &k8s})
+	c, err := f.db.CreateK8sConfig(t.Context(), "default", postgres.K8sChange{Name: new("prod"), Namespace: new("iac"),
+		Access: &postgres.ClusterAccess{Kind: wire.ClusterRemote}, PodTemplate: &messages.PodTemplate{Image: "terraform"}})
+	must(t, err)
+	k8s := messages.Execution{Mode: messages.ModeK8s, K8sConfig: messages.Ref(c.ID), Namespace: "iac", Workdir: "x"}
+	_, err = f.db.UpdateWorkspace(t.Context(), f.ws.ID, postgres.WorkspaceChange{Execution: &k8s})
 	must(t, err)
 
 	shown := decoded[resource[attributes]](mode("remote"), http.StatusOK).Data

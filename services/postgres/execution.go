@@ -62,11 +62,18 @@ func (d *DB) usableTarget(ctx context.Context, q querier, at place, own messages
 	case !slices.Contains(d.modes, out.Mode):
 		return out, fail(messages.CodeExecutionUnsupported,
 			"execution document: field execution_mode: %q is not available on this server yet; use %q", out.Mode, messages.ModeLocal)
+	case out.Mode == messages.ModeK8s && out.K8sConfig == "":
+		return out, &messages.FieldError{Path: "k8s_config_id", Code: messages.CodeExecutionInvalid,
+			Problem: fmt.Sprintf("missing: execution_mode %q needs the k8s config whose cluster carries out the runs; see gantry k8s list", out.Mode)}
 	}
-	if out.Mode == messages.ModeAgent {
-		if out.AgentPool, err = usablePool(ctx, q, at, out.AgentPool); err != nil {
-			return out, err
-		}
+	switch out.Mode {
+	case messages.ModeAgent:
+		out.AgentPool, err = usablePool(ctx, q, at, out.AgentPool)
+	case messages.ModeK8s:
+		out, err = usableConfig(ctx, q, at, out)
+	}
+	if err != nil {
+		return out, err
 	}
 	return out, d.allowedWorkdir(out.Base())
 }
@@ -98,17 +105,24 @@ func usablePool(ctx context.Context, q querier, at place, ref messages.Ref) (mes
 
 // poolOf is where the tasks of a target queue.
 func poolOf(target messages.Execution) string {
-	if target.Mode == messages.ModeAgent {
+	switch target.Mode {
+	case messages.ModeAgent:
 		return string(target.AgentPool)
+	case messages.ModeK8s:
+		return string(target.K8sConfig)
+	default:
+		return messages.LocalPool
 	}
-	return messages.LocalPool
 }
 
-// settle is the document to store instead of one that follows to the usable target: it names a pool by its id, so that the pool
-// may get another name.
+// settle is the document to store instead of one that follows to the usable target: it names a pool or k8s config by its id, so
+// that it may get another name.
 func settle(doc, target messages.Execution) messages.Execution {
 	if doc.AgentPool != "" {
 		doc.AgentPool = target.AgentPool
+	}
+	if doc.K8sConfig != "" {
+		doc.K8sConfig = target.K8sConfig
 	}
 	return doc
 }

@@ -40,11 +40,11 @@ type PoolChange struct {
 }
 
 // checkPoolName refuses, beside what no name may be, a number: it would name two pools.
-func checkPoolName(name string) error {
+func checkPoolName(what, name string) error {
 	if name != "" && strings.Trim(name, "0123456789") == "" {
-		return fail(messages.CodeInvalid, "pool: field name: %q is a number, and every pool has one of its own that names it", name)
+		return fail(messages.CodeInvalid, "%s: field name: %q is a number, and every %[1]s has one of its own that names it", what, name)
 	}
-	return checkName("pool", name)
+	return checkName(what, name)
 }
 
 // CreatePool creates a pool of agents in the organization (id or name). Errors: not_found, invalid, name_taken.
@@ -54,11 +54,11 @@ func (d *DB) CreatePool(ctx context.Context, organization string, in PoolChange)
 		return Pool{}, err
 	}
 	if in.Name == nil {
-		return Pool{}, checkPoolName("")
+		return Pool{}, checkPoolName("pool", "")
 	}
 	id := messages.NewID("apool-")
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := checkPoolName(*in.Name); err != nil {
+		if err := checkPoolName("pool", *in.Name); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO pools (id, organization_id, mode, name, created_at) VALUES ($1, $2, $3, $4, $5)`,
@@ -68,7 +68,7 @@ func (d *DB) CreatePool(ctx context.Context, organization string, in PoolChange)
 		return in.store(ctx, tx, id, o.ID)
 	})
 	if uniqueViolation(err) {
-		return Pool{}, fail(messages.CodeNameTaken, "organization %s already has a pool named %q", o.Name, *in.Name)
+		return Pool{}, fail(messages.CodeNameTaken, "organization %s already has a pool or k8s config named %q", o.Name, *in.Name)
 	}
 	if err != nil {
 		return Pool{}, err
@@ -84,14 +84,14 @@ func (d *DB) UpdatePool(ctx context.Context, ref string, in PoolChange) (Pool, e
 	}
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
 		if in.Name != nil {
-			if err := checkPoolName(*in.Name); err != nil {
+			if err := checkPoolName("pool", *in.Name); err != nil {
 				return err
 			}
 		}
 		return in.store(ctx, tx, p.ID, p.OrganizationID)
 	})
 	if uniqueViolation(err) {
-		return p, fail(messages.CodeNameTaken, "organization %s already has a pool named %q", p.Organization, *in.Name)
+		return p, fail(messages.CodeNameTaken, "organization %s already has a pool or k8s config named %q", p.Organization, *in.Name)
 	}
 	if err != nil {
 		return p, err
@@ -125,7 +125,7 @@ func (in PoolChange) store(ctx context.Context, tx *sqlx.Tx, id, organization st
 // Pool finds a pool of agents by id or number.
 func (d *DB) Pool(ctx context.Context, ref string) (Pool, error) {
 	var p Pool
-	err := d.q(ctx).GetContext(ctx, &p, selectPool+` WHERE p.id = $1 OR p.number::text = $1`, ref)
+	err := d.q(ctx).GetContext(ctx, &p, selectPool+` WHERE p.mode = $2 AND (p.id = $1 OR p.number::text = $1)`, ref, messages.ModeAgent)
 	if noRows(err) {
 		return p, notFound("pool", ref)
 	}
@@ -138,7 +138,7 @@ func (d *DB) Pools(ctx context.Context, organization, part string, page Page) ([
 	if err != nil {
 		return nil, 0, err
 	}
-	const where = ` WHERE p.organization_id = $1 AND strpos(lower(p.name), lower($2)) > 0`
+	const where = ` WHERE p.mode = 'agent' AND p.organization_id = $1 AND strpos(lower(p.name), lower($2)) > 0`
 	var total int
 	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM pools p`+where, o.ID, part); err != nil {
 		return nil, 0, err
@@ -154,8 +154,15 @@ func (d *DB) DeletePool(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
+	return d.deletePool(ctx, poolUse{what: "pool", id: p.ID, name: p.Name, organizationID: p.OrganizationID, organization: p.Organization, field: "agent_pool_id"})
+}
+
+// poolUse is a pool of either kind, and the field of execution documents that names it.
+type poolUse struct{ what, id, name, organizationID, organization, field string }
+
+func (d *DB) deletePool(ctx context.Context, p poolUse) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SELECT 1 FROM pools WHERE id = $1 FOR UPDATE`, p.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, `SELECT 1 FROM pools WHERE id = $1 FOR UPDATE`, p.id); err != nil {
 			return err
 		}
 		var used struct {
@@ -164,25 +171,25 @@ func (d *DB) DeletePool(ctx context.Context, ref string) error {
 			Runs       int  `db:"runs"`
 		}
 		if err := tx.GetContext(ctx, &used, `
-			SELECT (SELECT count(*) FROM workspaces WHERE organization_id = $2 AND execution->>'agent_pool_id' = $1) AS workspaces,
-			       (SELECT (execution->>'agent_pool_id' = $1) IS TRUE FROM organizations WHERE id = $2) AS is_default,
+			SELECT (SELECT count(*) FROM workspaces WHERE organization_id = $2 AND execution->>$3 = $1) AS workspaces,
+			       (SELECT (execution->>$3 = $1) IS TRUE FROM organizations WHERE id = $2) AS is_default,
 			       (SELECT count(*) FROM runs WHERE organization_id = $2 AND status IN `+openStatuses+` AND doc->>'pool' = $1) AS runs`,
-			p.ID, p.OrganizationID); err != nil {
+			p.id, p.organizationID, p.field); err != nil {
 			return err
 		}
 		switch {
 		case used.Runs > 0:
-			return fail(messages.CodeConflict, "pool %s has %d runs that are not over: let them end, or cancel them", p.Name, used.Runs)
+			return fail(messages.CodeConflict, "%s %s has %d runs that are not over: let them end, or cancel them", p.what, p.name, used.Runs)
 		case used.Default:
-			return fail(messages.CodeConflict, "pool %s is the default of organization %s: give its execution document another one first", p.Name, p.Organization)
+			return fail(messages.CodeConflict, "%s %s is the default of organization %s: give its execution document another one first", p.what, p.name, p.organization)
 		case used.Workspaces > 0:
-			return fail(messages.CodeConflict, "pool %s is what %d workspaces execute in: give their execution documents another one first", p.Name, used.Workspaces)
+			return fail(messages.CodeConflict, "%s %s is what %d workspaces execute in: give their execution documents another one first", p.what, p.name, used.Workspaces)
 		}
 		// They stay as revoked ones, so that whoever is connected with them is found.
-		if _, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = COALESCE(revoked_at, $2), pool_id = NULL WHERE pool_id = $1`, p.ID, now()); err != nil {
+		if _, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = COALESCE(revoked_at, $2), pool_id = NULL WHERE pool_id = $1`, p.id, now()); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM pools WHERE id = $1`, p.ID)
+		_, err := tx.ExecContext(ctx, `DELETE FROM pools WHERE id = $1`, p.id)
 		return err
 	})
 }
