@@ -4,6 +4,7 @@ package browser_test
 import (
 	"bytes"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gantry.example/internal/browsertest"
+	"gantry.example/internal/natstest"
 	"gantry.example/internal/pgtest"
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/wire"
@@ -71,13 +73,15 @@ func (s *stage) serve() {
 	mux := http.NewServeMux()
 	s.server = httptest.NewServer(mux)
 	log := slog.New(slog.NewTextHandler(testWriter{s.t}, nil))
+	nats := natstest.Start(s.t).Bus(s.t)
+	must(s.t, nats.EnsureDeadLetters(ctx, 1))
 	a, err := api.New(ctx, api.Config{
-		DB: s.db, Notifier: notifier, PublicURL: s.server.URL, SigningKey: []byte("key of the test"), Version: "test",
+		DB: s.db, Notifier: notifier, PublicURL: s.server.URL, SigningKey: []byte("key of the test"), Version: "test", DeadLetters: nats.DeadLetters(),
 		Log: log, Registerer: prometheus.NewRegistry(),
 	})
 	must(s.t, err)
 	a.Register(mux)
-	d, err := dashboard.New(ctx, dashboard.Config{DB: s.db, Notifier: notifier, LogURL: s.logURL, PublicURL: s.server.URL, API: a.As, Log: log})
+	d, err := dashboard.New(ctx, dashboard.Config{DB: s.db, Notifier: notifier, LogURL: s.logURL, PublicURL: s.server.URL, API: a.As, Streams: nats, Log: log})
 	must(s.t, err)
 	d.Register(mux)
 	s.t.Cleanup(func() {
@@ -229,10 +233,29 @@ func (s *stage) picture(name string) {
 				return err
 			}))
 			s.until(`document.documentElement.scrollWidth <= innerWidth`) // nothing sticks out
+			if size.width > 1000 {
+				s.accessible(name + ", " + scheme)
+			}
 			png, err := chromedp.Run(s.tab, chromedp.FullScreenshot(100))
 			must(s.t, err)
 			must(s.t, os.WriteFile(filepath.Join(s.t.ArtifactDir(), name+"-"+size.name+"-"+scheme+".png"), png, 0o600))
 		}
+	}
+}
+
+//go:embed testdata/axe.min.js
+var axe string
+
+// accessible lets axe-core look at the page. It finds what a machine can find: names, roles, contrasts, order.
+func (s *stage) accessible(name string) {
+	s.t.Helper()
+	s.do(chromedp.Evaluate[chromedp.Void](axe + "; undefined"))
+	s.do(chromedp.Evaluate[chromedp.Void](`window.found = undefined; axe.run().then((r) => { window.found = JSON.stringify(r.violations.filter((v) => v.impact === "serious" || v.impact === "critical").map((v) => v.id + ": " + v.help + " " + v.nodes.map((n) => n.target + " " + n.html).slice(0, 3).join(" | "))) }); undefined`))
+	s.until(`window.found !== undefined`)
+	found, err := chromedp.Run(s.tab, chromedp.Evaluate[string](`window.found`))
+	must(s.t, err)
+	if found != "[]" {
+		s.t.Errorf("%s: axe-core found %s", name, found)
 	}
 }
 

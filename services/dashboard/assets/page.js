@@ -40,3 +40,12 @@ if (execution) {
   mode.addEventListener('change', show);
   show();
 }
+
+// A part that keeps itself up to date waits while somebody has something open in it.
+const busy = (part) => part.id === 'live' && part.querySelector('details.ask[open]') !== null;
+document.body.addEventListener('htmx:beforeRequest', (e) => {
+  if (busy(e.detail.elt)) e.preventDefault();
+});
+document.body.addEventListener('htmx:beforeSwap', (e) => {
+  if (busy(e.detail.target)) e.detail.shouldSwap = false;
+});
