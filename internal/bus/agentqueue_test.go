@@ -212,3 +212,35 @@ func TestAnAgentComesBack(t *testing.T) {
 		return err == nil && len(all) == 1 && all[0].Stream == messages.TaskStream(f.pool)
 	})
 }
+
+// TestConsumersOfUnusedSetsGo: a message that comes for one waits until the consumer is made again.
+func TestConsumersOfUnusedSetsGo(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	ctx := withTimeout(t)
+	for _, set := range []string{"a", "b", "c"} {
+		must(t, f.bus.EnsureTaskConsumer(ctx, messages.ModeAgent, f.pool, []string{set}))
+	}
+	keep := func(context.Context) ([][]string, error) { return [][]string{{"b"}, {"new"}}, nil }
+	for _, want := range []int{2, 0} {
+		if got, err := f.bus.KeepTaskConsumers(ctx, f.pool, keep); err != nil || got != want {
+			t.Errorf("deleted %d consumers, %v, want %d", got, err, want)
+		}
+	}
+	task := f.task("a")
+	must(t, f.bus.PublishTask(ctx, task, "1", nil))
+	q := f.agent(t, "a1", "a")
+	q.Offer([][]string{{"a"}})
+	f.nothing(t, q)
+	must(t, f.bus.EnsureTaskConsumer(ctx, messages.ModeAgent, f.pool, []string{"a"}))
+	held, err := f.bus.TaskSubjects(ctx, f.pool)
+	must(t, err)
+	if want := map[string]uint64{task.Subject(): 1}; !cmp.Equal(held, want) {
+		t.Errorf("the queue holds %v, want %v", held, want)
+	}
+	q = f.agent(t, "a2", "a")
+	q.Offer([][]string{{"a"}})
+	if got := nextTask(t, q); got.ID != task.ID {
+		t.Errorf("got task %s, want %s", got.ID, task.ID)
+	}
+}

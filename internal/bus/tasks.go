@@ -112,6 +112,43 @@ func (b *Bus) TaskSubjects(ctx context.Context, pool string) (map[string]uint64,
 	}
 }
 
+// KeepTaskConsumers deletes the consumers of all label sets of the pool but those that wanted, asked after they were listed,
+// says are of use. A message that comes for a deleted one waits in the stream for its consumer to be made again.
+func (b *Bus) KeepTaskConsumers(ctx context.Context, pool string, wanted func(ctx context.Context) ([][]string, error)) (deleted int, err error) {
+	stream, err := b.js.Stream(ctx, messages.TaskStream(pool))
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil // no task yet
+	}
+	if err != nil {
+		return 0, fmt.Errorf("queue of pool %s: %w", pool, err)
+	}
+	names := stream.ConsumerNames(ctx)
+	unused := map[string]bool{}
+	for name := range names.Name() {
+		unused[name] = strings.HasPrefix(name, messages.TaskConsumer(""))
+	}
+	if names.Err() != nil {
+		return 0, fmt.Errorf("consumers of pool %s: %w", pool, names.Err())
+	}
+	sets, err := wanted(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, labels := range append(sets, nil) {
+		unused[messages.TaskConsumer(messages.LabelSetToken(labels))] = false
+	}
+	for name, yes := range unused {
+		if !yes {
+			continue
+		}
+		if err := stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return deleted, fmt.Errorf("delete consumer %s of pool %s: %w", name, pool, err)
+		}
+		deleted++
+	}
+	return deleted, nil
+}
+
 // HasTask reports whether the pool's queue still holds a message of the subject, delivered or not. It is false when the
 // stream itself is gone.
 func (b *Bus) HasTask(ctx context.Context, pool, subject string) (bool, error) {

@@ -38,6 +38,7 @@ type Gauges struct {
 	asked  time.Time
 	values []prometheus.Metric
 
+	agents, slots, slotsFree, wanted                                         *prometheus.Desc
 	up, queueTasks, queueOldest, attempts, waiting, outboxRows, outboxOldest *prometheus.Desc
 	eventsPending, eventsOldest, logsPending, logsOldest, leases             *prometheus.Desc
 }
@@ -52,6 +53,10 @@ func NewGauges(db Backlog, b *bus.Bus, log *slog.Logger) *Gauges {
 		up:            desc("gantry_up", `Whether the server reaches what it needs: "postgres" or "nats".`, "dependency"),
 		queueTasks:    desc("gantry_queue_tasks", "Tasks that any worker of the pool could take now: what an autoscaler looks at.", "pool", "mode"),
 		queueOldest:   desc("gantry_queue_oldest_seconds", "How long the oldest of them has waited; 0 when there is none.", "pool", "mode"),
+		agents:        desc("gantry_pool_workers", `Workers of the pool that were heard of a moment ago, by what they do: "taking" tasks, "draining", or "refusing" for a reason such as a full disk.`, "pool", "mode", "state"),
+		slots:         desc("gantry_pool_slots", "Tasks that the pool's workers carry out at the same time; draining and refusing ones do not count.", "pool", "mode"),
+		slotsFree:     desc("gantry_pool_slots_free", "Of these, the ones without a task.", "pool", "mode"),
+		wanted:        desc("gantry_pool_workers_wanted", "Workers that what is queued and what runs takes, without what draining ones still end: the size that an autoscaler should give the pool.", "pool", "mode"),
 		attempts:      desc("gantry_attempts_open", "Attempts that were claimed and are not over, by state: claimed, started or contact_lost.", "pool", "mode", "phase", "state"),
 		waiting:       desc("gantry_runs_waiting", `Runs that wait for something other than a worker: their "workspace" (another run, or a lock), an "approval", or a person's "recovery" of an unknown outcome.`, "for"),
 		outboxRows:    desc("gantry_outbox_rows", "Messages that are decided and not sent to NATS yet."),
@@ -67,7 +72,7 @@ func NewGauges(db Backlog, b *bus.Bus, log *slog.Logger) *Gauges {
 // Describe implements prometheus.Collector.
 func (g *Gauges) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		g.up, g.queueTasks, g.queueOldest, g.attempts, g.waiting, g.outboxRows, g.outboxOldest,
+		g.agents, g.slots, g.slotsFree, g.wanted, g.up, g.queueTasks, g.queueOldest, g.attempts, g.waiting, g.outboxRows, g.outboxOldest,
 		g.eventsPending, g.eventsOldest, g.logsPending, g.logsOldest, g.leases,
 	} {
 		out <- d
@@ -116,6 +121,15 @@ func (g *Gauges) postgres() []postgres.QueueDepth {
 		g.set(g.queueTasks, float64(q.Tasks), q.Pool, string(q.Mode))
 		g.set(g.queueOldest, q.Oldest, q.Pool, string(q.Mode))
 		g.open(q, b.Attempts)
+	}
+	for _, p := range b.Pools {
+		mode := string(p.Mode)
+		g.set(g.agents, float64(p.Taking), p.Pool, mode, "taking")
+		g.set(g.agents, float64(p.Draining), p.Pool, mode, "draining")
+		g.set(g.agents, float64(p.Refusing), p.Pool, mode, "refusing")
+		g.set(g.slots, float64(p.Slots), p.Pool, mode)
+		g.set(g.slotsFree, float64(p.Free), p.Pool, mode)
+		g.set(g.wanted, float64(p.Wanted), p.Pool, mode)
 	}
 	g.set(g.waiting, float64(b.ForWorkspace), "workspace")
 	g.set(g.waiting, float64(b.ForApproval), "approval")

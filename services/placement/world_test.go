@@ -73,7 +73,8 @@ type agent struct {
 	slots int
 	taken chan string
 	stop  func()
-	free  chan struct{} // a token per free slot
+	free  chan struct{}    // a token per free slot
+	carry func(wire.Claim) // what is done with a task, if not kept; ends with done
 
 	mu   sync.Mutex
 	busy int // guarded by mu
@@ -82,11 +83,17 @@ type agent struct {
 // agent connects an agent and makes sure that every placer knows of it.
 func (w *world) agent(name string, slots int, labels ...string) *agent {
 	w.t.Helper()
+	return w.start(&agent{w: w, name: name, slots: slots, taken: make(chan string, 1000), free: make(chan struct{}, slots)}, labels...)
+}
+
+func (w *world) start(a *agent, labels ...string) *agent {
+	w.t.Helper()
+	name, slots := a.name, a.slots
 	b, nc := w.NATS.As(w.t, broker.Identity{Kind: broker.KindWorker, Pool: w.pool.ID, Name: name})
 	q, err := b.AgentQueue(bus.AgentQueueConfig{Pool: w.pool.ID, Name: name, Labels: labels, Slots: slots, Log: w.Log})
 	w.ok(err)
 	w.present(name, slots, labels...)
-	a := &agent{w: w, name: name, queue: q, slots: slots, taken: make(chan string, 1000), free: make(chan struct{}, slots)}
+	a.queue = q
 	for range slots {
 		a.free <- struct{}{}
 	}
@@ -117,9 +124,13 @@ func (a *agent) work(ctx context.Context) {
 			return
 		}
 		a.occupy(1)
-		_, err = a.w.DB.Claim(ctx, a.w.pool.ID, wire.ClaimRequest{TaskID: d.Task.ID, Worker: a.name, Nonce: messages.NewID("n-")})
+		claim, err := a.w.DB.Claim(ctx, a.w.pool.ID, wire.ClaimRequest{TaskID: d.Task.ID, Worker: a.name, Nonce: messages.NewID("n-")})
 		if err != nil || d.Ack(ctx) != nil {
 			a.done()
+			continue
+		}
+		if a.carry != nil {
+			go a.carry(claim)
 			continue
 		}
 		a.taken <- d.Task.RunID

@@ -172,6 +172,7 @@ func resultTimes(ctx context.Context, tx *sqlx.Tx, ended []EndedRun, attempts []
 // Backlog is what waits, as it is at this moment.
 type Backlog struct {
 	Queues   []QueueDepth
+	Pools    []PoolWorkers
 	Attempts []AttemptCount
 	// Runs that wait for something other than a worker.
 	ForWorkspace, ForApproval, ForRecovery int
@@ -196,6 +197,36 @@ type AttemptCount struct {
 	Count int              `db:"count"`
 }
 
+// PoolWorkers is what the workers of a pool can take, by their own word of a moment ago.
+type PoolWorkers struct {
+	Pool     string        `db:"pool"`
+	Mode     messages.Mode `db:"mode"`
+	Taking   int           `db:"taking"`   // workers that take tasks
+	Draining int           `db:"draining"` // that end, or were asked to
+	Refusing int           `db:"refusing"` // that take nothing for another reason, such as a full disk
+	Slots    int           `db:"slots"`    // of those that take tasks
+	Free     int           `db:"free"`     // of these
+	Wanted   int           `db:"wanted"`   // workers that what is queued and what runs takes; what draining ones end does not count
+}
+
+// poolWorkers counts a worker that says several of these things as the first of draining, refusing, taking. How many tasks a
+// worker takes is known of those there are, else of the last there was; it is 1 where there was none yet.
+const poolWorkers = `
+	WITH present AS (
+	  SELECT pool_id, slots, busy, CASE WHEN state = 'draining' OR drain THEN 'draining' WHEN refusing <> '' THEN 'refusing' ELSE 'taking' END AS does
+	  FROM workers WHERE seen_at > $1 AND state <> 'exited'),
+	counted AS (
+	  SELECT p.id AS pool, p.mode, count(w.slots) FILTER (WHERE does = 'taking') AS taking, count(w.slots) FILTER (WHERE does = 'draining') AS draining,
+	    count(w.slots) FILTER (WHERE does = 'refusing') AS refusing, COALESCE(sum(slots) FILTER (WHERE does = 'taking'), 0) AS slots,
+	    COALESCE(sum(GREATEST(slots - busy, 0)) FILTER (WHERE does = 'taking'), 0) AS free,
+	    COALESCE(sum(busy) FILTER (WHERE does = 'draining'), 0) AS ending,
+	    COALESCE(avg(slots) FILTER (WHERE does = 'taking'), (SELECT slots FROM workers l WHERE l.pool_id = p.id ORDER BY seen_at DESC LIMIT 1), 1) AS each,
+	    (SELECT count(*) FROM tasks t WHERE t.state = 'queued' AND t.pool_id = p.id) AS queued,
+	    (SELECT count(*) FROM attempts a JOIN tasks t ON t.id = a.task_id WHERE a.state <> 'closed' AND t.pool_id = p.id) AS open
+	  FROM pools p LEFT JOIN present w ON w.pool_id = p.id GROUP BY p.id, p.mode)
+	SELECT pool, mode, taking, draining, refusing, slots, free, ceil((queued + GREATEST(open - ending, 0)) / GREATEST(each, 1))::int AS wanted
+	FROM counted ORDER BY pool`
+
 // Backlog counts what waits. Its cost depends on that, not on how many workspaces there are and runs there were.
 func (d *DB) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
@@ -210,6 +241,9 @@ func (d *DB) Backlog(ctx context.Context) (Backlog, error) {
 			SELECT p.id AS pool, p.mode, t.phase, a.state, count(*) AS count
 			FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN pools p ON p.id = t.pool_id
 			WHERE a.state <> 'closed' GROUP BY p.id, p.mode, t.phase, a.state`); err != nil {
+			return err
+		}
+		if err := tx.SelectContext(ctx, &b.Pools, poolWorkers, now().Add(-WorkerSilent)); err != nil {
 			return err
 		}
 		var row struct {

@@ -11,6 +11,7 @@
 //	asked to stop, still open            told again every 5 s
 //	gate free, run waiting               released
 //	task over, log never ended           the log is sealed
+//	label set unused for a day           its consumer is deleted (labelsets.go)
 //	phase past its limit, cancel unheard the attempt is asked to stop (stops.go)
 package reconciler
 
@@ -62,6 +63,7 @@ type Reconciler struct {
 	told    time.Time            // when attempts were last told again to stop
 	waited  time.Time            // when the runs that wait were last looked at
 	looked  time.Time            // when lost messages were last looked for
+	tidied  time.Time            // when unused label sets were
 }
 
 // New returns a reconciler. Its fields are used by Run's goroutine only.
@@ -92,7 +94,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
+	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
 }
 
 // judge gives a verdict. One that cannot be stored is about one run and must not keep the others from being judged; when

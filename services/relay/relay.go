@@ -27,6 +27,9 @@ const poll = time.Second
 // retry is the pause after NATS or Postgres refused.
 const retry = 250 * time.Millisecond
 
+// ensuredFor is how long a consumer is taken to exist: it is deleted when its label set was not used for a day.
+const ensuredFor = time.Hour
+
 // Placer hears of every task whose message is stored, in order and from one goroutine, perhaps twice. It must not wait.
 type Placer interface {
 	Published(t messages.Task)
@@ -42,12 +45,12 @@ type Relay struct {
 	fail     *failpoint.Points
 	log      *slog.Logger
 
-	ensured map[string]bool // streams and consumers known to exist; used by Run's goroutine only
+	ensured map[string]time.Time // when streams and consumers were last seen to exist; used by Run's goroutine only
 }
 
 // New returns a relay; replicas is that of the streams it creates.
 func New(db *postgres.DB, b *bus.Bus, n *postgres.Notifier, placer Placer, replicas int, fail *failpoint.Points, log *slog.Logger) *Relay {
-	return &Relay{db: db, bus: b, notifier: n, placer: placer, replicas: replicas, fail: fail, log: log, ensured: map[string]bool{}}
+	return &Relay{db: db, bus: b, notifier: n, placer: placer, replicas: replicas, fail: fail, log: log, ensured: map[string]time.Time{}}
 }
 
 // Run sends until ctx ends.
@@ -139,7 +142,7 @@ func (r *Relay) publish(ctx context.Context, t messages.Task, rowID int64) error
 // ensure creates what a task needs before it is published: with no consumer nobody would be told of it.
 func (r *Relay) ensure(ctx context.Context, t messages.Task) error {
 	key := t.Pool + "/" + messages.LabelSetToken(t.Labels)
-	if r.ensured[key] {
+	if time.Since(r.ensured[key]) < ensuredFor {
 		return nil
 	}
 	if err := r.bus.EnsureTasks(ctx, t.Mode, t.Pool, r.replicas); err != nil {
@@ -151,6 +154,6 @@ func (r *Relay) ensure(ctx context.Context, t messages.Task) error {
 	if err := r.bus.EnsureTaskConsumer(ctx, t.Mode, t.Pool, t.Labels); err != nil {
 		return err
 	}
-	r.ensured[key] = true
+	r.ensured[key] = time.Now()
 	return nil
 }
