@@ -118,6 +118,11 @@ func measure(ctx context.Context, s settings, progress io.Writer) (report figure
 			return report, fmt.Errorf("throughput: %w", err)
 		}
 	}
+	if b.agent > 0 {
+		if err := b.remote(ctx); err != nil {
+			return report, fmt.Errorf("agent: %w", err)
+		}
+	}
 	if len(b.clouds) > 0 {
 		if err := b.with(ctx, b.cloud, "cloud"); err != nil {
 			return report, fmt.Errorf("cloud block: %w", err)
@@ -149,14 +154,21 @@ func (b *bench) measureServer(ctx context.Context) error {
 
 // with measures on a new server with the default settings, but for the flags given.
 func (b *bench) with(ctx context.Context, measure func(context.Context, *server) error, name string, flags ...string) error {
+	return b.withServer(ctx, func(ctx context.Context, s *server) error {
+		if err := b.warmUp(ctx, s); err != nil {
+			return err
+		}
+		return measure(ctx, s)
+	}, name, flags...)
+}
+
+// withServer is with, without doing anything else on the server before.
+func (b *bench) withServer(ctx context.Context, measure func(context.Context, *server) error, name string, flags ...string) error {
 	s, err := b.startServer(ctx, name, flags...)
 	if err != nil {
 		return err
 	}
-	err = b.warmUp(ctx, s)
-	if err == nil {
-		err = measure(ctx, s)
-	}
+	err = measure(ctx, s)
 	if err = errors.Join(err, s.stop()); err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("%w\nthe end of the server's log:\n%s", err, s.tail())
 	}

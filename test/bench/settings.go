@@ -17,6 +17,7 @@ type settings struct {
 	sizes []size
 
 	rounds int
+	agent  int // times one resource is applied on an agent; 0: no agent is measured
 	clouds []size
 	noop   int // tasks that execute nothing, per round
 	memory int // runs over which the heap is watched; negative: not even an idle server
@@ -36,6 +37,7 @@ func parse(args []string, getenv func(string) string, usage io.Writer) (settings
 	sizes := f.String("n", "1:50,10:15,100:15,1000:5", "`resources:times` to create and apply, with commas")
 	clouds := f.String("cloud", "1:9,100:9", "`resources:times` to plan by the stock CLI, with commas")
 	f.IntVar(&s.rounds, "rounds", 3, "how often throughput is measured; 0 for not at all")
+	f.IntVar(&s.agent, "agent", 15, "how `often` one resource is applied on an agent, beside -rounds of throughput there; 0 for no agent")
 	f.IntVar(&s.noop, "noop", 2000, "how many `tasks` that execute nothing are measured, twice; 0 for none")
 	f.IntVar(&s.memory, "memory", 0, "over how many `runs` that execute nothing the heap is watched; 0 for an idle server only, -1 for nothing")
 	f.IntVar(&s.past, "past", 0, "how many past `runs` a server has when its lists are measured; 0 for not at all")
@@ -45,8 +47,8 @@ func parse(args []string, getenv func(string) string, usage io.Writer) (settings
 	if f.NArg() > 0 {
 		return s, fmt.Errorf("argument %q: there are only flags, see -h", f.Arg(0))
 	}
-	if s.rounds < 0 || s.noop < 0 || s.past < 0 {
-		return s, errors.New("-rounds, -noop, -past: cannot be less than 0")
+	if s.rounds < 0 || s.agent < 0 || s.noop < 0 || s.past < 0 {
+		return s, errors.New("-rounds, -agent, -noop, -past: cannot be less than 0")
 	}
 	var err error
 	if s.sizes, err = parseSizes("n", *sizes); err == nil {

@@ -13,6 +13,7 @@ type Report struct {
 	Facts      []Fact // about the machine and the programs
 	Sizes      []Size
 	Throughput Throughput
+	Agent      Agent
 	Cloud      []CloudPlan
 	Start      Sample   // run accepted → terraform started, in milliseconds
 	Steps      [][]Step // of every run of one resource
@@ -64,6 +65,7 @@ func (r Report) Gates() []Gate {
 	if len(r.Throughput.Gantry) > 0 {
 		out = append(out, r.Throughput.gate())
 	}
+	out = append(out, r.Agent.gates()...)
 	for _, c := range r.Cloud {
 		out = append(out, c.gate())
 	}
@@ -82,6 +84,7 @@ func (r Report) Tables() []Table {
 	if len(r.Throughput.Gantry) > 0 {
 		out = append(out, r.throughput())
 	}
+	out = append(out, r.Agent.tables()...)
 	if len(r.Cloud) > 0 {
 		out = append(out, r.cloud())
 	}
