@@ -7,16 +7,17 @@ type Right struct{ Group, Resource, Verb string }
 func Rights() []Right {
 	var out []Right
 	for _, r := range []struct {
-		resource string
-		verbs    []string
+		group, resource string
+		verbs           []string
 	}{
-		{"pods", []string{"get", "list", "watch", "create", "delete", "patch"}},
-		{"configmaps", []string{"create", "delete"}},
-		{"secrets", []string{"create", "delete"}},
-		{"events", []string{"list"}},
+		{"", "pods", []string{"get", "list", "watch", "create", "delete", "patch"}},
+		{"", "configmaps", []string{"create", "delete"}},
+		{"", "secrets", []string{"create", "delete"}},
+		{"", "events", []string{"list"}},
+		{"coordination.k8s.io", "leases", []string{"get", "create", "update"}}, // which dispatcher judges
 	} {
 		for _, verb := range r.verbs {
-			out = append(out, Right{Resource: r.resource, Verb: verb})
+			out = append(out, Right{Group: r.group, Resource: r.resource, Verb: verb})
 		}
 	}
 	return out
