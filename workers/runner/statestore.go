@@ -107,7 +107,7 @@ func (s *stateStore) save(body io.Reader) error {
 	if _, err := b.ReadFrom(body); err != nil {
 		return err
 	}
-	ref, err := terraform.StateRefOf(b.Bytes())
+	ref, err := terraform.StateHead(b.Bytes()) // complete, or reading it had failed
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (s *stateStore) save(body io.Reader) error {
 func (s *stateStore) keep(state []byte, ref wire.StateRef) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if saved, err := terraform.StateRefOf(s.current); err == nil && saved.Serial >= ref.Serial {
+	if saved, err := terraform.StateHead(s.current); err == nil && saved.Serial >= ref.Serial {
 		return nil
 	}
 	return replaceFile(s.file, state)

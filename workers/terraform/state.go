@@ -14,6 +14,38 @@ import (
 	"gantry.example/internal/wire"
 )
 
+// StateHead reads the serial and lineage of a state that is known to be complete, without reading it all: the engine writes both
+// before what takes room.
+func StateHead(state []byte) (wire.StateRef, error) {
+	d := json.NewDecoder(bytes.NewReader(state))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return StateRefOf(state) // says what is wrong with it
+	}
+	var ref wire.StateRef
+	for found := 0; d.More(); {
+		key, err := d.Token()
+		if err != nil {
+			return StateRefOf(state)
+		}
+		var into any = new(json.RawMessage)
+		switch key {
+		case "serial":
+			into = &ref.Serial
+			found++
+		case "lineage":
+			into = &ref.Lineage
+			found++
+		}
+		if err := d.Decode(into); err != nil {
+			return StateRefOf(state)
+		}
+		if found == 2 {
+			return ref, nil
+		}
+	}
+	return StateRefOf(state)
+}
+
 // StateRefOf reads the serial and lineage out of a state file's content.
 func StateRefOf(state []byte) (wire.StateRef, error) {
 	var ref wire.StateRef
