@@ -157,6 +157,9 @@ func rightsCall(r api.RouteInfo, things map[string]string) (path string, body []
 	if slices.Contains(r.Query, "filter[organization][name]") {
 		path += "?filter[organization][name]=" + things["organization"] + "&filter[workspace][name]=" + things["name"]
 	}
+	if slices.Contains(r.Query, "organization") {
+		path += "?organization=" + things["organization"]
+	}
 	return path, body
 }
 

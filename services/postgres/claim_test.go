@@ -44,7 +44,7 @@ func TestClaimIsIdempotentByNonce(t *testing.T) {
 	want := wire.Inputs{
 		AttemptID: first.AttemptID, TaskID: r.Plan.ID, RunID: r.ID, WorkspaceID: ws.ID, WorkspaceName: "net",
 		OrganizationID: w.org.ID, OrganizationName: "acme", Phase: messages.PhasePlan, Exclusive: true, Pool: messages.LocalPool, Epoch: 1,
-		Execution: messages.Execution{Mode: messages.ModeLocal}, LeaseTTLSeconds: 15, GraceSeconds: 60,
+		Execution: messages.Execution{Mode: messages.ModeLocal}, LeaseTTLSeconds: 15, GraceSeconds: 60, PlanLimit: 256 << 10,
 		Variables: []wire.Variable{{Key: "a", Value: `"secret"`, Category: wire.CategoryTerraform, HCL: true}},
 	}
 	inputs, err := w.Inputs(t.Context(), a)
