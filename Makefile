@@ -20,7 +20,7 @@ run: build ## start a server, plan and apply examples/hello, keep serving until 
 test: ## vet and test all modules with the race detector
 	@scripts/test
 
-e2e: build ## test the freshly built programs from outside, then make chaos with 200 faults
+e2e: build ## test the freshly built programs from outside, then make chaos
 	@scripts/e2e
 
 chaos: build ## break a busy installation and judge what is left (FAULTS=1000 for long, SEED=… for the same again)

@@ -37,7 +37,7 @@ type Sealer interface {
 type Config struct {
 	DSN    string // lib/pq connection string
 	Sealer Sealer
-	// MaxConns bounds the pool. Zero means 20; at least 2 are used.
+	// MaxConns bounds the connections of transactions; half as many, at least 2, are for what only reads. Zero means 20.
 	MaxConns int
 	// Limits of the life of a task. Zero values mean the defaults of DefaultTiming.
 	Timing Timing
@@ -63,7 +63,8 @@ func DefaultTiming() Timing {
 
 // DB is a connection pool with Gantry's queries. Safe for concurrent use.
 type DB struct {
-	sql    *sqlx.DB
+	sql    *sqlx.DB // for what only reads
+	steps  *sqlx.DB // for transactions, see planOnce
 	seal   Sealer
 	timing Timing
 	dsn    string
@@ -93,23 +94,29 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 }
 
 func connect(cfg Config) (*DB, error) {
-	db, err := open(cfg.DSN)
+	db, err := open(cfg.DSN, "")
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
+	}
+	steps, err := open(cfg.DSN, planOnce)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", errors.Join(err, db.Close()))
 	}
 	if cfg.MaxConns == 0 {
 		cfg.MaxConns = 20
 	}
-	cfg.MaxConns = max(cfg.MaxConns, 2) // migrations hold one while they work with another
-	db.SetMaxOpenConns(cfg.MaxConns)
-	db.SetMaxIdleConns(cfg.MaxConns)
+	steps.SetMaxOpenConns(cfg.MaxConns)
+	steps.SetMaxIdleConns(cfg.MaxConns)
+	reads := max(cfg.MaxConns/2, 2) // migrations hold one while they work with another
+	db.SetMaxOpenConns(reads)
+	db.SetMaxIdleConns(reads)
 	if cfg.Timing == (Timing{}) {
 		cfg.Timing = DefaultTiming()
 	}
 	if len(cfg.Modes) == 0 {
 		cfg.Modes = []messages.Mode{messages.ModeLocal}
 	}
-	return &DB{sql: db, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce)}, nil
+	return &DB{sql: db, steps: steps, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce)}, nil
 }
 
 func (d *DB) migrate(ctx context.Context) error {
@@ -156,7 +163,7 @@ func waitForLock(ctx context.Context, conn *sql.Conn, lock int64) error {
 }
 
 // Close closes the pool.
-func (d *DB) Close() error { return d.sql.Close() }
+func (d *DB) Close() error { return errors.Join(d.sql.Close(), d.steps.Close()) }
 
 // Timing returns the deadlines in force.
 func (d *DB) Timing() Timing { return d.timing }
@@ -235,7 +242,7 @@ func (d *DB) tx(ctx context.Context, f func(*sqlx.Tx) error) error {
 }
 
 func (d *DB) once(ctx context.Context, f func(*sqlx.Tx) error) error {
-	tx, err := d.sql.BeginTxx(ctx, nil)
+	tx, err := d.steps.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
@@ -15,15 +16,25 @@ const maxPrepared = 500
 
 // open returns a pool whose connections prepare each statement once and keep it: the driver itself asks Postgres twice for
 // every statement with parameters, first to parse it, then to execute it, and a transition has a dozen of them.
-func open(dsn string) (*sqlx.DB, error) {
+//
+// first, if not empty, is what each connection says first.
+func open(dsn, first string) (*sqlx.DB, error) {
 	c, err := pq.NewConnector(dsn)
 	if err != nil {
 		return nil, err
 	}
-	return sqlx.NewDb(sql.OpenDB(connector{c}), "postgres"), nil
+	return sqlx.NewDb(sql.OpenDB(connector{c, first}), "postgres"), nil
 }
 
-type connector struct{ driver.Connector }
+// planOnce makes Postgres plan a statement without regard to its parameters, once per connection instead of each of the first five
+// times. That is right for what finds rows by their keys, as the statements of transactions do. What reads lists is better off
+// with plans that know how long a part of the list is asked for.
+const planOnce = "SET plan_cache_mode = force_generic_plan"
+
+type connector struct {
+	driver.Connector
+	first string
+}
 
 // Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -34,6 +45,11 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	l, ok := conn.(link)
 	if !ok {
 		return nil, fmt.Errorf("the driver's connection is a %T, which lacks methods that are needed", conn)
+	}
+	if c.first != "" {
+		if _, err := l.ExecContext(ctx, c.first, nil); err != nil {
+			return nil, errors.Join(err, l.Close())
+		}
 	}
 	return &preparing{link: l, kept: map[string]statement{}}, nil
 }
