@@ -78,16 +78,18 @@ func TestASlowReaderIsDroppedAndResumes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	const events = 100
-	go func() {
+	happen := func() {
 		for i := range events {
 			if _, err := f.db.Transition(ctx, r.ID, run.Progress{AttemptID: c.AttemptID, Stage: messages.Stage(fmt.Sprintf("%d %s", i, strings.Repeat("x", 60_000)))}, postgres.Cause{Actor: "test"}); err != nil {
 				return // the test is over
 			}
 		}
-	}()
+	}
 	seen := 0
 	f.follow(ctx, "/api/gantry/v1/events?organization=default", "", func(sent) bool {
-		seen++
+		if seen++; seen == 1 { // the snapshot: what happened before would be in it
+			go happen()
+		}
 		return seen < events
 	})
 	// The slow one reads on: what the connection still had, and the end. On a slow machine it is cut off before it is told that
