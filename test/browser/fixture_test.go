@@ -173,6 +173,21 @@ func (s *stage) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
+// click clicks what the selector finds. A live page may replace an element while the browser looks where it is: then
+// nothing was clicked yet, and the one that took its place is.
+func (s *stage) click(selector string) {
+	s.t.Helper()
+	for {
+		err := chromedp.Do(s.tab, chromedp.Click(chromedp.CSS(selector)))
+		if err == nil {
+			return
+		}
+		if s.tab.Err() != nil || !strings.Contains(err.Error(), "Could not find node") {
+			s.t.Fatalf("browser: click %s: %v\n%s", selector, err, s.body())
+		}
+	}
+}
+
 // logIn opens the page and logs in, being asked to.
 func (s *stage) logIn(path string) {
 	s.t.Helper()

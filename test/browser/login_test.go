@@ -28,7 +28,7 @@ func TestTheLoginOfTerraformLeadsToItsProgram(t *testing.T) {
 	s.do(chromedp.SendKeys(chromedp.CSS("#username"), "ann"), chromedp.SendKeys(chromedp.CSS("#password"), "correct horse battery\r"))
 	s.shows("h1", "Log in Terraform?")
 	s.picture("authorize")
-	s.do(chromedp.Click(chromedp.CSS("button.primary")))
+	s.click("button.primary")
 	s.until(fmt.Sprintf(`location.href.startsWith(%q)`, waits))
 	got := <-came
 	if got.Get("state") != "x y&z" || len(got.Get("code")) < 40 {

@@ -35,7 +35,7 @@ func TestTheDashboardThroughAWorkingDay(t *testing.T) {
 	s.give(r.ID, run.Finish{AttemptID: a.ID, Outcome: run.Succeeded, HasChanges: true, Changes: &run.Changes{Add: 1, Change: 1, Destroy: 1}})
 	s.shows(".headline .badge", "Needs approval")
 	s.shows("#plan-changes", "aws_subnet.zone_b")
-	s.do(chromedp.Click(chromedp.CSS("#plan-changes details:nth-child(2) summary")))
+	s.click("#plan-changes details:nth-child(2) summary")
 	s.shows("#plan-changes", "(sensitive)")
 	s.until(`window.hit === undefined && document.querySelectorAll("main img, main script").length === 0`)
 	s.do(chromedp.SendKeys(chromedp.CSS("#plan-bar input"), "random_pet"))
@@ -43,8 +43,9 @@ func TestTheDashboardThroughAWorkingDay(t *testing.T) {
 	s.until(`document.querySelector("#plan-log .line.here").id === "plan-L14"`)
 	s.picture("run")
 
-	s.do(chromedp.Click(chromedp.CSS("#ask-apply summary")), chromedp.SendKeys(chromedp.CSS("#comment-apply"), "looks right"),
-		chromedp.Click(chromedp.CSS("#ask-apply form button")))
+	s.click("#ask-apply summary")
+	s.do(chromedp.SendKeys(chromedp.CSS("#comment-apply"), "looks right"))
+	s.click("#ask-apply form button")
 	s.shows(".headline .badge", "Apply queued")
 	s.shows("#timeline", "Approved (looks right)")
 	r, err = s.db.Run(t.Context(), r.ID)
@@ -63,7 +64,8 @@ func TestTheDashboardThroughAWorkingDay(t *testing.T) {
 	s.picture("overview")
 
 	s.do(chromedp.Navigate(s.server.URL + "/app/default/network/runs/" + second.ID))
-	s.do(chromedp.Click(chromedp.CSS("#ask-cancel summary")), chromedp.Click(chromedp.CSS("#ask-cancel form button")))
+	s.click("#ask-cancel summary")
+	s.click("#ask-cancel form button")
 	s.shows(".headline .badge", "Canceled")
 }
 
@@ -111,8 +113,9 @@ func TestThePagesAroundRuns(t *testing.T) {
 	_, err = s.db.SawWorker(ctx, pool.ID, "192.0.2.7", wire.WorkerStatus{Name: "build-1", Slots: 4, Version: "0.9.0"}) // it is there still
 	must(t, err)
 	s.do(chromedp.Navigate(s.server.URL + "/app/~pools/" + pool.ID))
-	s.do(chromedp.Click(chromedp.CSS("tbody tr:first-child details.ask summary")), chromedp.Click(chromedp.CSS("tbody tr:first-child details.ask form button")))
+	s.click("tbody tr:first-child details.ask summary")
+	s.click("tbody tr:first-child details.ask form button")
 	s.shows("tbody tr:first-child .badge", "Draining")
-	s.do(chromedp.Click(chromedp.CSS(".bar form button")))
+	s.click(".bar form button")
 	s.until(`location.pathname === "/app/login"`)
 }

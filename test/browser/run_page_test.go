@@ -113,7 +113,7 @@ func TestAnUnknownOutcomeIsSeenToLockTheWorkspace(t *testing.T) {
 	s.give(r.ID, run.Exit{AttemptID: apply, Detail: "its process was killed"})
 	s.shows("#summary", "nobody knows what the apply of run "+r.ID+" changed")
 	s.picture("pending")
-	s.do(chromedp.Click(chromedp.CSS("#situation a")))
+	s.click("#situation a")
 	s.shows(".headline .badge", "Outcome unknown")
 	s.shows("#locked", "Workspace network is locked")
 	s.shows("#apply-log", "Modifying...")
