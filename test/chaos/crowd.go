@@ -52,6 +52,11 @@ func newCrowd(ctx context.Context, in *installation, s settings) (*crowd, error)
 		if err := u.moveIn(ctx); err != nil {
 			return nil, err
 		}
+		if len(in.pools) > 1 && i%2 == 1 {
+			if err := u.useAgents(ctx); err != nil {
+				return nil, err
+			}
+		}
 		c.users = append(c.users, u)
 	}
 	return c, nil

@@ -36,7 +36,7 @@ func (i *injector) all() []fault {
 		{"repeat events", 4, i.repeatEvents},
 		{"fill the disk", 2, i.fillDisk},
 	}
-	for _, r := range []role{roleServer, roleAPI, roleRelay, roleProjector, roleHouse, roleWorker, roleNATS} {
+	for _, r := range []role{roleServer, roleAPI, roleRelay, roleProjector, roleHouse, roleWorker, roleAgent, roleNATS} {
 		if len(i.in.parts[r]) > 0 {
 			faults = append(faults, fault{"kill " + string(r), 2, i.killPart(r)}, fault{"freeze " + string(r), 1, i.freezePart(r)})
 		}
@@ -47,21 +47,32 @@ func (i *injector) all() []fault {
 	}
 	faults = append(faults, fault{"kill " + string(worker) + " and runner", 2, i.killBoth(worker)},
 		fault{"suspend a host", 2, i.suspend}, fault{"lose a host", 2, i.loseHost})
+	if len(i.in.parts[roleAgent]) > 0 {
+		faults = append(faults, fault{"kill agent and runner", 2, i.killBoth(roleAgent)})
+	}
 	if i.in.split() {
 		faults = append(faults, fault{"kill the leader of a stream", 2, i.killLeader}, fault{"cut the network", 4, i.cutLink},
 			fault{"cut a worker off before a start", 1, i.cutOff(host.starting)}, fault{"cut a worker off at work", 1, i.cutOff(host.working)},
 			fault{"delete consumer of STATUS", 1, i.deleteConsumer(messages.StatusStream, messages.ProjectorConsumer)},
 			fault{"delete consumer of LOGS", 1, i.deleteConsumer(messages.LogStream, messages.LogConsumer)})
 	}
-	for _, stream := range streams() {
-		faults = append(faults, fault{"delete " + stream, 1, i.deleteStream(stream)})
+	for _, stream := range i.in.streams() {
+		name := stream
+		if agents := i.in.pools[1:]; len(agents) > 0 { // its id is another one each time
+			name = strings.Replace(stream, agents[0], "agents", 1)
+		}
+		faults = append(faults, fault{"delete " + name, 1, i.deleteStream(stream)})
 	}
 	return faults
 }
 
 // streams are those that may vanish. What producers put into INTAKE is nowhere else until it is a run.
-func streams() []string {
-	return []string{messages.TaskStream(messages.LocalPool), messages.StatusStream, messages.LogStream, messages.LeaseStream(messages.LocalPool)}
+func (in *installation) streams() []string {
+	out := []string{messages.StatusStream, messages.LogStream}
+	for _, pool := range in.pools {
+		out = append(out, messages.TaskStream(pool), messages.LeaseStream(pool))
+	}
+	return out
 }
 
 // one waits for a process of the kind and picks one.
@@ -149,7 +160,7 @@ func (i *injector) freezePart(r role) func(context.Context, *rand.Rand) (string,
 }
 
 func (i *injector) killLeader(ctx context.Context, dice *rand.Rand) (string, error) {
-	all := streams()
+	all := i.in.streams()
 	stream := all[dice.IntN(len(all))]
 	for end := time.Now().Add(victimPatience); time.Now().Before(end); {
 		if p := i.in.leader(ctx, stream); p != nil {

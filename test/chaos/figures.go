@@ -33,7 +33,7 @@ const (
 // figures measures what docs/operations.md says about losses, on installations of their own with the default patience.
 func figures(ctx context.Context, s settings, out io.Writer) error {
 	s.flags = []string{"--lease-ttl", leaseTTL.String(), "--lost-after", "15m", "--offline-limit", "10m", "--grace", "60s", "--start-within", "30s", "--republish-after", "30s"}
-	s.planTakes = 10 * time.Minute
+	s.planTakes, s.agents = 10*time.Minute, 0
 	for _, f := range []struct {
 		name    string
 		measure func(context.Context, *installation, settings, io.Writer) error

@@ -16,6 +16,7 @@ import (
 
 	"gantry.example/client"
 	"gantry.example/internal/pgserver"
+	"gantry.example/messages"
 )
 
 // installation is a Gantry of which every part can be broken.
@@ -33,6 +34,8 @@ type installation struct {
 	lostAfter time.Duration
 	patience  time.Duration // until a lost host's runs were given up and their workspaces unlocked
 	flags     []string      // of the program, over ours
+	apis      []string      // addresses of the API's processes
+	pools     []string      // where tasks queue: the local one first
 	links     []*link       // between a worker and everything else; none where they are one process
 	natsURL   string        // for us
 	nats      []string      // addresses of the servers of a cluster
@@ -64,7 +67,7 @@ const startLimit = 2 * time.Minute
 
 // install starts everything and waits until it is there.
 func install(ctx context.Context, s settings, root string) (_ *installation, err error) {
-	in := &installation{root: root, bin: s.bin, parts: map[role][]*program{}, flags: s.flags, lostAfter: s.lostAfter, patience: s.lostAfter + s.handsOff + lossIsSeen}
+	in := &installation{root: root, bin: s.bin, parts: map[role][]*program{}, pools: []string{messages.LocalPool}, flags: s.flags, lostAfter: s.lostAfter, patience: s.lostAfter + s.handsOff + lossIsSeen}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	defer func() {
@@ -94,7 +97,10 @@ func install(ctx context.Context, s settings, root string) (_ *installation, err
 			p.start()
 		}
 	}
-	return in, in.connect(ctx)
+	if err := in.connect(ctx); err != nil {
+		return in, err
+	}
+	return in, in.addAgents(ctx, s.agents)
 }
 
 // add describes a process; its own flags are added to those that all have.
@@ -258,7 +264,7 @@ func (in *installation) calm(ctx context.Context) error {
 // remove stops everything.
 func (in *installation) remove() error {
 	var err error
-	for _, r := range []role{roleServer, roleWorker, roleRelay, roleProjector, roleHouse, roleAPI, roleNATS} { // NATS last: others say good-bye
+	for _, r := range []role{roleServer, roleAgent, roleWorker, roleRelay, roleProjector, roleHouse, roleAPI, roleNATS} { // NATS last: others say good-bye
 		for _, p := range in.parts[r] {
 			err = errors.Join(err, p.stop())
 		}

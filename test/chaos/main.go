@@ -37,6 +37,7 @@ type settings struct {
 	faults     int
 	seed       uint64
 	workspaces int
+	agents     int
 	keep       bool
 	single     bool
 	planted    bool
@@ -60,6 +61,7 @@ func parse(args []string) (settings, error) {
 	f.IntVar(&s.faults, "faults", 60, "how many faults to inject")
 	f.Uint64Var(&s.seed, "seed", 0, "where the faults come from; 0 for another one each time")
 	f.IntVar(&s.workspaces, "workspaces", 20, "in how many workspaces users work")
+	f.IntVar(&s.agents, "agents", 2, "how many agents serve half of the workspaces, which are of local workers otherwise; none with -single")
 	f.BoolVar(&s.single, "single", false, "one process with everything in it (default: each part by itself, over three NATS servers)")
 	f.BoolVar(&s.keep, "keep", false, "keep all files also if nothing is wrong")
 	f.BoolVar(&s.planted, "planted", false, "plant bugs in the program, one after the other, and see that each is caught")

@@ -79,7 +79,7 @@ func (i *injector) repeatEvents(ctx context.Context, dice *rand.Rand) (string, e
 	return fmt.Sprintf("%d of them", len(events)), i.publish(ctx, func(p publisher) error {
 		for _, e := range events {
 			// Without the id by which JetStream would know it.
-			if err := p.Publish(messages.StatusSubject(messages.LocalPool, e.workspace, e.run, e.attempt), e.body); err != nil {
+			if err := p.Publish(messages.StatusSubject(e.pool, e.workspace, e.run, e.attempt), e.body); err != nil {
 				return err
 			}
 		}

@@ -129,7 +129,7 @@ func (b bug) check(ctx context.Context, s settings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s.planted, s.only, s.workspaces, s.faults = false, "", 8, b.faults
+	s.planted, s.only, s.workspaces, s.agents, s.faults = false, "", 8, 0, b.faults
 	s.patience, s.quiet, s.handsOff = 25*time.Second, 5*time.Second, 5*time.Second
 	b.change(&s)
 	if s.bin, err = b.build(ctx, s.bin, root); err != nil {

@@ -288,8 +288,8 @@ func tables(ctx context.Context, db *sql.DB, into *[]string) error {
 
 // message is one that was sent about an attempt.
 type message struct {
-	workspace, run, attempt string
-	body                    []byte
+	pool, workspace, run, attempt string
+	body                          []byte
 }
 
 // oldEvents are messages that had an effect, made again from what they caused.
@@ -300,9 +300,9 @@ func (in *installation) oldEvents(ctx context.Context, limit int) ([]message, er
 	}
 	defer db.Close()
 	var out []message
-	err = each(ctx, db, fmt.Sprintf(`SELECT jsonb_build_object('run', run_id, 'workspace', workspace_id, 'type', type, 'source', source_id, 'stage', event->'data'->>'stage')
-		FROM run_events WHERE source_id IS NOT NULL ORDER BY random() LIMIT %d`, limit), func(doc []byte) error {
-		var e struct{ Run, Workspace, Type, Source, Stage string }
+	err = each(ctx, db, fmt.Sprintf(`SELECT jsonb_build_object('run', run_id, 'workspace', workspace_id, 'pool', (SELECT min(pool_id) FROM tasks t WHERE t.run_id = e.run_id), 'type', type, 'source', source_id, 'stage', event->'data'->>'stage')
+		FROM run_events e WHERE source_id IS NOT NULL ORDER BY random() LIMIT %d`, limit), func(doc []byte) error {
+		var e struct{ Run, Workspace, Pool, Type, Source, Stage string }
 		if err := json.Unmarshal(doc, &e); err != nil {
 			return err
 		}
@@ -319,7 +319,7 @@ func (in *installation) oldEvents(ctx context.Context, limit int) ([]message, er
 			m.Type, m.ExitCode = messages.EventExited, -1
 		}
 		body, err := json.Marshal(m)
-		out = append(out, message{e.Workspace, e.Run, m.AttemptID, body})
+		out = append(out, message{e.Pool, e.Workspace, e.Run, m.AttemptID, body})
 		return err
 	})
 	return out, err

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"gantry.example/internal/bus/broker"
 )
 
 const (
@@ -33,6 +35,7 @@ func (in *installation) describeSplit(ctx context.Context) error {
 		apis = append(apis, address)
 		in.addService(roleAPI, "api", "api.json", fmt.Sprint("api", n), "--http", address)
 	}
+	in.apis = apis
 	front, err := newLink(ctx, apis)
 	if err != nil {
 		return err
@@ -53,7 +56,7 @@ func (in *installation) addService(r role, roles, credentials, dir string, more 
 	args := append(in.databaseArgs(), "--roles", roles, "--nats-url", in.natsURL, "--ca-file", in.path("cluster", "control", "ca.pem"),
 		"--nats-credentials-file", in.path("cluster", "control", credentials))
 	if r == roleAPI {
-		args = append(args, "--public-url", "http://127.0.0.1")
+		args = append(args, "--public-url", "http://127.0.0.1", "--nats-websocket-url", webSocketURLs(in.nats))
 	}
 	in.add(r, in.serverArgs(in.path(dir), append(args, more...)...)...)
 }
@@ -85,6 +88,16 @@ func (in *installation) addWorker(ctx context.Context, n int, apis []string) err
 }
 
 func tlsURLs(addresses []string) string { return "tls://" + strings.Join(addresses, ",tls://") }
+
+// webSocketURLs are where the servers at the addresses take agents, passed on by the API.
+func webSocketURLs(addresses []string) string {
+	urls := make([]string, len(addresses))
+	for i, address := range addresses {
+		ip, _, _ := strings.Cut(address, ":")
+		urls[i] = fmt.Sprintf("wss://%s:%d", ip, broker.ClusterWebSocketPort)
+	}
+	return strings.Join(urls, ",")
+}
 
 // describeCluster writes the cluster's configuration. Its servers do not tell clients of each other: who goes through a link
 // must not find a way around it.
