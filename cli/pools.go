@@ -33,10 +33,11 @@ func (a *app) poolsCommand() *cobra.Command {
 		a.poolTokensCommand()))
 }
 
-// poolChangeCommand is a command that takes who may use the pool.
+// poolChangeCommand is a command that takes what of a pool can be set.
 func (a *app) poolChangeCommand(use, short string, do func(*cobra.Command, string, client.AgentPoolChange, []string) error) *cobra.Command {
 	var only []string
 	var all bool
+	var lease time.Duration
 	cmd := a.outputs(&cobra.Command{
 		Use: use, Short: short, Args: exactly("ORG/POOL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,11 +49,19 @@ func (a *app) poolChangeCommand(use, short string, do func(*cobra.Command, strin
 			if chosen || all {
 				change.OrganizationScoped = &all
 			}
+			if cmd.Flags().Changed("lease-ttl") {
+				if lease < 0 || lease%time.Second != 0 {
+					return usage(cmd, "--lease-ttl %s: want whole seconds, such as 30s, or 0 for the server's", lease)
+				}
+				seconds := int(lease / time.Second)
+				change.LeaseTTLSeconds = &seconds
+			}
 			return do(cmd, args[0], change, only)
 		},
 	})
 	cmd.Flags().StringSliceVar(&only, "workspace", nil, "names of the only workspaces that may use it, separated by commas (default: all of the organization)")
 	cmd.Flags().BoolVar(&all, "all-workspaces", false, "all workspaces of the organization may use it")
+	cmd.Flags().DurationVar(&lease, "lease-ttl", 0, "how long an agent may be silent until its runs count as without contact, 5s to 5m; 0 for the server's --lease-ttl")
 	return cmd
 }
 
@@ -142,8 +151,8 @@ func (a *app) editPool(cmd *cobra.Command, text string, change client.AgentPoolC
 		name := cmd.Flag("name").Value.String()
 		change.Name = &name
 	}
-	if change.Name == nil && change.OrganizationScoped == nil {
-		return usage(cmd, "nothing to change: give --name, --workspace or --all-workspaces")
+	if change.Name == nil && change.OrganizationScoped == nil && change.LeaseTTLSeconds == nil {
+		return usage(cmd, "nothing to change: give --name, --workspace, --all-workspaces or --lease-ttl")
 	}
 	organization, _, err := parsePool(text)
 	if err != nil {
@@ -176,6 +185,13 @@ func (a *app) listPools(ctx context.Context, organization string) error {
 	})
 }
 
+func leaseTTL(p client.AgentPool) string {
+	if p.LeaseTTLSeconds == 0 {
+		return "the server's"
+	}
+	return (time.Duration(p.LeaseTTLSeconds) * time.Second).String()
+}
+
 func poolScope(p client.AgentPool) string {
 	switch n := len(p.AllowedIDs); {
 	case p.OrganizationScoped:
@@ -195,6 +211,7 @@ func (a *app) showPool(ctx context.Context, text string) error {
 			t.row("Number:", p.Number)
 			t.row("Agents:", p.AgentCount)
 			t.row("For:", poolScope(p))
+			t.row("Lease TTL:", leaseTTL(p))
 			t.row("Workspaces that name it:", len(p.WorkspaceIDs))
 			t.row("Created:", p.CreatedAt)
 		})

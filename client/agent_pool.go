@@ -16,6 +16,7 @@ type AgentPool struct {
 	OrganizationScoped bool      `json:"organization_scoped"` // all workspaces of the organization may use it
 	WorkspaceIDs       []string  `json:"workspace_ids,omitempty"`
 	AllowedIDs         []string  `json:"allowed_workspace_ids,omitempty"` // the chosen ones, where not all may
+	LeaseTTLSeconds    int       `json:"lease_ttl_seconds"`               // 0: the server's
 	CreatedAt          time.Time `json:"created_at,omitzero"`
 }
 
@@ -23,7 +24,8 @@ type AgentPool struct {
 type AgentPoolChange struct {
 	Name               *string   `json:"name,omitempty"`
 	OrganizationScoped *bool     `json:"organization-scoped,omitempty"`
-	Workspaces         *[]string `json:"-"` // ids of the chosen ones
+	LeaseTTLSeconds    *int      `json:"lease-ttl-seconds,omitempty"` // 5 to 300, or 0 for the server's
+	Workspaces         *[]string `json:"-"`                           // ids of the chosen ones
 }
 
 func (p AgentPoolChange) resource() map[string]any {

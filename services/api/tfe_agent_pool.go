@@ -7,13 +7,14 @@ import (
 	"gantry.example/services/postgres"
 )
 
-// tfeAgentPool is a pool of agents. Number is Gantry's own.
+// tfeAgentPool is a pool of agents. Number and LeaseTTLSeconds (0: the server's) are Gantry's own.
 type tfeAgentPool struct {
 	ID                 string           `jsonapi:"primary,agent-pools"`
 	Name               string           `jsonapi:"attr,name"`
 	Number             int64            `jsonapi:"attr,number"`
 	AgentCount         int              `jsonapi:"attr,agent-count"`
 	OrganizationScoped bool             `jsonapi:"attr,organization-scoped"`
+	LeaseTTLSeconds    int              `jsonapi:"attr,lease-ttl-seconds"`
 	CreatedAt          time.Time        `jsonapi:"attr,created-at,iso8601"`
 	Organization       *organizationRef `jsonapi:"relation,organization"`
 	Workspaces         []*workspaceRef  `jsonapi:"relation,workspaces"`
@@ -25,6 +26,7 @@ type tfeAgentPoolInput struct {
 	ID                 string          `jsonapi:"primary,agent-pools"`
 	Name               *string         `jsonapi:"attr,name"`
 	OrganizationScoped *bool           `jsonapi:"attr,organization-scoped"`
+	LeaseTTLSeconds    *int            `jsonapi:"attr,lease-ttl-seconds"`
 	AllowedWorkspaces  []*workspaceRef `jsonapi:"relation,allowed-workspaces"`
 }
 
@@ -47,7 +49,7 @@ func (s *Server) tfeAgentPoolRoutes() []route {
 
 func agentPoolDocument(p postgres.Pool) *tfeAgentPool {
 	return &tfeAgentPool{
-		ID: p.ID, Name: p.Name, Number: p.Number, AgentCount: p.Agents, OrganizationScoped: p.OrganizationScoped, CreatedAt: p.CreatedAt,
+		ID: p.ID, Name: p.Name, Number: p.Number, AgentCount: p.Agents, OrganizationScoped: p.OrganizationScoped, LeaseTTLSeconds: p.LeaseTTLSeconds, CreatedAt: p.CreatedAt,
 		Organization: &organizationRef{p.Organization}, Workspaces: workspaceRefs(p.Workspaces), AllowedWorkspaces: workspaceRefs(p.Allowed),
 	}
 }
@@ -61,7 +63,7 @@ func workspaceRefs(ids []string) []*workspaceRef {
 }
 
 func (in tfeAgentPoolInput) change(r *request) postgres.PoolChange {
-	out := postgres.PoolChange{Name: in.Name, OrganizationScoped: in.OrganizationScoped}
+	out := postgres.PoolChange{Name: in.Name, OrganizationScoped: in.OrganizationScoped, LeaseTTLSeconds: in.LeaseTTLSeconds}
 	if r.relates("allowed-workspaces") { // an empty list takes them all away
 		ids := make([]string, len(in.AllowedWorkspaces))
 		for i, w := range in.AllowedWorkspaces {

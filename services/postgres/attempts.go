@@ -106,10 +106,11 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 	var names struct {
 		Workspace    string `db:"workspace"`
 		Organization string `db:"organization"`
+		LeaseTTL     int    `db:"lease_ttl"`
 	}
 	if err := sqlx.GetContext(ctx, q, &names, `
-		SELECT w.name AS workspace, o.name AS organization
-		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, r.WorkspaceID); err != nil {
+		SELECT w.name AS workspace, o.name AS organization, COALESCE((SELECT NULLIF(lease_ttl_seconds, 0) FROM pools WHERE id = $2), $3) AS lease_ttl
+		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, r.WorkspaceID, r.Pool, d.timing.LeaseTTL/time.Second); err != nil {
 		return wire.Inputs{}, err
 	}
 	t, a := r.Attempt(attemptID)
@@ -128,7 +129,7 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 			TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs,
 		},
 		Variables:       values,
-		LeaseTTLSeconds: int(d.timing.LeaseTTL / time.Second), GraceSeconds: int(d.timing.Grace / time.Second), Cancel: asked,
+		LeaseTTLSeconds: names.LeaseTTL, GraceSeconds: int(d.timing.Grace / time.Second), Cancel: asked,
 		PlanLimit: planLimit, Traceparent: r.Traceparent,
 	}, nil
 }

@@ -28,6 +28,7 @@ type OpenAttempt struct {
 	Force         bool             `db:"force"`
 	PrintedAt     *time.Time       `db:"printed_at"` // when the last of its output was stored
 	Limits        []byte           `db:"limits"`     // the timeouts of its run's execution document, JSON
+	LeaseTTL      int              `db:"lease_ttl"`  // of its pool, in seconds; 0: the server's
 }
 
 // Timeouts are those of the run's execution document.
@@ -45,9 +46,10 @@ func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
 		       CASE WHEN r.exclusive AND NOT (t.phase = 'plan' AND r.doc ? 'recovers') THEN r.workspace_id ELSE r.id END AS key,
 		       r.doc @> '{"cancel_requested": true}' OR COALESCE(r.doc -> 'overrun' ->> 'phase' = t.phase, false) AS stopping,
 		       r.doc @> '{"force_requested": true}' AS force,
-		       CASE WHEN l.attempt_id = a.id THEN l.printed_at END AS printed_at, r.doc -> 'execution' -> 'timeouts' AS limits
+		       CASE WHEN l.attempt_id = a.id THEN l.printed_at END AS printed_at, r.doc -> 'execution' -> 'timeouts' AS limits,
+		       COALESCE(q.lease_ttl_seconds, 0) AS lease_ttl
 		FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN runs r ON r.id = a.run_id LEFT JOIN logs l ON l.task_id = a.task_id
-		     LEFT JOIN placements p ON p.attempt_id = a.id
+		     LEFT JOIN placements p ON p.attempt_id = a.id LEFT JOIN pools q ON q.id = t.pool_id
 		WHERE a.state <> 'closed' ORDER BY a.claimed_at`)
 	return out, err
 }

@@ -19,14 +19,15 @@ type Pool struct {
 	OrganizationID     string         `db:"organization_id"`
 	Organization       string         `db:"organization"` // its name
 	OrganizationScoped bool           `db:"organization_scoped"`
-	Agents             int            `db:"agents"`     // that were heard of a moment ago
-	Allowed            pq.StringArray `db:"allowed"`    // ids of the chosen workspaces, of a pool that is not for all
-	Workspaces         pq.StringArray `db:"workspaces"` // ids of those whose own document names the pool
+	Agents             int            `db:"agents"`            // that were heard of a moment ago
+	Allowed            pq.StringArray `db:"allowed"`           // ids of the chosen workspaces, of a pool that is not for all
+	Workspaces         pq.StringArray `db:"workspaces"`        // ids of those whose own document names the pool
+	LeaseTTLSeconds    int            `db:"lease_ttl_seconds"` // 0: the server's
 	CreatedAt          time.Time      `db:"created_at"`
 }
 
 const selectPool = `
-	SELECT p.id, p.number, p.name, p.organization_id, o.name AS organization, p.organization_scoped, p.created_at,
+	SELECT p.id, p.number, p.name, p.organization_id, o.name AS organization, p.organization_scoped, p.lease_ttl_seconds, p.created_at,
 	       (SELECT count(*) FROM workers w WHERE w.pool_id = p.id AND w.seen_at > now() - interval '35 seconds' AND w.state <> 'exited') AS agents,
 	       ARRAY(SELECT workspace_id FROM pool_workspaces w WHERE w.pool_id = p.id ORDER BY 1) AS allowed,
 	       ARRAY(SELECT w.id FROM workspaces w WHERE w.organization_id = p.organization_id AND w.execution->>'agent_pool_id' = p.id ORDER BY 1) AS workspaces
@@ -37,6 +38,26 @@ type PoolChange struct {
 	Name               *string
 	OrganizationScoped *bool     // false: only the workspaces chosen
 	Workspaces         *[]string // ids of the chosen ones
+	LeaseTTLSeconds    *int      // 0: the server's
+}
+
+// Bounds of a pool's own lease: a shorter one is lost in the hiccups of a network, a longer one makes everybody wait for the dead.
+const (
+	minLeaseTTL = 5
+	maxLeaseTTL = 300
+)
+
+// check refuses what no pool may be.
+func (in PoolChange) check() error {
+	if in.Name != nil {
+		if err := checkPoolName("pool", *in.Name); err != nil {
+			return err
+		}
+	}
+	if ttl := in.LeaseTTLSeconds; ttl != nil && *ttl != 0 && (*ttl < minLeaseTTL || *ttl > maxLeaseTTL) {
+		return fail(messages.CodeInvalid, "pool: field lease-ttl-seconds: %d: want %d to %d, or 0 for the server's", *ttl, minLeaseTTL, maxLeaseTTL)
+	}
+	return nil
 }
 
 // checkPoolName refuses, beside what no name may be, a number: it would name two pools.
@@ -58,7 +79,7 @@ func (d *DB) CreatePool(ctx context.Context, organization string, in PoolChange)
 	}
 	id := messages.NewID("apool-")
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		if err := checkPoolName("pool", *in.Name); err != nil {
+		if err := in.check(); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `INSERT INTO pools (id, organization_id, mode, name, created_at) VALUES ($1, $2, $3, $4, $5)`,
@@ -83,10 +104,8 @@ func (d *DB) UpdatePool(ctx context.Context, ref string, in PoolChange) (Pool, e
 		return p, err
 	}
 	err = d.tx(ctx, func(tx *sqlx.Tx) error {
-		if in.Name != nil {
-			if err := checkPoolName("pool", *in.Name); err != nil {
-				return err
-			}
+		if err := in.check(); err != nil {
+			return err
 		}
 		return in.store(ctx, tx, p.ID, p.OrganizationID)
 	})
@@ -101,8 +120,9 @@ func (d *DB) UpdatePool(ctx context.Context, ref string, in PoolChange) (Pool, e
 
 func (in PoolChange) store(ctx context.Context, tx *sqlx.Tx, id, organization string) error {
 	if _, err := tx.ExecContext(ctx, `
-		UPDATE pools SET name = COALESCE($2, name), organization_scoped = COALESCE($3, organization_scoped) WHERE id = $1`,
-		id, in.Name, in.OrganizationScoped); err != nil || in.Workspaces == nil {
+		UPDATE pools SET name = COALESCE($2, name), organization_scoped = COALESCE($3, organization_scoped),
+			lease_ttl_seconds = COALESCE($4, lease_ttl_seconds) WHERE id = $1`,
+		id, in.Name, in.OrganizationScoped, in.LeaseTTLSeconds); err != nil || in.Workspaces == nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM pool_workspaces WHERE pool_id = $1`, id); err != nil {
@@ -130,6 +150,22 @@ func (d *DB) Pool(ctx context.Context, ref string) (Pool, error) {
 		return p, notFound("pool", ref)
 	}
 	return p, err
+}
+
+// leaseTTL is that of the pool (id), which may be gone.
+func (d *DB) leaseTTL(ctx context.Context, pool string) (time.Duration, error) {
+	var own int
+	err := d.q(ctx).GetContext(ctx, &own, `SELECT COALESCE(max(lease_ttl_seconds), 0) FROM pools WHERE id = $1`, pool)
+	if own == 0 {
+		return d.timing.LeaseTTL, err
+	}
+	return time.Duration(own) * time.Second, err
+}
+
+// AllPools lists the ids of all pools of any kind.
+func (d *DB) AllPools(ctx context.Context) ([]string, error) {
+	var out []string
+	return out, d.q(ctx).SelectContext(ctx, &out, `SELECT id FROM pools`)
 }
 
 // Pools lists the pools of an organization (id or name) whose name has the part in it, by name, and the number of all of them.

@@ -46,6 +46,35 @@ func TestAPoolIsNamedByIDNameOrNumber(t *testing.T) {
 	w.refused(err, messages.CodeInvalid)
 }
 
+// TestAPoolHasALeaseOfItsOwn: for its attempts, until it is given back to the server.
+func TestAPoolHasALeaseOfItsOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p, ws := w.pool("far"), w.workspace("x")
+	for _, bad := range []int{-1, 1, 4, 301} {
+		_, err := w.UpdatePool(t.Context(), p.ID, postgres.PoolChange{LeaseTTLSeconds: &bad})
+		w.refused(err, messages.CodeInvalid)
+	}
+	doc := messages.Execution{Mode: messages.ModeAgent, AgentPool: messages.Ref(p.ID)}
+	_, err := w.UpdateWorkspace(t.Context(), ws.ID, postgres.WorkspaceChange{Execution: &doc})
+	w.ok(err)
+	theServers := int(postgres.DefaultTiming().LeaseTTL / time.Second)
+	for _, c := range []struct{ set, want int }{{60, 60}, {0, theServers}} {
+		changed, err := w.UpdatePool(t.Context(), p.ID, postgres.PoolChange{LeaseTTLSeconds: &c.set})
+		w.ok(err)
+		r := w.newRun(ws, run.Options{PlanOnly: true})
+		claim, err := w.Claim(t.Context(), r.Pool, claimRequest(newest(r).ID, messages.NewID("nonce-")))
+		w.ok(err)
+		if got, want := []int{changed.LeaseTTLSeconds, claim.Inputs.LeaseTTLSeconds}, []int{c.set, c.want}; !cmp.Equal(got, want) {
+			t.Errorf("pool and attempt: got %v, want %v", got, want)
+		}
+	}
+	local := w.newRun(w.workspace("here"), run.Options{PlanOnly: true})
+	if claim, _ := w.claimed(local.ID); claim.Inputs.LeaseTTLSeconds != theServers {
+		t.Errorf("a local attempt: got %d s, want the server's %d", claim.Inputs.LeaseTTLSeconds, theServers)
+	}
+}
+
 func TestAPoolIsForChosenWorkspaces(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -146,10 +146,15 @@ const leaseMargin = 5 * time.Second
 
 // Condition describes a run whose runner was lost in its apply; nil for any other.
 func (d *DB) Condition(ctx context.Context, r run.Run) (*run.Condition, error) {
-	around := run.Around{LeaseTTL: d.timing.LeaseTTL + leaseMargin, LostAfter: d.timing.LostAfter}
+	around := run.Around{LostAfter: d.timing.LostAfter}
 	if r.Condition(around) == nil {
 		return nil, nil
 	}
+	ttl, err := d.leaseTTL(ctx, r.Pool)
+	if err != nil {
+		return nil, err
+	}
+	around.LeaseTTL = ttl + leaseMargin
 	w, err := d.Workspace(ctx, r.WorkspaceID)
 	if err != nil {
 		return nil, err

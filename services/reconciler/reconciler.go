@@ -172,7 +172,7 @@ func (r *Reconciler) verdict(a postgres.OpenAttempt, held messages.Lease) run.In
 		}
 		return nil
 	}
-	if now.Before(r.settled) {
+	if now.Before(r.settled.Add(time.Duration(a.LeaseTTL) * time.Second)) { // what a pool of its own lease needs longer
 		return nil
 	}
 	if a.State == run.AttemptLost {
