@@ -12,6 +12,7 @@
 //	gate free, run waiting               released
 //	task over, log never ended           the log is sealed
 //	label set unused for a day           its consumer is deleted (labelsets.go)
+//	pool deleted                         its streams are deleted (pools.go)
 //	phase past its limit, cancel unheard the attempt is asked to stop (stops.go)
 package reconciler
 
@@ -64,6 +65,7 @@ type Reconciler struct {
 	waited  time.Time            // when the runs that wait were last looked at
 	looked  time.Time            // when lost messages were last looked for
 	tidied  time.Time            // when unused label sets were
+	swept   time.Time            // when what deleted pools left was
 }
 
 // New returns a reconciler. Its fields are used by Run's goroutine only.
@@ -94,7 +96,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
+	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.pools(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
 }
 
 // judge gives a verdict. One that cannot be stored is about one run and must not keep the others from being judged; when

@@ -98,7 +98,7 @@ func (i *injector) verdict() error {
 	var err error
 	for _, f := range i.faults {
 		injected, skipped = injected+i.injected[f.name], skipped+i.skipped[f.name]
-		fmt.Fprintf(i.out, "  %-28s %4d injected %4d skipped\n", f.name, i.injected[f.name], i.skipped[f.name])
+		fmt.Fprintf(i.out, "  %-34s %4d injected %4d skipped\n", f.name, i.injected[f.name], i.skipped[f.name])
 		if i.skipped[f.name] > 0 && i.expected[f.name] == "" {
 			err = errors.Join(err, fmt.Errorf("%s: skipped %d times, which should not happen", f.name, i.skipped[f.name]))
 		}
