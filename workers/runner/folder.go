@@ -21,7 +21,7 @@ import (
 //	start            written before the start is asked for: from then on the folder may hold what exists nowhere else
 //	log              everything printed, by us and by terraform; streamed from here
 //	root             link to the root module, here or in another folder (see workFolder)
-//	state            the last complete state that terraform saved or was seen to have written
+//	state state.2    the last complete state that terraform saved or was seen to have written, in the one or the other
 //	state-address    where the runner serves that state to terraform (see stateStore)
 //	result.json      written before the result is sent
 //	interrupted      a recovery has sent terraform its one SIGINT
@@ -36,6 +36,7 @@ func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
 func (f folder) log() string             { return f.path("log") }
 func (f folder) root() string            { return f.path("root") }
 func (f folder) savedState() string      { return f.path("state") }
+func (f folder) otherState() string      { return f.path("state.2") }
 func (f folder) stateAddress() string    { return f.path("state-address") }
 
 func (f folder) has(name string) bool {
@@ -145,7 +146,7 @@ func (f folder) newestState() ([]byte, wire.StateRef, error) {
 	if err != nil {
 		return nil, wire.StateRef{}, err
 	}
-	return terraform.NewestState(user, f.root(), f.savedState())
+	return terraform.NewestState(user, f.root(), f.savedState(), f.otherState())
 }
 
 // settle notes that the server has all there is, and drops what is secret: the log too if it is, because the server has it

@@ -23,7 +23,6 @@ import (
 // on a resource before that. So nothing is lost with any process. There is no fsync: what a dying host takes along is
 // bounded by the uploads.
 type stateStore struct {
-	file   string
 	url    string
 	path   string
 	log    *slog.Logger
@@ -33,7 +32,8 @@ type stateStore struct {
 	// elsewhere takes a state that cannot be written here, such as for a full disk; nil means that nobody does.
 	elsewhere func(state []byte, ref wire.StateRef) error
 
-	mu      sync.Mutex // guards current
+	mu      sync.Mutex // guards what follows
+	files   statePair
 	current []byte
 }
 
@@ -48,8 +48,9 @@ func serveState(f folder, initial []byte, elsewhere func([]byte, wire.StateRef) 
 		address, path, _ = strings.Cut(string(known), "/")
 		path = "/" + path
 	}
-	s := &stateStore{file: f.savedState(), path: path, log: log, elsewhere: elsewhere, current: initial, done: make(chan struct{})}
-	if saved, err := os.ReadFile(s.file); err == nil {
+	s := &stateStore{path: path, log: log, elsewhere: elsewhere, current: initial, done: make(chan struct{})}
+	var saved []byte
+	if s.files, saved = openStatePair(f.savedState(), f.otherState()); saved != nil {
 		s.current = saved
 	}
 	ln, err := net.Listen("tcp", address)
@@ -74,6 +75,9 @@ func (s *stateStore) close() {
 	}
 	_ = s.server.Close()
 	<-s.done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.files.close()
 }
 
 // ServeHTTP implements the protocol of Terraform's "http" backend without locks: the workspace has one already.
@@ -113,7 +117,7 @@ func (s *stateStore) save(body io.Reader) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = replaceFile(s.file, b.Bytes())
+	err = s.files.write(b.Bytes())
 	if err != nil && s.elsewhere != nil {
 		s.log.Warn("terraform's state cannot be written here, it is stored at the server instead", "serial", ref.Serial, "error", err)
 		if other := s.elsewhere(b.Bytes(), ref); other != nil {
@@ -137,5 +141,5 @@ func (s *stateStore) keep(state []byte, ref wire.StateRef) error {
 	if saved, err := terraform.StateHead(s.current); err == nil && saved.Serial >= ref.Serial {
 		return nil
 	}
-	return replaceFile(s.file, state)
+	return s.files.write(state)
 }

@@ -19,7 +19,7 @@ func watchFile(path string) (written <-chan struct{}, stop func()) {
 		_ = events.Close()
 		return pollFile(watchFallback)
 	}
-	c, done := make(chan struct{}, 1), make(chan struct{})
+	c, quit, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		buf := make([]byte, 4096)
@@ -27,13 +27,14 @@ func watchFile(path string) (written <-chan struct{}, stop func()) {
 			if _, err := events.Read(buf); err != nil {
 				return // stopped
 			}
-			select {
+			select { // not read on before somebody wants to know: the kernel makes one event of many writes
 			case c <- struct{}{}:
-			default:
+			case <-quit:
+				return
 			}
 		}
 	}()
-	return c, func() { _ = events.Close(); <-done }
+	return c, func() { close(quit); _ = events.Close(); <-done }
 }
 
 // watchFallback is the pause between looks where the kernel does not tell: its watches are limited.
