@@ -75,7 +75,8 @@ func (d *DB) beginRecovery(ctx context.Context, l *locked, id string, in Recover
 	if spec.Note == "" {
 		spec.Note = "Recovery of " + lost.ID
 	}
-	if err := l.tx.GetContext(ctx, &spec.Position, `SELECT nextval('run_positions')`); err != nil {
+	var err error
+	if spec.Position, err = nextPosition(ctx, l.tx, lost.WorkspaceID); err != nil {
 		return run.Run{}, err
 	}
 	r := &locked{tx: l.tx, ws: l.ws}

@@ -37,6 +37,11 @@ func (d *DB) Refold(ctx context.Context) error {
 				return err
 			}
 		}
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE runs r SET newest = NULL WHERE r.newest
+			AND EXISTS (SELECT 1 FROM runs n WHERE n.workspace_id = r.workspace_id AND n.position > r.position)`); err != nil {
+			return err
+		}
 		// The next run comes after all of these, also where the sequence is new.
 		_, err := tx.ExecContext(ctx, `
 			SELECT setval('run_positions', GREATEST((SELECT max(position) FROM runs), (SELECT last_value FROM run_positions)))`)

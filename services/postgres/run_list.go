@@ -66,7 +66,7 @@ func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
 	limit := fmt.Sprintf(" LIMIT $%d", len(args)+1)
 	for i, where := range conditions {
 		counted[i] = "(SELECT 1 FROM runs WHERE " + where + limit + ")"
-		listed[i] = "(SELECT doc, position FROM runs WHERE " + where + " ORDER BY position DESC" + limit + ")"
+		listed[i] = "(SELECT position FROM runs WHERE " + where + " ORDER BY position DESC" + limit + ")"
 	}
 	var total int
 	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM (SELECT * FROM (`+strings.Join(counted, " UNION ALL ")+`) AS each`+limit+`) AS counted`,
@@ -74,8 +74,9 @@ func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
 		return nil, 0, err
 	}
 	var docs [][]byte
-	if err := d.q(ctx).SelectContext(ctx, &docs, `SELECT doc FROM (`+strings.Join(listed, " UNION ALL ")+fmt.Sprintf(`) AS runs
-		ORDER BY position DESC LIMIT $%d OFFSET $%d`, len(args)+2, len(args)+3), append(args, end, f.Page.limit(), f.Page.offset())...); err != nil {
+	// A late page passes over what an index has, not over the documents of the pages before.
+	if err := d.q(ctx).SelectContext(ctx, &docs, `SELECT r.doc FROM (SELECT position FROM (`+strings.Join(listed, " UNION ALL ")+fmt.Sprintf(`) AS all_before
+		ORDER BY position DESC LIMIT $%d OFFSET $%d) AS page JOIN runs r ON r.position = page.position ORDER BY r.position DESC`, len(args)+2, len(args)+3), append(args, end, f.Page.limit(), f.Page.offset())...); err != nil {
 		return nil, 0, err
 	}
 	out, err := decodeRuns(docs)

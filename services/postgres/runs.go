@@ -111,8 +111,16 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 		Options: in.Options, Execution: target, Pool: poolOf(target), Note: in.Message, Source: in.Source, CreatedBy: in.CreatedBy,
 		Traceparent: in.Traceparent, TraceParentSpan: in.TraceParentSpan,
 	}
-	err = tx.GetContext(ctx, &spec.Position, `SELECT nextval('run_positions')`)
+	spec.Position, err = nextPosition(ctx, tx, in.WorkspaceID)
 	return spec, err
+}
+
+// nextPosition is that of a run which is created now, and the newest of its workspace from then on.
+func nextPosition(ctx context.Context, tx *sqlx.Tx, workspaceID string) (position int64, err error) {
+	err = tx.GetContext(ctx, &position, `
+		WITH before AS (UPDATE runs SET newest = NULL WHERE workspace_id = $1 AND newest)
+		SELECT nextval('run_positions')`, workspaceID)
+	return position, err
 }
 
 func usableConfiguration(ctx context.Context, tx *sqlx.Tx, in NewRun, workspace string) (id string, speculative bool, err error) {

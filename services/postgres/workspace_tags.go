@@ -7,7 +7,6 @@ import (
 	"maps"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/jmoiron/sqlx"
 
@@ -106,7 +105,7 @@ func (f WorkspaceFilter) where(organizationID string) (*conditions, error) {
 	c := &conditions{}
 	c.add(`w.organization_id = $$`, organizationID)
 	if f.Name != "" {
-		c.add(`lower(w.name) LIKE $$`, namePattern(f.Name))
+		c.named(f.Name)
 	}
 	if len(f.Keys) > 0 {
 		c.add(`w.tags ?& $$::text[]`, textArray(f.Keys))
@@ -125,7 +124,7 @@ func (f WorkspaceFilter) where(organizationID string) (*conditions, error) {
 		c.add(`COALESCE(w.project_id, 'prj-' || substr(w.organization_id, 5)) = $$`, f.Project)
 	}
 	if len(f.RunStatuses) > 0 {
-		c.add(`(SELECT n.status FROM runs n WHERE n.workspace_id = w.id ORDER BY n.position DESC LIMIT 1) = ANY ($$)`, textArray(f.RunStatuses))
+		c.add(`EXISTS (SELECT 1 FROM runs n WHERE n.workspace_id = w.id AND n.newest AND n.status = ANY ($$))`, textArray(f.RunStatuses))
 	}
 	return c, nil
 }
@@ -148,23 +147,18 @@ func (d *DB) FindWorkspaces(ctx context.Context, organization string, f Workspac
 	where, args := c.where(), c.args
 	n := len(args)
 	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM workspaces w%s LIMIT $%d) AS counted`, where, n+1),
-		append(args[:n:n], p.offset()+p.limit()+maxCount)...); err != nil {
-		return nil, 0, err
-	}
 	var out []Workspace
-	err = d.q(ctx).SelectContext(ctx, &out, selectWorkspace+where+order+fmt.Sprintf(` LIMIT $%d OFFSET $%d`, n+1, n+2),
-		append(args[:n:n], p.limit(), p.offset())...)
+	err = d.planned(ctx, func(tx *sqlx.Tx) error {
+		if err := tx.GetContext(ctx, &total, fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM workspaces w%s LIMIT $%d) AS counted`, where, n+1),
+			append(args[:n:n], p.offset()+p.limit()+maxCount)...); err != nil {
+			return err
+		}
+		// Of the workspaces on the pages before no more is read than their order.
+		page := fmt.Sprintf(`(SELECT w.id FROM workspaces w%s%s LIMIT $%d OFFSET $%d)`, where, order, n+1, n+2)
+		return tx.SelectContext(ctx, &out, selectWorkspace+` JOIN `+page+` AS page ON page.id = w.id`+order,
+			append(args[:n:n], p.limit(), p.offset())...)
+	})
 	return out, total, err
-}
-
-// namePattern is a part of a name, in which * stands for anything, as a pattern of LIKE. Such a part with * is the whole name.
-func namePattern(part string) string {
-	text := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`, `*`, `%`).Replace(strings.ToLower(part))
-	if strings.Contains(part, "*") {
-		return text
-	}
-	return "%" + text + "%"
 }
 
 // workspaceOrders are the orders a list of workspaces can have.

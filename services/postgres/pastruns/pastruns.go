@@ -41,7 +41,7 @@ func Fill(ctx context.Context, dsn string, p Past) error {
 	if err != nil {
 		return fmt.Errorf("run %s: %w", p.Run, err)
 	}
-	if err := each(ctx, db, []step{{addWorkspaces, []any{t.Workspace, p.Workspaces}}, {`ANALYZE workspaces, configuration_versions`, nil}}); err != nil {
+	if err := each(ctx, db, []step{{`UPDATE runs SET newest = NULL WHERE newest`, nil}, {addWorkspaces, []any{t.Workspace, p.Workspaces}}, {`ANALYZE workspaces, configuration_versions`, nil}}); err != nil {
 		return err
 	}
 	var next atomic.Int64

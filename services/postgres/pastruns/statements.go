@@ -39,10 +39,10 @@ const number = `
 
 // addRuns copies run $1 with the document $2.
 const addRuns = `
-	INSERT INTO runs (id, position, organization_id, workspace_id, status, exclusive, holds, seq, doc, created_at)
+	INSERT INTO runs (id, position, organization_id, workspace_id, status, exclusive, holds, seq, doc, created_at, newest)
 	SELECT b.run, b.position, r.organization_id, b.ws, r.status, r.exclusive, false, r.seq,
-	       format($2, b.run, b.task, b.attempt, b.ws, b.cv, b.position)::jsonb, b.at
-	FROM past_batch b, runs r WHERE r.id = $1`
+	       format($2, b.run, b.task, b.attempt, b.ws, b.cv, b.position)::jsonb, b.at, NULLIF(b.n + s.places > s.runs, false)
+	FROM past_batch b, past_size s, runs r WHERE r.id = $1`
 
 // addEvents copies the events of run $1, which have the texts $2.
 const addEvents = `
