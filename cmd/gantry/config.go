@@ -70,6 +70,7 @@ const (
 	keepLogs           = 180 * 24 * time.Hour
 	rateLimit          = 500 // a program that polls politely needs a hundredth
 	keepConfigurations = 90 * 24 * time.Hour
+	keepAudit          = 2 * 365 * 24 * time.Hour
 )
 
 const (
@@ -121,6 +122,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Retention.Logs, "keep-logs", keepLogs, "logs and plans of runs that ended longer ago are removed; 0 keeps them for ever")
 	f.DurationVar(&c.Retention.Configurations, "keep-configurations", keepConfigurations,
 		"archives of configuration versions that nothing used for longer are removed; 0 keeps them for ever")
+	f.DurationVar(&c.Retention.Audit, "keep-audit", keepAudit, "what people did longer ago, but to runs, is removed from the audit; 0 keeps it for ever")
 	f.DurationVar(&c.Limits.Plan, "plan-timeout", patience.Limits.Plan, "a plan that runs for longer is asked to stop, and its run errors; 0 for no limit. This and the next four are what workspaces can change for themselves")
 	f.DurationVar(&c.Limits.Apply, "apply-timeout", patience.Limits.Apply, "the same for an apply")
 	f.DurationVar(&c.Limits.Silence, "silence-timeout", 0, "a plan or apply that prints nothing for this long is asked to stop, and its run errors; 0 for no limit")
@@ -144,8 +146,8 @@ func (c *config) validate() error {
 		return c.Log.Validate()
 	case c.LeaseTTL < time.Second || c.LeaseTTL%time.Second != 0:
 		return fmt.Errorf("--lease-ttl %s: must be whole seconds, at least 1s", c.LeaseTTL)
-	case c.Retention.Runs < 0 || c.Retention.Logs < 0 || c.Retention.Configurations < 0:
-		return errors.New("--keep-runs, --keep-logs, --keep-configurations: must not be negative; 0 keeps for ever")
+	case c.Retention.Runs < 0 || c.Retention.Logs < 0 || c.Retention.Configurations < 0 || c.Retention.Audit < 0:
+		return errors.New("--keep-runs, --keep-logs, --keep-configurations, --keep-audit: must not be negative; 0 keeps for ever")
 	case c.NATS == "" && c.NATSURL == "":
 		return errors.New("--nats is empty: runners need an address")
 	}

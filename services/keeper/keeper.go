@@ -1,7 +1,7 @@
 // Package keeper keeps house in Postgres: what is over becomes small, and what nobody needs any more goes.
 //
 //	every 10 s   logs of runs that ended a minute ago are compressed
-//	every hour   answers, sessions, tokens and results whose time is over; runs, logs, plans and configurations older than the
+//	every hour   answers, sessions, tokens and results whose time is over; runs, logs, plans, configurations and acts older than the
 //	             retention allows
 //
 // Nothing waits for it, so it works beside the reconciler and not in its rounds, which a long sweep would hold up.
@@ -83,7 +83,7 @@ func (k *Keeper) sweep(ctx context.Context) {
 	}
 	gone, err := k.store.Retain(ctx, k.retention)
 	if gone != (postgres.Removed{}) {
-		k.log.Info("keeper: removed what is older than its retention", "runs", gone.Runs, "logs", gone.Logs, "configurations", gone.Configurations)
+		k.log.Info("keeper: removed what is older than its retention", "runs", gone.Runs, "logs", gone.Logs, "configurations", gone.Configurations, "acts", gone.Acts)
 	}
 	if err != nil && ctx.Err() == nil {
 		k.log.Warn("keeper: not everything that is too old was removed, trying again in an hour", "error", err)

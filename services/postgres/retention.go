@@ -17,10 +17,11 @@ type Retention struct {
 	Runs           time.Duration // with all that belongs to them; the last run of each workspace stays
 	Logs           time.Duration // and plans
 	Configurations time.Duration // their archives; the newest of each workspace stays
+	Audit          time.Duration // what people did that is no change of a run; counted from then
 }
 
 // Removed counts what one Retain removed.
-type Removed struct{ Runs, Logs, Configurations int }
+type Removed struct{ Runs, Logs, Configurations, Acts int }
 
 // retainBatch is how many objects one transaction removes.
 const retainBatch = 200
@@ -36,6 +37,7 @@ func (d *DB) Retain(ctx context.Context, r Retention) (Removed, error) {
 		{r.Configurations, d.archiveConfigurations, &gone.Configurations},
 		{r.Logs, d.removeLogs, &gone.Logs},
 		{r.Runs, d.removeRuns, &gone.Runs},
+		{r.Audit, d.removeActs, &gone.Acts},
 	} {
 		for before := now().Add(-kind.keep); kind.keep > 0; {
 			n, err := kind.remove(ctx, before)
@@ -191,6 +193,17 @@ func archiveConfiguration(ctx context.Context, tx *sqlx.Tx, id, workspaceID stri
 	}
 	_, err := tx.ExecContext(ctx, `DELETE FROM blobs WHERE owner = ANY ($1) AND kind = $2`, textArray(gone), BlobConfiguration)
 	return err
+}
+
+// removeActs looks at the oldest only: what was done later has, but for moments, a higher number.
+func (d *DB) removeActs(ctx context.Context, before time.Time) (int, error) {
+	res, err := d.q(ctx).ExecContext(ctx, `
+		DELETE FROM audit WHERE id IN (SELECT id FROM (SELECT id, at FROM audit ORDER BY id LIMIT $2) AS oldest WHERE at < $1)`, before, retainBatch)
+	if err != nil {
+		return 0, err
+	}
+	n, err := res.RowsAffected()
+	return int(n), err
 }
 
 func isNotFound(err error) bool {

@@ -191,3 +191,24 @@ func TestRetainRemovesConfigurationsThatNothingNeeds(t *testing.T) {
 	_, err = w.ConfigurationVersion(ctx, never.ID)
 	w.refused(err, messages.CodeNotFound)
 }
+
+func TestRetainRemovesOldActs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	act := func(object string) {
+		w.ok(w.RecordAct(t.Context(), postgres.Act{OrganizationID: w.org.ID, Actor: "ada", Action: "DELETE /x", Summary: "delete", Object: object}))
+	}
+	for range 450 { // more than two batches
+		act("old")
+	}
+	w.exec(`UPDATE audit SET at = at - interval '10 days'`)
+	act("young")
+	w.retains(postgres.Retention{}, postgres.Removed{})
+	w.retains(postgres.Retention{Audit: 11 * 24 * time.Hour}, postgres.Removed{})
+	w.retains(postgres.Retention{Audit: 9 * 24 * time.Hour}, postgres.Removed{Acts: 450})
+	left, err := w.Acts(t.Context(), w.org.ID, time.Now().Add(time.Hour), 10)
+	w.ok(err)
+	if len(left) != 1 || left[0].Object != "young" {
+		t.Errorf("left: got %v, want the young one only", left)
+	}
+}
