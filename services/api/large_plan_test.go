@@ -1,0 +1,67 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"testing"
+	"time"
+
+	"gantry.example/services/run"
+)
+
+// TestALargePlan: a plan of 200 MiB, of what cannot be compressed, comes to its apply as it was, and other calls are answered
+// meanwhile.
+func TestALargePlan(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	r := f.newRun(run.Options{AutoApply: true})
+	c := f.claim(r.Plan.ID)
+	f.start(c)
+	plan := make([]byte, 200<<20)
+	_, err := rand.NewChaCha8([32]byte{1}).Read(plan)
+	must(t, err)
+	send := func(method, attempt, token string, body []byte) ([]byte, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, method, f.server.URL+attempts+attempt+"/plan", bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err := f.server.Client().Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer res.Body.Close()
+		got, err := io.ReadAll(res.Body)
+		if err == nil && res.StatusCode >= 300 {
+			t.Errorf("%s plan: got %s: %.300s", method, res.Status, got)
+		}
+		return got, err
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := send("PUT", c.AttemptID, c.Token, plan)
+		sent <- err
+	}()
+	for waiting := true; waiting; {
+		select {
+		case err := <-sent:
+			must(t, err)
+			waiting = false
+		default:
+			f.get("/api/v2/runs/"+r.ID, adminToken).want(http.StatusOK, "")
+		}
+	}
+	r = f.transition(r.ID, run.Finish{AttemptID: c.AttemptID, Outcome: run.Succeeded, HasChanges: true})
+	apply := f.claim(r.Apply.ID)
+	got, err := send("GET", apply.AttemptID, apply.Token, nil)
+	must(t, err)
+	if len(got) != len(plan) || sha256.Sum256(got) != sha256.Sum256(plan) {
+		t.Errorf("plan: got %d bytes, want the %d that were sent", len(got), len(plan))
+	}
+}
