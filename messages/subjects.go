@@ -70,6 +70,16 @@ func IntakeSubject(organizationID string) string { return "intake.run." + organi
 // ProducerInboxPrefix is the inbox prefix of all producers of an organization.
 func ProducerInboxPrefix(organizationID string) string { return InboxPrefix(organizationID) }
 
+// EventSubject is where every change of a run is told to those who only listen. Nothing stores what is said there.
+func EventSubject(organizationID, workspaceID, runID string) string {
+	return strings.Join([]string{"events", organizationID, workspaceID, runID}, ".")
+}
+
+// OrganizationEventSubjects is what a reader of an organization may listen to.
+func OrganizationEventSubjects(organizationID string) string {
+	return "events." + organizationID + ".>"
+}
+
 // DeadLetterStream holds every message that its reader could not use, as a DeadLetter.
 const (
 	DeadLetterStream   = "DEADLETTERS"

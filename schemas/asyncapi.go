@@ -95,6 +95,8 @@ func channelList() []channel {
 			[]string{"pool", "worker"}, "send", said{"Hint", "The server tells an agent that a task is worth a pull", "hint.json", nil}},
 		{"loads", messages.LoadSubject("{pool}", "{worker}"), "Not stored: a lost word is made up for by the presence that the agent announces over HTTPS.",
 			[]string{"pool", "worker"}, "receive", said{"Load", "An agent says how busy it is", "load.json", nil}},
+		{"events", messages.EventSubject("{organization}", "{workspace}", "{run}"), "For tokens of an organization with the role read, which may do nothing else. Not stored, and after a crash of a server perhaps said twice: event.seq counts the changes of a run.",
+			[]string{"organization", "workspace", "run"}, "send", said{"StatusChange", "What happened to a run, and the run after it in brief", "openapi.json#/components/schemas/StatusChange", nil}},
 		{"deadLetters", messages.DeadLetterSubject("{subject}"), "Stream " + messages.DeadLetterStream + ": what could not be used, under the subject it had.",
 			[]string{"subject"}, "send", said{"DeadLetter", "A message that nobody could use", "dead_letter.json", object{"Nats-Msg-Id": id}}},
 	}

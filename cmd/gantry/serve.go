@@ -111,6 +111,7 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.api = a
 	s.pages, err = dashboard.New(streams, dashboard.Config{
 		DB: s.db, Notifier: s.notifier, LogURL: a.LogURL, PublicURL: s.publicURL(), API: a.As, Streams: s.bus, Log: s.log,
 	})

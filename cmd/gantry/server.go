@@ -26,6 +26,7 @@ import (
 	"gantry.example/internal/pki"
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/telemetry/otlp"
+	"gantry.example/services/api"
 	"gantry.example/services/auth"
 	"gantry.example/services/dashboard"
 	"gantry.example/services/placement"
@@ -60,6 +61,7 @@ type server struct {
 	db       *postgres.DB
 	notifier *postgres.Notifier
 	placer   *placement.Placer
+	api      *api.Server
 	pages    *dashboard.Server
 	bus      *bus.Bus
 	closeBus func()
@@ -102,6 +104,7 @@ func (s *server) parts() []lifecycle.Part {
 		{[]role{roleObserver}, lifecycle.Part{Name: "observer", Run: s.runObserver}},
 		{[]role{roleIntake}, lifecycle.Part{Name: "intake", Run: s.runIntake}},
 		{nil, lifecycle.Part{Name: "HTTP", Start: s.prepareHTTP, Run: s.serveHTTP}},
+		{[]role{roleAPI}, lifecycle.Part{Name: "events on NATS", Run: func(ctx context.Context) error { return s.api.Announce(ctx, s.bus) }}},
 		{[]role{roleAPI}, lifecycle.Part{Name: "pages", Run: func(ctx context.Context) error { return s.pages.Run(ctx) }}},
 		{[]role{roleReconciler}, lifecycle.Part{Name: "reconciler", Run: s.runReconciler}},
 		{[]role{roleReconciler}, lifecycle.Part{Name: "run triggers", Run: func(ctx context.Context) error { return trigger.New(s.db, s.log).Run(ctx) }}},

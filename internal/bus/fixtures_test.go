@@ -42,6 +42,10 @@ func (f *fixture) worker(name string) broker.Identity {
 	return broker.Identity{Kind: broker.KindWorker, Pool: f.pool, Name: name}
 }
 
+func (f *fixture) reader(organization string) broker.Identity {
+	return broker.Identity{Kind: broker.KindReader, Name: organization}
+}
+
 // runner makes the identity of a new attempt.
 func (f *fixture) runner() broker.Identity {
 	ws := messages.NewID("ws-")

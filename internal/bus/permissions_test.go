@@ -73,6 +73,14 @@ func TestForbidden(t *testing.T) {
 			"pub cmd." + f.pool + "." + me.Name, "sub cmd." + f.pool + ".*", "sub cmd." + f.pool + "." + other.Name,
 		}},
 	}
+	cases["reader"] = struct {
+		id        broker.Identity
+		forbidden []string
+	}{f.reader("org-mine"), []string{
+		"pub " + messages.EventSubject("org-mine", "ws-x", "run-x"), "pub intake.run.org-mine", "pub _INBOX_org-mine.x", "pub anything",
+		"sub events.>", "sub events.*.>", "sub " + messages.EventSubject("org-other", "*", "*"), "sub _INBOX_org-mine.>", "sub status." + f.pool + ".>",
+		"sub logs." + f.pool + ".>", "sub cmd." + f.pool + ".*",
+	}}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,6 +119,30 @@ func TestRunnerCannotWipeTheBucket(t *testing.T) {
 	}
 	if leases, err := f.bus.ReadLeases(ctx, f.pool); err != nil || len(leases) != 1 {
 		t.Errorf("leases afterwards: got %v, %v, want the one of %s", leases, err, other.Key)
+	}
+}
+
+// TestReaderHearsItsOrganization and no other.
+func TestReaderHearsItsOrganization(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	_, nc := f.As(t, f.reader("org-mine"))
+	errs := asyncErrors(nc)
+	sub, err := nc.SubscribeSync(messages.OrganizationEventSubjects("org-mine"))
+	must(t, err)
+	must(t, nc.FlushTimeout(10*time.Second))
+	must(t, f.bus.Announce("org-other", "ws-x", "run-x", []byte("not for me")))
+	must(t, f.bus.Announce("org-mine", "ws-x", "run-x", []byte("for me")))
+	must(t, f.bus.Flush(t.Context()))
+	m, err := sub.NextMsg(10 * time.Second)
+	must(t, err)
+	if m.Subject != "events.org-mine.ws-x.run-x" || string(m.Data) != "for me" {
+		t.Errorf("first message: got %s %q, want the one of the reader's organization", m.Subject, m.Data)
+	}
+	select {
+	case err := <-errs:
+		t.Errorf("the server complained: %v", err)
+	default:
 	}
 }
 

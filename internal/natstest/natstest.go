@@ -21,7 +21,8 @@ import (
 // Server is an embedded server that ends with the test.
 type Server struct {
 	*broker.Server
-	Authenticator *Tokens
+	Authenticator *Tokens // admits clients, unless another does
+	admits        broker.Authenticator
 	callout       *broker.Callout
 	config        broker.Config
 }
@@ -30,7 +31,18 @@ type Server struct {
 // It does not flush to disk after every write, everything else is as in production.
 func Start(t testing.TB) *Server {
 	t.Helper()
-	s := &Server{Authenticator: &Tokens{byToken: map[string]broker.Identity{}}}
+	tokens := &Tokens{byToken: map[string]broker.Identity{}}
+	return start(t, &Server{Authenticator: tokens, admits: tokens})
+}
+
+// StartFor starts a server for the clients that somebody else admits, as the program does.
+func StartFor(t testing.TB, admits broker.Authenticator) *Server {
+	t.Helper()
+	return start(t, &Server{admits: admits})
+}
+
+func start(t testing.TB, s *Server) *Server {
+	t.Helper()
 	s.config = broker.Config{
 		StoreDir: t.TempDir(),
 		Listen:   "127.0.0.1:0",
@@ -48,7 +60,7 @@ func (s *Server) start(t testing.TB) {
 	if s.Server, err = broker.Start(s.config); err != nil {
 		t.Fatalf("natstest: start: %v", err)
 	}
-	if s.callout, err = s.ServeCallout(context.Background(), s.Authenticator); err != nil {
+	if s.callout, err = s.ServeCallout(context.Background(), s.admits); err != nil {
 		t.Fatalf("natstest: serve callout: %v", err)
 	}
 }

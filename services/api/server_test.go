@@ -38,6 +38,7 @@ const publicURL = "https://gantry.example.com:9443"
 
 // fixture is a server on a database of its own, with one organization and one workspace.
 type fixture struct {
+	api      *api.Server
 	t        testing.TB
 	db       *postgres.DB
 	server   *httptest.Server
@@ -117,7 +118,7 @@ func (f *fixture) serve() {
 	})
 	must(f.t, err)
 	s.Register(mux)
-	f.stop = cancel
+	f.api, f.stop = s, cancel
 	f.t.Cleanup(func() {
 		cancel()
 		f.server.Close()

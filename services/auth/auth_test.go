@@ -41,6 +41,7 @@ func TestIdentities(t *testing.T) {
 		return made, secret
 	}
 	_, producer := of(postgres.RoleWrite)
+	_, reader := of(postgres.RoleRead)
 	_, planner := of(postgres.RolePlan)
 	ended, revoked := of(postgres.RoleAdmin)
 	if err := w.DB.RevokeToken(t.Context(), postgres.Token{Kind: postgres.TokenAdmin}, ended.ID); err != nil {
@@ -58,6 +59,7 @@ func TestIdentities(t *testing.T) {
 		"runner of plan only":    {planOnly.Token, b.ID, runner(b.ID, b.RunID, b.RunID)},
 		"runner under another":   {exclusive.Token, b.ID, broker.Identity{}},
 		"producer":               {producer, "any name at all", broker.Identity{Kind: broker.KindProducer, Name: w.Workspace.OrganizationID}},
+		"reader":                 {reader, "board", broker.Identity{Kind: broker.KindReader, Name: w.Workspace.OrganizationID}},
 		"producer that may plan": {planner, "bot", broker.Identity{}},
 		"producer revoked":       {revoked, "bot", broker.Identity{}},
 		"person":                 {"person", "laptop", broker.Identity{}},

@@ -171,25 +171,30 @@ func (d *DB) FollowUntil(ctx context.Context, organizationID string, c, end Curs
 		return nil, c, ErrOtherEra
 	}
 	var out []FeedEvent
-	err := d.read(ctx, func(tx *sqlx.Tx) error {
-		steps := []Cursor{c, {Era: c.Era, From: c.To, To: end.To}}
-		if c.From == c.To { // nothing was interrupted
-			steps = steps[1:]
-		}
-		for _, step := range steps {
-			more, err := feedUpTo(ctx, tx, organizationID, step, limit-len(out))
-			if err != nil {
-				return err
-			}
-			if out = append(out, more...); len(out) == limit {
-				c = out[limit-1].Cursor
-				return nil
-			}
-		}
-		c = end
-		return nil
+	err := d.read(ctx, func(tx *sqlx.Tx) (err error) {
+		out, c, err = followUntil(ctx, tx, organizationID, c, end, limit)
+		return err
 	})
 	return out, c, err
+}
+
+// followUntil is FollowUntil in a transaction, within one era.
+func followUntil(ctx context.Context, tx *sqlx.Tx, organizationID string, c, end Cursor, limit int) ([]FeedEvent, Cursor, error) {
+	var out []FeedEvent
+	steps := []Cursor{c, {Era: c.Era, From: c.To, To: end.To}}
+	if c.From == c.To { // nothing was interrupted
+		steps = steps[1:]
+	}
+	for _, step := range steps {
+		more, err := feedUpTo(ctx, tx, organizationID, step, limit-len(out))
+		if err != nil {
+			return nil, c, err
+		}
+		if out = append(out, more...); len(out) == limit {
+			return out, out[limit-1].Cursor, nil
+		}
+	}
+	return out, end, nil
 }
 
 // feed reads the events committed between the two snapshots of the step, after its ID.

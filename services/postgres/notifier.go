@@ -49,7 +49,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	// Listen blocks until the first connection; closing the listener ends that too.
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
-	for _, ch := range []string{ChannelOutbox, ChannelEvents, ChannelLogs} {
+	for _, ch := range []string{ChannelOutbox, ChannelEvents, ChannelLogs, ChannelReaders} {
 		if err := l.Listen(ch); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("listen on %s: %w", ch, err)
 		}

@@ -35,9 +35,10 @@ type OutboxRow struct {
 
 // Channels of NOTIFY. A notification says "look": it is never the only way to learn of a change.
 const (
-	ChannelOutbox = "gantry_outbox"
-	ChannelEvents = "gantry_events" // payload: run id
-	ChannelLogs   = "gantry_logs"   // payload: task id
+	ChannelOutbox  = "gantry_outbox"
+	ChannelEvents  = "gantry_events"  // payload: run id
+	ChannelLogs    = "gantry_logs"    // payload: task id
+	ChannelReaders = "gantry_readers" // somebody begins to listen to events on NATS; no payload
 )
 
 func enqueue(ctx context.Context, tx *sqlx.Tx, kind, runID string, payload any) error {

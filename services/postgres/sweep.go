@@ -15,7 +15,7 @@ const (
 )
 
 // Sweep deletes answers kept for their Idempotency-Key, sessions that are over, OAuth codes, logins that were
-// tried, expired attempt tokens, folded results and the values that attempts of runs that are over were given.
+// tried, readers of events that are gone, expired attempt tokens, folded results and the values that attempts of runs that are over were given.
 func (d *DB) Sweep(ctx context.Context) error {
 	at := now()
 	var failed error
@@ -26,6 +26,7 @@ func (d *DB) Sweep(ctx context.Context) error {
 		{`DELETE FROM idempotency WHERE created_at < $1`, at.Add(-keepAnswers)},
 		{`DELETE FROM sessions WHERE expires_at < $1`, at},
 		{`DELETE FROM oauth_codes WHERE expires_at < $1`, at},
+		{`DELETE FROM event_readers WHERE until < $1`, at},
 		{`DELETE FROM login_attempts WHERE at < $1`, at.Add(-loginWindow)},
 		{`DELETE FROM attempt_tokens WHERE expires_at < $1`, at.Add(-keepTokens)},
 		{`DELETE FROM results WHERE received_at < $1`, at.Add(-keepResults)},

@@ -28,6 +28,7 @@ import (
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/api"
+	"gantry.example/services/auth"
 	"gantry.example/services/dashboard"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
@@ -42,6 +43,7 @@ type stage struct {
 	t      *testing.T
 	db     *postgres.DB
 	server *httptest.Server
+	nats   *natstest.Server
 	ws     postgres.Workspace
 	tab    context.Context
 	sent   map[string]int64 // bytes of the log, by attempt
@@ -73,7 +75,9 @@ func (s *stage) serve() {
 	mux := http.NewServeMux()
 	s.server = httptest.NewServer(mux)
 	log := slog.New(slog.NewTextHandler(testWriter{s.t}, nil))
-	nats := natstest.Start(s.t).Bus(s.t)
+	s.nats = natstest.StartFor(s.t, auth.NewNATS(s.db))
+	mux.Handle("/nats", s.nats.Gateway())
+	nats := s.nats.Bus(s.t)
 	must(s.t, nats.EnsureDeadLetters(ctx, 1))
 	a, err := api.New(ctx, api.Config{
 		DB: s.db, Notifier: notifier, PublicURL: s.server.URL, SigningKey: []byte("key of the test"), Version: "test", DeadLetters: nats.DeadLetters(),
@@ -81,6 +85,8 @@ func (s *stage) serve() {
 	})
 	must(s.t, err)
 	a.Register(mux)
+	announced := make(chan error, 1)
+	go func() { announced <- a.Announce(ctx, nats) }()
 	d, err := dashboard.New(ctx, dashboard.Config{DB: s.db, Notifier: notifier, LogURL: s.logURL, PublicURL: s.server.URL, API: a.As, Streams: nats, Log: log})
 	must(s.t, err)
 	d.Register(mux)
@@ -89,6 +95,9 @@ func (s *stage) serve() {
 		s.server.Close()
 		if err := <-listening; err != nil {
 			s.t.Errorf("notifier: %v", err)
+		}
+		if err := <-announced; err != nil {
+			s.t.Errorf("events on NATS: %v", err)
 		}
 	})
 }
@@ -188,12 +197,17 @@ func (s *stage) click(selector string) {
 	}
 }
 
-// logIn opens the page and logs in, being asked to.
+// logIn opens the page and logs in as a site admin, being asked to.
 func (s *stage) logIn(path string) {
+	s.t.Helper()
+	s.logInWith(adminToken, path)
+}
+
+func (s *stage) logInWith(token, path string) {
 	s.t.Helper()
 	s.do(chromedp.Navigate(s.server.URL + path))
 	s.until(`location.pathname === "/app/login"`)
-	s.do(chromedp.SendKeys(chromedp.CSS("#token"), adminToken+"\r"))
+	s.do(chromedp.SendKeys(chromedp.CSS("#token"), token+"\r"))
 	s.until(fmt.Sprintf(`location.pathname === %q`, path))
 	s.do(chromedp.Evaluate[chromedp.Void](`window.same = "this document"; undefined`))
 }

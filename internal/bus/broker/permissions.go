@@ -18,13 +18,15 @@ const (
 	KindRunner Kind = "runner" // carries out one attempt
 	// KindProducer asks for runs of one organization.
 	KindProducer Kind = "producer"
+	// KindReader listens to what happens to the runs of one organization, and says nothing.
+	KindReader Kind = "reader"
 )
 
 // Identity is who a client is; its permissions follow from it alone.
 type Identity struct {
 	Kind Kind
 	Pool string // workers and runners
-	Name string // worker id, attempt id, or organization id of a producer
+	Name string // worker id, attempt id, or organization id of a producer or reader
 
 	// TokenID is the id of a token that can be revoked: its connections are ended by it. Until is when it expires; zero is never.
 	TokenID string
@@ -63,7 +65,7 @@ func (id Identity) expires() time.Time {
 func (id Identity) validate() error {
 	fields := map[string]string{"name": id.Name}
 	switch id.Kind {
-	case KindProducer:
+	case KindProducer, KindReader:
 	case KindWorker:
 		fields["pool"] = id.Pool
 	case KindRunner:
@@ -89,6 +91,8 @@ func (id Identity) permissions() jwt.Permissions {
 		return id.runnerPermissions()
 	case KindProducer:
 		return id.producerPermissions()
+	case KindReader:
+		return id.readerPermissions()
 	default:
 		return id.workerPermissions()
 	}
@@ -100,6 +104,14 @@ func (id Identity) producerPermissions() jwt.Permissions {
 	return jwt.Permissions{
 		Pub: jwt.Permission{Allow: jwt.StringList{messages.IntakeSubject(id.Name)}},
 		Sub: jwt.Permission{Allow: jwt.StringList{messages.ProducerInboxPrefix(id.Name) + ".>"}},
+	}
+}
+
+// readerPermissions: listen. An empty list of what may be published would allow everything, so everything is denied.
+func (id Identity) readerPermissions() jwt.Permissions {
+	return jwt.Permissions{
+		Pub: jwt.Permission{Deny: jwt.StringList{">"}},
+		Sub: jwt.Permission{Allow: jwt.StringList{messages.OrganizationEventSubjects(id.Name)}},
 	}
 }
 
