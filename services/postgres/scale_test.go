@@ -173,6 +173,10 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, After: "acme/past-000100"})
 			return err
 		},
+		"workspaces by label": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, Label: "env=prod"})
+			return err
+		},
 		"locked workspaces": func(ctx context.Context, db *postgres.DB) error {
 			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, Locked: true})
 			return err

@@ -51,7 +51,7 @@ func (q WorkspaceQuery) where() (c *conditions, err error) {
 		if err != nil {
 			return nil, err
 		}
-		c.add(`(w.tags ? $$ OR w.tags @> $$::jsonb OR COALESCE(w.execution -> 'required_labels', '[]') ? $$)`, q.Label, string(pair), q.Label)
+		c.add(`(w.tags ? $$ OR w.tags @> $$::jsonb OR w.execution -> 'required_labels' ? $$)`, q.Label, string(pair), q.Label)
 	}
 	if q.Locked {
 		// Each of the two has an index of its few.

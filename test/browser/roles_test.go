@@ -24,6 +24,21 @@ func (s *stage) token(role postgres.Role) string {
 	return secret
 }
 
+// member is a token of somebody who has the role in the organization.
+func (s *stage) member(role postgres.Role) string {
+	s.t.Helper()
+	ctx := s.t.Context()
+	o, err := s.db.Organization(ctx, "default")
+	must(s.t, err)
+	u, err := s.db.CreateUser(ctx, postgres.NewUser{Username: string(role)})
+	must(s.t, err)
+	_, err = s.db.SetMember(ctx, o.ID, u.ID, role)
+	must(s.t, err)
+	_, secret, err := s.db.CreateToken(ctx, postgres.NewToken{Description: string(role), UserID: u.ID})
+	must(s.t, err)
+	return secret
+}
+
 // A message that could not be used becomes a run, once its cause is mended and a person says so.
 func TestADeadLetterIsReplayed(t *testing.T) {
 	t.Parallel()
@@ -79,7 +94,7 @@ func TestAReaderSeesNoButtons(t *testing.T) {
 		"/app/default/network/settings", "/app/default/network/states/" + sv.ID, "/app/~pools", "/app/~pools/" + pool.ID, "/app/~streams",
 	}
 	const forms = `document.querySelectorAll("main form[method=post] button:not([disabled])").length`
-	s.logInWith(s.token(postgres.RoleRead), pages[0])
+	s.logInWith(s.member(postgres.RoleRead), pages[0])
 	for _, path := range pages {
 		s.do(chromedp.Navigate(s.server.URL + path))
 		s.shows("main", "")
@@ -91,6 +106,6 @@ func TestAReaderSeesNoButtons(t *testing.T) {
 	}
 	s.click(".bar form button")
 	s.until(`location.pathname === "/app/login"`)
-	s.logInWith(s.token(postgres.RoleWrite), "/app/default/network/runs/"+r.ID) // the same page for somebody else
+	s.logInWith(s.member(postgres.RoleWrite), "/app/default/network/runs/"+r.ID) // the same page for somebody else
 	s.until(forms + ` > 0`)
 }

@@ -13,3 +13,7 @@ CREATE INDEX workspaces_name_parts ON workspaces USING gin (name_parts);
 
 -- The few workspaces that a person has locked.
 CREATE INDEX workspaces_locked ON workspaces (id) WHERE locked;
+
+-- Tags and required labels, by which workspaces are found too.
+CREATE INDEX workspaces_tags ON workspaces USING gin (tags);
+CREATE INDEX workspaces_labels ON workspaces USING gin ((execution -> 'required_labels'));
