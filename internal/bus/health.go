@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,6 +46,9 @@ func (b *Bus) Health(ctx context.Context) (out []StreamHealth, more bool, err er
 			continue // to the end, or the listing would not stop
 		}
 		one, err := b.health(ctx, info)
+		if errors.Is(err, ErrNoStream) {
+			continue // deleted since it was listed
+		}
 		if err != nil {
 			return nil, false, err
 		}
@@ -83,7 +87,7 @@ func (b *Bus) health(ctx context.Context, info *jetstream.StreamInfo) (StreamHea
 		out.Consumers = append(out.Consumers, ConsumerHealth{c.Name, c.NumPending, c.NumAckPending, c.NumRedelivered, c.NumWaiting})
 	}
 	if err := readers.Err(); err != nil {
-		return out, fmt.Errorf("consumers of stream %s: %w", info.Config.Name, err)
+		return out, fmt.Errorf("consumers of stream %s: %w", info.Config.Name, noStream(err))
 	}
 	return out, nil
 }
