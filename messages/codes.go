@@ -63,6 +63,8 @@ const (
 	CodeRunOutcomeUnknown Code = "run.outcome_unknown"
 	// CodeRunCanceled: the run was canceled on request.
 	CodeRunCanceled Code = "run.canceled"
+	// CodeRunInterrupted: the apply was stopped in an orderly way because the worker or agent that carried it out was stopped.
+	CodeRunInterrupted Code = "run.interrupted"
 	// CodeRunTimedOut: the plan or apply did not end within its limit and was stopped; the failure names phase and limit.
 	CodeRunTimedOut Code = "run.timed_out"
 	// CodeRunSilent: the plan or apply printed nothing for as long as its limit and was stopped.
@@ -106,7 +108,7 @@ func Codes() []Code {
 		CodeNameTaken, CodeTooManyRequests, CodeIdempotencyMismatch, CodeExecutionInvalid, CodeExecutionUnknownField, CodeExecutionUnsupported,
 		CodeConfigurationMissing, CodeConfigurationInvalid, CodeWorkspaceLocked, CodeRunNotAllowed, CodeRunTerraformFailed,
 		CodeRunSetupFailed, CodeRunEngineMissing, CodeRunPlanStale, CodeRunNeverStarted, CodeRunLost, CodeRunOutcomeUnknown,
-		CodeRunCanceled, CodeRunTimedOut, CodeRunSilent, CodeRunOffline, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeRunRestored, CodeRunNotPlaced, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
+		CodeRunCanceled, CodeRunInterrupted, CodeRunTimedOut, CodeRunSilent, CodeRunOffline, CodeRunQueueTimedOut, CodeRunApprovalTimedOut, CodeRunRestored, CodeRunNotPlaced, CodeTaskTaken, CodeTaskGone, CodeTaskNotReady, CodeAttemptClosed, CodeAttemptCanceled,
 		CodeAttemptStaleBase, CodeAttemptDuplicate, CodeStateConflict, CodeStateStaleEpoch,
 	}
 }

@@ -55,6 +55,9 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 	result.TerraformVersion = r.engine.Version
 	if err != nil && ctx.Err() != nil {
 		result.Outcome, result.Code, result.Message = wire.OutcomeCanceled, messages.CodeRunCanceled, "Canceled before terraform was started."
+		if r.interrupted(ctx) {
+			result.Code, result.Message = messages.CodeRunInterrupted, r.interruptedText()+" Terraform had not been started, so nothing was changed."
+		}
 		return result
 	}
 	if err != nil {
@@ -85,13 +88,27 @@ func (r *attempt) terraform(ctx context.Context) wire.Result {
 	if err != nil {
 		result.Outcome, result.Code, result.Message = r.explain(err, summary)
 		result.HasChanges = false
-		if errors.Is(context.Cause(ctx), errOffline) && result.Outcome == wire.OutcomeCanceled {
+		switch stopped := result.Outcome == wire.OutcomeCanceled; {
+		case stopped && errors.Is(context.Cause(ctx), errOffline):
 			result.Outcome, result.Code, result.Message = wire.OutcomeFailed, messages.CodeRunOffline, r.offlineText()
+		case stopped && r.interrupted(ctx):
+			result.Code, result.Message = messages.CodeRunInterrupted, r.interruptedText()+" What it had changed by then is in the state."
 		}
 	} else if result.Changes == nil {
 		result.Changes = &wire.Changes{} // outputs only
 	}
 	return result
+}
+
+// interrupted reports whether it was this process that was asked to stop, as by a worker that stops, before anybody canceled the run.
+func (r *attempt) interrupted(ctx context.Context) bool {
+	return r.ctx.Err() != nil && context.Cause(ctx) == context.Cause(r.ctx)
+}
+
+// interruptedText tells people why the phase was stopped.
+func (r *attempt) interruptedText() string {
+	host, _ := os.Hostname() // for people; an empty one is fine
+	return fmt.Sprintf("The %s was stopped because the worker or agent that carried it out, on %s, was stopped.", r.in.Phase, host)
 }
 
 // initialize runs init and keeps what it downloaded and made for other runs, or takes what an earlier one made.

@@ -233,16 +233,18 @@ func TestCancelOfAnApply(t *testing.T) {
 		name string
 		ask  func(*bundle, context.CancelFunc)
 		want wire.Outcome
+		code messages.Code
+		says string
 	}{
 		{"command", func(b *bundle, _ context.CancelFunc) {
 			for range 3 { // repeated commands must not become repeated signals
 				b.bus.command(messages.Command{AttemptID: b.assign.Claim.AttemptID, Cancel: true})
 			}
-		}, wire.OutcomeCanceled},
-		{"signal", func(_ *bundle, stop context.CancelFunc) { stop() }, wire.OutcomeCanceled},
+		}, wire.OutcomeCanceled, messages.CodeRunCanceled, "canceled on request"},
+		{"signal", func(_ *bundle, stop context.CancelFunc) { stop() }, wire.OutcomeCanceled, messages.CodeRunInterrupted, "the worker or agent that carried it out"},
 		{"force", func(b *bundle, _ context.CancelFunc) {
 			b.bus.command(messages.Command{AttemptID: b.assign.Claim.AttemptID, Force: true})
-		}, ""}, // the kill and the end by itself race each other
+		}, "", messages.CodeRunCanceled, ""}, // the kill and the end by itself race each other
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -258,8 +260,8 @@ func TestCancelOfAnApply(t *testing.T) {
 				t.Fatalf("exit code: got %d\n%s", code, b.bus.log)
 			}
 			got := b.onlyResult(t)
-			if tt.want != "" && got.Outcome != tt.want || got.Code != messages.CodeRunCanceled {
-				t.Errorf("got %+v, want %s", got, tt.want)
+			if tt.want != "" && got.Outcome != tt.want || got.Code != tt.code || !strings.Contains(got.Message, tt.says) {
+				t.Errorf("got %+v, want %s, %s, %q", got, tt.want, tt.code, tt.says)
 			}
 			if got.State == nil || !strings.Contains(string(b.state), `"name": "a"`) {
 				t.Errorf("the finished resource is not in the stored state: %s", b.state)
