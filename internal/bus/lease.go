@@ -216,11 +216,16 @@ func (l *Lease) Deadline() time.Time {
 // closed, also if the lease is obtained again later. A plan stops then; an apply goes on.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
-// Release stops the renewal, waits for it, and frees the key if it is still ours. It may be called again, for instance
-// after an error; without it the key expires after its TTL.
-func (l *Lease) Release(ctx context.Context) error {
+// Leave stops the renewal and waits for it. The key is left to its next holder, or to the end of its TTL.
+func (l *Lease) Leave() {
 	l.stop()
 	<-l.done
+}
+
+// Release leaves the lease and frees the key if it is still ours. It may be called again, for instance after an error;
+// without it the key expires after its TTL.
+func (l *Lease) Release(ctx context.Context) error {
+	l.Leave()
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	for {

@@ -8,10 +8,11 @@ import (
 )
 
 // Lease is held exclusivity. Lost is closed when it is gone for whatever reason, and stays closed; a Release after that is no
-// error. Valid reports whether it is held now, perhaps again. All may be called from anywhere.
+// error. Leave ends it without freeing it: somebody else has it by now, or will. Valid reports whether it is held now, perhaps again. All may be called from anywhere.
 type Lease interface {
 	Lost() <-chan struct{}
 	Valid() bool
+	Leave()
 	Release(ctx context.Context) error
 }
 

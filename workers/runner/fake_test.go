@@ -171,6 +171,7 @@ type fakeBus struct {
 	sha256   string
 	failing  int // so many chunks are refused
 	released int
+	left     int
 	printed  chan struct{} // closed and made anew whenever a chunk arrives
 
 	lost    chan struct{}
@@ -200,6 +201,11 @@ func (b *fakeBus) Valid() bool {
 	default:
 		return true
 	}
+}
+func (b *fakeBus) Leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left++
 }
 func (b *fakeBus) Release(context.Context) error {
 	b.mu.Lock()

@@ -70,7 +70,12 @@ func (r *attempt) join(ctx context.Context, l *link) error {
 	}
 	l.lease = lease
 	l.closers = append(l.closers, func() {
-		if !l.released {
+		switch {
+		case l.released:
+		case r.next != nil:
+			// The apply replaces it. NATS, which may have asked again who we are, lets a plan that is over free nothing.
+			lease.Leave()
+		default:
 			r.release(lease)
 		}
 	})
