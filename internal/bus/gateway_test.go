@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"encoding/pem"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -74,5 +75,50 @@ func TestGatewayRefusesWhatIsNoWebSocket(t *testing.T) {
 	must(t, resp.Body.Close())
 	if resp.StatusCode != http.StatusUpgradeRequired {
 		t.Errorf("got %s, want 426", resp.Status)
+	}
+}
+
+// lines is a log whose lines can be waited for.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	select {
+	case l <- string(b):
+	default: // more than anybody reads
+	}
+	return len(b), nil
+}
+
+// TestARefusedClientIsKnownByItsAddress: NATS tells who refuses a client the gateway's address, so the gateway tells the client's.
+func TestARefusedClientIsKnownByItsAddress(t *testing.T) {
+	t.Parallel()
+	said := make(lines, 1000)
+	s, err := broker.Start(broker.Config{StoreDir: t.TempDir(), Listen: "127.0.0.1:0", NoSync: true, Log: slog.New(slog.NewTextHandler(said, nil))})
+	must(t, err)
+	t.Cleanup(s.Shutdown)
+	callout, err := s.ServeCallout(t.Context(), &natstest.Tokens{})
+	must(t, err)
+	t.Cleanup(callout.Close)
+	gateway := s.Gateway()
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = "192.0.2.7:4711"
+		gateway.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	nc, err := bus.Connect(bus.ConnectConfig{URL: "ws" + strings.TrimPrefix(front.URL, "http") + "/nats", Token: "wrong", Name: "w1"})
+	must(t, err)
+	t.Cleanup(nc.Close)
+	want := map[string]bool{"gateway=127.0.0.1": true, "host=192.0.2.7": true}
+	for ctx := withTimeout(t); len(want) > 0; {
+		select {
+		case line := <-said:
+			for text := range want {
+				if strings.Contains(line, text) {
+					delete(want, text)
+				}
+			}
+		case <-ctx.Done():
+			t.Fatalf("the log does not say %v", want)
+		}
 	}
 }

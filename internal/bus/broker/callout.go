@@ -92,7 +92,11 @@ func (c *Callout) answer(m *nats.Msg) {
 	res.Audience = req.Server.ID
 	if res.Jwt, err = c.admit(req); err != nil {
 		res.Error = "refused"
-		c.log.Warn("nats client refused", "nats_client", req.ConnectOptions.Name, "host", req.ClientInformation.Host, "error", err)
+		from := "host"
+		if req.ClientInformation.Type == "websocket" { // NATS tells who passed it on; that one's log has its address
+			from = "gateway"
+		}
+		c.log.Warn("nats client refused", "nats_client", req.ConnectOptions.Name, from, req.ClientInformation.Host, "error", err)
 	}
 	out, err := res.Encode(c.issuer)
 	if err == nil {

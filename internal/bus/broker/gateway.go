@@ -17,6 +17,8 @@ import (
 
 const (
 	gatewayDial = 5 * time.Second // to reach NATS
+	// refusedWithin is how soon NATS sends away whom it does not let in, and a little.
+	refusedWithin = calloutTimeout + time.Second
 	// gatewayBuffer is small because there are two for each agent, and what passes is small too.
 	gatewayBuffer = 4 << 10
 )
@@ -62,15 +64,23 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := client.SetDeadline(time.Time{}); err != nil {
 		return
 	}
-	ended := make(chan struct{}, 2)
-	go pass(nats, buffered, ended)
-	go pass(client, nats, ended)
-	<-ended // either way; the other ends with the connections
+	g.passBoth(r.RemoteAddr, client, buffered, nats)
 }
 
-func pass(to io.Writer, from io.Reader, ended chan<- struct{}) {
+// passBoth passes bytes both ways until either side ends; the other ends with the connections. Whom NATS sends away at once is said
+// here, because the callout, which refuses, hears our address and not the client's.
+func (g *Gateway) passBoth(address string, client io.Writer, sent io.Reader, nats io.ReadWriter) {
+	began, byNATS := time.Now(), make(chan bool, 2)
+	go pass(nats, sent, func() { byNATS <- false })
+	go pass(client, nats, func() { byNATS <- true })
+	if <-byNATS && time.Since(began) < refusedWithin {
+		g.log.Warn("NATS sent a client away that was passed on to it", "host", address)
+	}
+}
+
+func pass(to io.Writer, from io.Reader, ended func()) {
 	_, _ = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, gatewayBuffer))
-	ended <- struct{}{}
+	ended()
 }
 
 // dial connects to one of the servers, chosen at random so that the clients are spread.
