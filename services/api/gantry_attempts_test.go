@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
+	"gantry.example/services/api"
+	"gantry.example/services/postgres"
 	"gantry.example/services/run"
 )
 
@@ -168,4 +171,45 @@ func TestRenewToken(t *testing.T) {
 		t.Errorf("got a token good for %v, want %v", left, f.db.Timing().TokenLife)
 	}
 	f.get(attempts+"att-other", c.Token).want(http.StatusNotFound, messages.CodeNotFound)
+}
+
+// TestAnAttemptIsItsOwnRunnersOnly: whoever holds another attempt's token, or a token of any other kind, reaches nothing of it.
+func TestAnAttemptIsItsOwnRunnersOnly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	mine := f.newRun(run.Options{})
+	c := f.claim(mine.Plan.ID)
+	ws, err := f.db.CreateWorkspace(t.Context(), postgres.NewWorkspace{Organization: "default", Name: "elsewhere"})
+	must(t, err)
+	f.ws = ws
+	other := f.claim(f.newRun(run.Options{}).Plan.ID)
+	p, err := f.db.CreatePool(t.Context(), "default", postgres.PoolChange{Name: new("aws")})
+	must(t, err)
+	_, agent, err := f.db.CreateToken(t.Context(), postgres.NewToken{Description: "agents", PoolID: p.ID, CreatedBy: "test"})
+	must(t, err)
+	_, person := f.member("ann", "default", postgres.RoleAdmin)
+	before := f.mustRun(mine.ID)
+	tried := 0
+	for _, r := range api.Describe() {
+		if !strings.Contains(r.Pattern, "{attempt}") {
+			continue
+		}
+		tried++
+		path := strings.Replace(r.Pattern, "{attempt}", c.AttemptID, 1)
+		body := []byte(`{"v":1,"nonce":"r","outcome":"succeeded","serial":1,"lineage":"l","version":4}`) // good enough for any of them
+		for whose, token := range map[string]string{"another attempt": other.Token, "the local pool": poolToken, "a pool of agents": agent, "an administrator": adminToken, "a person": person, "nobody": ""} {
+			got := f.call(r.Method, path, token, body)
+			if got.status != http.StatusNotFound && got.status != http.StatusUnauthorized && got.status != http.StatusForbidden {
+				t.Errorf("%s %s with the token of %s: got %d %s, want it refused", r.Method, r.Pattern, whose, got.status, got.body)
+			}
+		}
+	}
+	if tried < 10 {
+		t.Errorf("only %d calls about attempts were found", tried)
+	}
+	if diff := cmp.Diff(before, f.mustRun(mine.ID)); diff != "" {
+		t.Errorf("the run was changed by others (-before, +after):\n%s", diff)
+	}
+	f.post("/api/gantry/v1/claim", agent, wire.ClaimRequest{V: 1, TaskID: mine.Plan.ID, Worker: "w", Nonce: "n"}).want(http.StatusGone, messages.CodeTaskGone)
+	f.start(c) // its own runner may
 }
