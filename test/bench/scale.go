@@ -177,7 +177,10 @@ func (b *bench) questions() []question {
 	for _, path := range []string{"/api/gantry/v1/organizations/default/events", "/api/gantry/v1/runs/R/events"} {
 		out = append(out, question{"snapshot of " + path, func(ctx context.Context, p *past) (time.Duration, error) { return p.get(ctx, path, true) }})
 	}
-	for _, path := range []string{"/app/", "/app/~workspaces", "/app/~pools", "/app/~audit", "/app/default/probe/runs", "/app/default/probe/runs/R"} {
+	for _, path := range []string{
+		"/app/", "/app/~workspaces", "/app/~workspaces?name=past-00001", "/app/~workspaces?name=past", "/app/~workspaces?status=failed", "/app/~workspaces?status=done",
+		"/app/~workspaces?locked=yes", "/app/~workspaces?label=env", "/app/~pools", "/app/~audit", "/app/~streams", "/app/default/probe", "/app/default/probe/runs", "/app/default/probe/runs/R",
+	} {
 		out = append(out, question{"page " + path, func(ctx context.Context, p *past) (time.Duration, error) { return p.page(ctx, path) }})
 	}
 	return append(out, question{"metrics", func(ctx context.Context, p *past) (time.Duration, error) { return p.get(ctx, "/metrics", false) }},
