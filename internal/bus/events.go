@@ -22,7 +22,7 @@ const (
 )
 
 // PublishEvent reports an event and returns when it is stored. Publishing the same event again, by the same or another
-// process, stores it once (within 10 minutes; after that the event's id tells readers).
+// process, stores it once (within two minutes; after that the event's id tells readers).
 func (b *Bus) PublishEvent(ctx context.Context, pool string, e messages.Event) error {
 	if err := e.Validate(); err != nil {
 		return err
@@ -39,13 +39,16 @@ func (b *Bus) PublishEvent(ctx context.Context, pool string, e messages.Event) e
 }
 
 // EventReader reads all events for the projector. Several processes may read: each event goes to one of them, again to any
-// of them if it is not acknowledged within 30 s, so the order is not guaranteed. Not for concurrent use.
+// of them if it is not acknowledged within 30 s, so the order is not guaranteed. What all are done with leaves the stream
+// within a minute or two. Not for concurrent use.
 type EventReader struct{ pull puller }
 
 // EventReader returns the projector's reader. Its durable consumer is created by the first FetchBatch and again whenever it
 // is missing; a consumer created anew starts at the oldest stored event.
 func (b *Bus) EventReader() *EventReader {
-	return &EventReader{b.reader(messages.StatusStream, messages.ProjectorConsumer)}
+	r := &EventReader{b.reader(messages.StatusStream, messages.ProjectorConsumer)}
+	r.pull.forgets = true
+	return r
 }
 
 // reader makes the puller of a durable consumer over a whole stream.

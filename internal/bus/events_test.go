@@ -50,6 +50,37 @@ func TestEventsAreStoredOnceAndReadInBatches(t *testing.T) {
 	}
 }
 
+// TestWhatWasReadLeavesTheStream, but not what is still to be done.
+func TestWhatWasReadLeavesTheStream(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	ctx := withTimeout(t)
+	for range 5 { // each attempt is a subject of its own
+		must(t, f.bus.PublishEvent(ctx, f.pool, eventOf(f.runner(), 1)))
+	}
+	got, err := f.bus.EventReader().FetchBatch(ctx, 5, 5*time.Second)
+	must(t, err)
+	for _, done := range []int{0, 1, 2, 4} {
+		must(t, got[done].Ack(ctx))
+	}
+	_, err = f.bus.EventReader().FetchBatch(ctx, 5, 10*time.Millisecond)
+	must(t, err)
+	all, _, err := f.bus.Health(ctx)
+	must(t, err)
+	for _, s := range all {
+		if s.Name == messages.StatusStream && s.Messages != 2 {
+			t.Errorf("got %d messages on the stream, want the one that nobody is done with and the one after it", s.Messages)
+		}
+	}
+	must(t, got[3].Ack(ctx))
+	must(t, f.bus.PublishEvent(ctx, f.pool, eventOf(f.runner(), 1)))
+	next, err := f.bus.EventReader().FetchBatch(ctx, 5, 5*time.Second)
+	must(t, err)
+	if len(next) != 1 || next[0].Sequence != 6 {
+		t.Errorf("after all were done with: got %v, want the sixth event", next)
+	}
+}
+
 func TestWaitingReaderGetsAnEventAtOnce(t *testing.T) {
 	t.Parallel()
 	f := start(t)

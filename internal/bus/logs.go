@@ -48,7 +48,9 @@ type LogReader struct{ pull puller }
 
 // LogReader returns the log service's reader; its durable consumer is created when needed.
 func (b *Bus) LogReader() *LogReader {
-	return &LogReader{b.reader(messages.LogStream, messages.LogConsumer)}
+	r := &LogReader{b.reader(messages.LogStream, messages.LogConsumer)}
+	r.pull.forgets = true
+	return r
 }
 
 // LogDelivery is one chunk, or the end, of an attempt's log. If Err is not nil the message is unusable: Bury it.

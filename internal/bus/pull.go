@@ -49,6 +49,35 @@ type puller struct {
 	name   string
 	create *jetstream.ConsumerConfig // nil: only bind, the caller may not create
 	cons   jetstream.Consumer
+
+	forgets bool      // what was read is deleted from the stream
+	forgot  time.Time // when that was done last
+}
+
+// forgetEvery is how long a message stays that its only reader is done with. A stream keeps something in memory for each of its
+// subjects, of which there is one per attempt, so what nobody needs any more is not left to the stream's limits.
+const forgetEvery = time.Minute
+
+// forget deletes what is done with, up to the oldest message that is not.
+func (p *puller) forget(ctx context.Context) error {
+	if !p.forgets || time.Since(p.forgot) < forgetEvery {
+		return nil
+	}
+	p.forgot = time.Now()
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	info, err := p.cons.Info(ctx)
+	if err != nil {
+		return p.failed(err)
+	}
+	stream, err := p.bus.js.Stream(ctx, p.stream)
+	if err == nil && info.AckFloor.Stream >= stream.CachedInfo().State.FirstSeq {
+		err = stream.Purge(ctx, jetstream.WithPurgeSequence(info.AckFloor.Stream+1))
+	}
+	if err != nil {
+		return p.failed(err)
+	}
+	return nil
 }
 
 // bind finds the consumer.
@@ -98,6 +127,9 @@ func (p *puller) one(ctx context.Context, wait time.Duration) (jetstream.Msg, er
 // batch returns what is there, up to limit messages; if nothing is, it waits up to wait for the first.
 func (p *puller) batch(ctx context.Context, limit int, wait time.Duration) ([]jetstream.Msg, error) {
 	if err := p.bind(ctx); err != nil {
+		return nil, err
+	}
+	if err := p.forget(ctx); err != nil {
 		return nil, err
 	}
 	got, err := p.cons.FetchNoWait(limit)

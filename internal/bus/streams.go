@@ -17,7 +17,8 @@ var ErrNoCluster = errors.New("this NATS is no cluster: ask for one copy (--repl
 // codeNoCluster is the server's code for it (JSStreamReplicasNotSupportedErr).
 const codeNoCluster jetstream.ErrorCode = 10074
 
-// dedupWindow is how long a stream remembers message ids. It only has to cover a publisher's own retries.
+// dedupWindow is how long a stream remembers message ids, each of which takes memory. It only has to cover a publisher's own
+// retries: what a runner says again after a longer outage its readers recognize, an event by its id and a chunk by its offset.
 const dedupWindow = 2 * time.Minute
 
 // What the streams that grow with use may take of the disk. They are ways through to Postgres, read within milliseconds, so
@@ -43,7 +44,7 @@ func (b *Bus) EnsureStatus(ctx context.Context, replicas int) error {
 		MaxAge:      7 * 24 * time.Hour,
 		MaxBytes:    maxStatusBytes,
 		Discard:     jetstream.DiscardOld,
-		Duplicates:  10 * time.Minute, // a runner repeats its events after an outage of up to the offline limit
+		Duplicates:  dedupWindow,
 		AllowDirect: true,
 		Replicas:    replicas,
 	})
@@ -59,7 +60,7 @@ func (b *Bus) EnsureLogs(ctx context.Context, replicas int) error {
 		MaxBytes:    maxLogBytes,
 		Discard:     jetstream.DiscardOld,
 		Compression: jetstream.S2Compression,
-		Duplicates:  10 * time.Minute,
+		Duplicates:  dedupWindow,
 		AllowDirect: true,
 		Replicas:    replicas,
 	})
