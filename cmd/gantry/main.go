@@ -37,7 +37,7 @@ func main() {
 	code := cli.Main(context.Background(), cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdinTerminal: isTerminal(os.Stdin), StdoutTerminal: isTerminal(os.Stdout), StderrTerminal: isTerminal(os.Stderr),
-		Getenv: os.Getenv, Signals: signals, Version: version, Admin: []*cobra.Command{restoreCommand(), natsConfigCommand()},
+		Getenv: os.Getenv, Signals: signals, Version: version, Admin: []*cobra.Command{restoreCommand(), natsConfigCommand(), kubernetesSecretsCommand()},
 	}, os.Args[1:], serverCommand(), runnerCommand())
 	os.Exit(code)
 }
