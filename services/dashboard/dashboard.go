@@ -82,6 +82,7 @@ const (
 
 	pathWorkspaces = "/app/~workspaces"
 	pathPools      = "/app/~pools"
+	pathKubernetes = "/app/~kubernetes"
 	pathAudit      = "/app/~audit"
 	pathStreams    = "/app/~streams"
 	pathEvents     = "/app/~events" // the API's stream of statuses, for those who have a cookie
@@ -112,6 +113,9 @@ func (s *Server) Register(mux *http.ServeMux) {
 	mux.Handle("POST "+pathPools, s.form(s.createPool))
 	mux.Handle("GET "+pathPools+"/{pool}", s.page(s.poolPage))
 	mux.Handle("POST "+pathPools+"/{pool}", s.form(s.changePool))
+	mux.Handle("GET "+pathKubernetes, s.page(s.kubernetes))
+	mux.Handle("GET "+pathKubernetes+"/{config}", s.page(s.kubernetesConfig))
+	mux.Handle("POST "+pathKubernetes+"/{config}", s.form(s.checkConfig))
 	mux.Handle("GET "+pathAudit, s.page(s.audit))
 	mux.Handle("GET "+pathAudit+"/{organization}", s.page(s.audit))
 	mux.Handle("GET "+pathStreams, s.page(s.streams))

@@ -50,7 +50,7 @@ func newFixture(t *testing.T, public string) *fixture {
 	ring, err := secrets.CreateKeyring(filepath.Join(t.TempDir(), "key"))
 	must(t, err)
 	open := func(dsn string) (*postgres.DB, error) {
-		return postgres.Open(context.Background(), postgres.Config{DSN: dsn, Sealer: ring})
+		return postgres.Open(context.Background(), postgres.Config{DSN: dsn, Sealer: ring, Modes: []messages.Mode{messages.ModeLocal, messages.ModeAgent, messages.ModeK8s}})
 	}
 	db, err := open(pgtest.NewFrom(t, "services/dashboard", func(dsn string) error {
 		db, err := open(dsn)
@@ -87,7 +87,7 @@ func (f *fixture) serve(public string) {
 		public = f.server.URL
 	}
 	log := slog.New(slog.NewTextHandler(testWriter{f.t}, nil))
-	a, err := api.New(ctx, api.Config{DB: f.db, Notifier: notifier, PublicURL: public, SigningKey: []byte("key of the test"), Version: "test", Log: log, DeadLetters: f.nats})
+	a, err := api.New(ctx, api.Config{DB: f.db, Notifier: notifier, PublicURL: public, SigningKey: []byte("key of the test"), Version: "test", Log: log, DeadLetters: f.nats, Kubernetes: someClusters{}})
 	must(f.t, err)
 	s, err := dashboard.New(ctx, dashboard.Config{
 		DB: f.db, Notifier: notifier, PublicURL: public, API: a.As, Streams: f.nats, Log: log,

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"time"
 
 	"gantry.example/services/postgres"
@@ -122,6 +123,9 @@ func (s *Server) frame(session *postgres.Session, title string, trail ...link) f
 	f.Nav = []tab{
 		{link: link{"Overview", pathHome}}, {link: link{"Workspaces", pathWorkspaces}}, {link: link{"Agents", pathPools}}, {link: link{"Streams", pathStreams}},
 		{link: link{"Audit", pathAudit}},
+	}
+	if session.Kubernetes {
+		f.Nav = slices.Insert(f.Nav, 3, tab{link: link{"Kubernetes", pathKubernetes}})
 	}
 	return f
 }

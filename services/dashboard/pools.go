@@ -38,7 +38,10 @@ func (s *Server) poolRows(r *http.Request, session postgres.Session) ([]poolRow,
 	for i, p := range loads {
 		depth, wait := s.history.of(p.ID)
 		out[i] = poolRow{PoolLoad: p, Depth: points(depth), Wait: points(wait), Most: fmt.Sprint(int(top(depth))), Longest: took(time.Duration(top(wait)) * time.Second)}
-		if p.Organization != "" {
+		switch {
+		case p.Mode == messages.ModeK8s:
+			out[i].Address = pathKubernetes + "/" + p.ID
+		case p.Organization != "":
 			out[i].Address = pathPools + "/" + p.ID
 		}
 	}

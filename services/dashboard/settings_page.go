@@ -63,7 +63,7 @@ func executionFields() []fieldGroup {
 		}},
 		{"k8s", "Kubernetes mode", []field{
 			{Path: "k8s_config_id", Text: "Kubernetes configuration", Help: "The cluster: the id, name or number of a configuration."},
-			{Path: "namespace", Text: "Namespace", Help: "Where the Pods are made."},
+			{Path: "namespace", Text: "Namespace", Help: "Where the Pods are made: the configuration’s own, or one that it allows."},
 			{Path: "pod_template.image", Text: "Image", Help: "What the Pod runs; any image with the engine in it."},
 			{Path: "pod_template.service_account", Text: "Service account", Help: "The identity that the Pod has in the cluster."},
 			{Path: "pod_template.image_pull_secrets", Text: "Image pull secrets", Help: "Secrets for private registries, separated by commas.", List: true},
@@ -121,16 +121,52 @@ func (s *Server) showSettings(w http.ResponseWriter, r *http.Request, session po
 	if v.Mode == "" {
 		v.Mode = string(target.Mode)
 	}
+	configs, err := s.configChoices(r, ws)
+	if err != nil {
+		return err
+	}
 	for _, g := range v.Groups {
 		for i := range g.Fields {
 			f := &g.Fields[i]
 			f.Value, f.Default = own[f.Path], defaults[f.Path]
+			if f.Path == "k8s_config_id" {
+				f.offer(configs)
+			}
 			for j := range f.Choices {
 				f.Choices[j].Chosen = f.Choices[j].Value == f.Value
 			}
 		}
 	}
 	return s.pages.write(w, status, "settings.html", v)
+}
+
+// configChoices are the k8s configs of the workspace's organization.
+func (s *Server) configChoices(r *http.Request, ws postgres.Workspace) ([]choice, error) {
+	configs, err := s.cfg.DB.K8sConfigs(r.Context(), ws.OrganizationID)
+	if err != nil {
+		return nil, err
+	}
+	var out []choice
+	for _, c := range configs {
+		out = append(out, choice{Value: c.ID, Text: c.Name + " · " + c.Namespace})
+	}
+	return out, nil
+}
+
+// offer makes the field one to choose from, if there is something. A value that is none of the choices stays one.
+func (f *field) offer(choices []choice) {
+	if len(choices) == 0 {
+		return
+	}
+	f.Choices = append([]choice{{Text: "not set here"}}, choices...)
+	for _, c := range choices {
+		if c.Value == f.Default {
+			f.Default = c.Text
+		}
+	}
+	if !slices.ContainsFunc(f.Choices, func(c choice) bool { return c.Value == f.Value }) {
+		f.Choices = append(f.Choices, choice{Value: f.Value, Text: f.Value})
+	}
 }
 
 // changeSettings writes the document. What of it has no place in the form stays as it is, except what belongs to another mode.

@@ -165,6 +165,10 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 		"gauges":         func(ctx context.Context, db *postgres.DB) error { _, err := db.Backlog(ctx); return err },
 		"overview":       func(ctx context.Context, db *postgres.DB) error { _, err := db.Overview(ctx, site, 20); return err },
 		"loads of pools": func(ctx context.Context, db *postgres.DB) error { _, err := db.PoolLoads(ctx, site); return err },
+		"Pods in flight": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.PodsInFlight(ctx, messages.LocalPool, 100)
+			return err
+		},
 		"workspaces of all organizations": func(ctx context.Context, db *postgres.DB) error {
 			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50})
 			return err

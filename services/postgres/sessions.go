@@ -10,8 +10,9 @@ import (
 
 // Session is a browser's login.
 type Session struct {
-	Holder Token // who logged in, as they are now
-	CSRF   string
+	Holder     Token // who logged in, as they are now
+	CSRF       string
+	Kubernetes bool // there are k8s configs, so that pages lead to theirs; not of a session that was just made
 }
 
 // CreateSession starts a session for the holder of a token or, where it has no id, for its user. The returned secret is the
@@ -35,12 +36,13 @@ func (d *DB) Session(ctx context.Context, secret string) (Session, error) {
 
 func (d *DB) session(ctx context.Context, hash []byte) (Session, error) {
 	var row struct {
-		CSRF    string  `db:"csrf"`
-		TokenID *string `db:"token_id"`
-		UserID  *string `db:"user_id"`
+		CSRF       string  `db:"csrf"`
+		TokenID    *string `db:"token_id"`
+		UserID     *string `db:"user_id"`
+		Kubernetes bool    `db:"kubernetes"`
 	}
 	err := d.q(ctx).GetContext(ctx, &row, `
-		SELECT s.csrf, s.token_id, s.user_id FROM sessions s LEFT JOIN tokens t ON t.id = s.token_id LEFT JOIN users u ON u.id = s.user_id
+		SELECT s.csrf, s.token_id, s.user_id, EXISTS (SELECT FROM k8s_configs) AS kubernetes FROM sessions s LEFT JOIN tokens t ON t.id = s.token_id LEFT JOIN users u ON u.id = s.user_id
 		WHERE s.hash = $1 AND `+liveSession, hash, now())
 	if noRows(err) {
 		return Session{}, fail(messages.CodeUnauthorized, "the session is over: log in again")
@@ -48,7 +50,7 @@ func (d *DB) session(ctx context.Context, hash []byte) (Session, error) {
 	if err != nil {
 		return Session{}, err
 	}
-	out := Session{CSRF: row.CSRF}
+	out := Session{CSRF: row.CSRF, Kubernetes: row.Kubernetes}
 	if row.TokenID != nil {
 		err = d.q(ctx).GetContext(ctx, &out.Holder, selectToken+` WHERE t.id = $1`, *row.TokenID)
 		return out, err

@@ -53,7 +53,9 @@ func newStage(t *testing.T) *stage {
 	t.Helper()
 	ring, err := secrets.CreateKeyring(filepath.Join(t.TempDir(), "key"))
 	must(t, err)
-	db, err := postgres.Open(t.Context(), postgres.Config{DSN: pgtest.New(t), Sealer: ring})
+	db, err := postgres.Open(t.Context(), postgres.Config{
+		DSN: pgtest.New(t), Sealer: ring, Modes: []messages.Mode{messages.ModeLocal, messages.ModeAgent, messages.ModeK8s},
+	})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	s := &stage{t: t, db: db, sent: map[string]int64{}}
@@ -81,7 +83,7 @@ func (s *stage) serve() {
 	must(s.t, nats.EnsureDeadLetters(ctx, 1))
 	a, err := api.New(ctx, api.Config{
 		DB: s.db, Notifier: notifier, PublicURL: s.server.URL, SigningKey: []byte("key of the test"), Version: "test", DeadLetters: nats.DeadLetters(),
-		Log: log, Registerer: prometheus.NewRegistry(),
+		Log: log, Registerer: prometheus.NewRegistry(), Kubernetes: someClusters{},
 	})
 	must(s.t, err)
 	a.Register(mux)
