@@ -29,68 +29,85 @@ type edit struct{ file, old, new string }
 
 // bugs are what must be caught.
 func bugs() []bug {
-	return []bug{
-		{
-			name:   "lease ignored: a plan goes on when its lease is lost",
-			edits:  []edit{{"workers/runner/execute.go", "case <-r.link.lease.Lost():", "case <-make(chan struct{}):"}},
-			faults: 3,
-			change: func(s *settings) { // the other worker has to have room for those that were lost
-				s.only, s.workspaces, s.planTakes, s.patience = "cut a worker off at work", 3, 24*time.Second, 90*time.Second
-			},
-			rules: []string{"exclusive tasks of a workspace never overlap"},
+	return []bug{leaseIgnored(), startNotCompared(), ackBeforeCommit(), lostOutboxRow(), staleEpoch(), duplicateEvent()}
+}
+
+func leaseIgnored() bug {
+	return bug{
+		name:   "lease ignored: a plan goes on when its lease is lost",
+		edits:  []edit{{"workers/runner/execute.go", "case <-r.link.lease.Lost():", "case <-make(chan struct{}):"}},
+		faults: 3,
+		change: func(s *settings) { // the other worker has to have room for those that were lost
+			s.only, s.workspaces, s.planTakes, s.patience = "cut a worker off at work", 3, 24*time.Second, 90*time.Second
 		},
-		{
-			name: "start not compared: who asks may begin, whatever became of the attempt",
-			edits: []edit{
-				{"services/run/transition.go", "case a == nil || !a.Open():\n", "case a != nil && !a.Open():\n\t\treturn nil\n\tcase a == nil:\n"},
-				{"services/postgres/attempts.go", "out.StartedAt = *at.StartedAt\n", "if at.StartedAt != nil {\n\t\t\tout.StartedAt = *at.StartedAt\n\t\t}\n"},
-			},
-			faults: 12, // which give the users time to cancel claimed attempts
-			change: func(s *settings) { s.only, s.hasty = "repeat events", true },
-			rules:  []string{"terraform is executed for a started attempt, once", "an apply starts at most once"},
+		rules: []string{"exclusive tasks of a workspace never overlap"},
+	}
+}
+
+func startNotCompared() bug {
+	return bug{
+		name: "start not compared: who asks may begin, whatever became of the attempt",
+		edits: []edit{
+			{"services/run/transition.go", "case a == nil || !a.Open():\n", "case a != nil && !a.Open():\n\t\treturn nil\n\tcase a == nil:\n"},
+			{"services/postgres/attempts.go", "out.StartedAt = *at.StartedAt\n", "if at.StartedAt != nil {\n\t\t\tout.StartedAt = *at.StartedAt\n\t\t}\n"},
 		},
-		{
-			name: "ack before commit: a piece of a log is acknowledged before it is stored",
-			edits: []edit{{
-				"services/logs/logs.go", "	err := s.store.AppendLog(ctx, chunk)\n",
-				"	if err := d.Ack(ctx); err != nil {\n\t\treturn err\n\t}\n	err := s.store.AppendLog(ctx, chunk)\n",
-			}},
-			faults: 5,
-			change: func(s *settings) { s.only, s.quiet = "kill Postgres", 50*time.Second }, // a gap is waited for 45 s
-			rules:  []string{"logs are what terraform printed"},
+		faults: 12, // which give the users time to cancel claimed attempts
+		change: func(s *settings) { s.only, s.hasty = "repeat events", true },
+		rules:  []string{"terraform is executed for a started attempt, once", "an apply starts at most once"},
+	}
+}
+
+func ackBeforeCommit() bug {
+	return bug{
+		name: "ack before commit: a piece of a log is acknowledged before it is stored",
+		edits: []edit{{
+			"services/logs/logs.go", "	err := s.store.AppendLog(ctx, chunk)\n",
+			"	if err := d.Ack(ctx); err != nil {\n\t\treturn err\n\t}\n	err := s.store.AppendLog(ctx, chunk)\n",
+		}},
+		faults: 5,
+		change: func(s *settings) { s.only, s.quiet = "kill Postgres", 50*time.Second }, // a gap is waited for 45 s
+		rules:  []string{"logs are what terraform printed"},
+	}
+}
+
+func lostOutboxRow() bug {
+	return bug{
+		name: "lost outbox row: some tasks are never published (and the reconciler looks for none)",
+		edits: []edit{{
+			"services/relay/relay.go", "		r.fail.Hit(\"relay.before_send.\" + row.Kind)\n",
+			"		if row.ID%9 == 0 {\n\t\t\tcontinue\n\t\t}\n\t\tr.fail.Hit(\"relay.before_send.\" + row.Kind)\n",
+		}},
+		change: func(s *settings) { s.flags = []string{"--republish-after", "1h"} },
+		rules:  []string{"every accepted run ends or waits for a person"},
+	}
+}
+
+func staleEpoch() bug {
+	return bug{
+		name: "stale epoch's state accepted (and its serial not compared)",
+		edits: []edit{
+			{"services/postgres/state.go", "current := at != nil && at.Epoch == l.ws.Epoch && at.StartedAt != nil && l.run.TakesResult(a.ID)", "current := at != nil"},
+			{"services/postgres/state.go", "have.Lineage != head.Lineage || have.Serial >= head.Serial", "have.Lineage != head.Lineage"},
 		},
-		{
-			name: "lost outbox row: some tasks are never published (and the reconciler looks for none)",
-			edits: []edit{{
-				"services/relay/relay.go", "		r.fail.Hit(\"relay.before_send.\" + row.Kind)\n",
-				"		if row.ID%9 == 0 {\n\t\t\tcontinue\n\t\t}\n\t\tr.fail.Hit(\"relay.before_send.\" + row.Kind)\n",
-			}},
-			change: func(s *settings) { s.flags = []string{"--republish-after", "1h"} },
-			rules:  []string{"every accepted run ends or waits for a person"},
+		faults: 2,
+		change: func(s *settings) {
+			s.only, s.lostAfter, s.handsOff = "lose a host", 6*time.Second, 2*time.Second
+			s.flags = []string{"--offline-limit", "2s", "--grace", "3s"}
 		},
-		{
-			name: "stale epoch's state accepted (and its serial not compared)",
-			edits: []edit{
-				{"services/postgres/state.go", "current := at != nil && at.Epoch == l.ws.Epoch && at.StartedAt != nil && l.run.TakesResult(a.ID)", "current := at != nil"},
-				{"services/postgres/state.go", "have.Lineage != head.Lineage || have.Serial >= head.Serial", "have.Lineage != head.Lineage"},
-			},
-			faults: 2,
-			change: func(s *settings) {
-				s.only, s.lostAfter, s.handsOff = "lose a host", 6*time.Second, 2*time.Second
-				s.flags = []string{"--offline-limit", "2s", "--grace", "3s"}
-			},
-			rules: []string{"states are one line"},
+		rules: []string{"states are one line"},
+	}
+}
+
+func duplicateEvent() bug {
+	return bug{
+		name: "duplicate event applied: neither its id nor its stage is compared",
+		edits: []edit{
+			{"services/postgres/transition.go", "err != nil || seen {\n\t\t\treturn l.run, nil, err\n\t\t}", "err != nil {\n\t\t\treturn l.run, nil, err\n\t\t} else if seen {\n\t\t\tc.SourceID += messages.NewID(\"-\")\n\t\t}"},
+			{"services/run/attempt.go", "if advances(a.Stage, in.Stage) {", "if in.Stage != \"\" {"},
 		},
-		{
-			name: "duplicate event applied: neither its id nor its stage is compared",
-			edits: []edit{
-				{"services/postgres/transition.go", "err != nil || seen {\n\t\t\treturn l.run, nil, err\n\t\t}", "err != nil {\n\t\t\treturn l.run, nil, err\n\t\t} else if seen {\n\t\t\tc.SourceID += messages.NewID(\"-\")\n\t\t}"},
-				{"services/run/attempt.go", "if advances(a.Stage, in.Stage) {", "if in.Stage != \"\" {"},
-			},
-			faults: 3,
-			change: func(s *settings) { s.only = "repeat events" },
-			rules:  []string{"an event counts once"},
-		},
+		faults: 3,
+		change: func(s *settings) { s.only = "repeat events" },
+		rules:  []string{"an event counts once"},
 	}
 }
 

@@ -227,7 +227,7 @@ func (c *check) everythingEnds() {
 		switch {
 		case !known:
 			c.breach(rule, "run %s was accepted and is not in the database", id)
-		case !final(r.Status) && !human(r.Waits):
+		case !final(r.Status) && !human(r.Waits) && !c.behindAPerson(r):
 			c.breach(rule, "run %s is %s and waits for %q", id, r.Status, r.Waits)
 		}
 	}
@@ -239,6 +239,14 @@ func (c *check) everythingEnds() {
 			c.breach(rule, "run %s: the result of attempt %s was stored and changed nothing", res.Run, res.Attempt)
 		}
 	}
+}
+
+// behindAPerson reports whether the run waits behind another one of its workspace that waits for a person: its user, whose
+// patience was over, did not stay to approve it.
+func (c *check) behindAPerson(r Run) bool {
+	return r.Waits == "behind_run" && slices.ContainsFunc(c.Runs, func(before Run) bool {
+		return before.Workspace == r.Workspace && before.Exclusive && before.Position < r.Position && !final(before.Status) && human(before.Waits)
+	})
 }
 
 func final(status string) bool {

@@ -86,6 +86,20 @@ func TestASoundHistoryHasNoBreach(t *testing.T) {
 	}
 }
 
+// TestWhoWaitsBehindAPerson: a run may wait behind one that waits for approval, and behind no other for good.
+func TestWhoWaitsBehindAPerson(t *testing.T) {
+	t.Parallel()
+	for waits, want := range map[string]int{"approval": 0, "no_agent": 2} {
+		r := sound()
+		r.Accepted = append(r.Accepted, "run-3", "run-4")
+		r.Runs = append(r.Runs, history.Run{ID: "run-3", Workspace: "ws", Status: "planned", Position: 3, Exclusive: true, Waits: waits},
+			history.Run{ID: "run-4", Workspace: "ws", Status: "pending", Position: 4, Exclusive: true, Waits: "behind_run"})
+		if got := history.Check(r.History); len(got) != want {
+			t.Errorf("behind one that waits for %s: got %v, want %d breaches", waits, got, want)
+		}
+	}
+}
+
 // TestPlantedBugs gives the checker what each of these bugs of Gantry would leave behind.
 func TestPlantedBugs(t *testing.T) {
 	t.Parallel()
