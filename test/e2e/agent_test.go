@@ -14,17 +14,18 @@ import (
 
 // island is a network of its own from which one address of this machine can be reached, and nothing else.
 type island struct {
-	t    *testing.T
-	name string
+	t      *testing.T
+	name   string
+	inside string // its end of the line
 }
 
-// islands makes some, and returns the address that they reach.
-func islands(t *testing.T, n int) (address string, out []island) {
+// islands makes some, and returns the address that they reach. Tests that run at the same time each have another sea.
+func islands(t *testing.T, sea, n int) (address string, out []island) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED, AGENTS IN NETWORKS OF THEIR OWN ARE NOT TESTED: only root can make network namespaces; run make e2e as root on Linux")
 	}
-	id := os.Getpid() % 250
+	id := (os.Getpid() + 100*sea) % 250
 	address = fmt.Sprintf("10.213.%d.1", id)
 	ip := func(args ...string) error {
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
@@ -51,7 +52,7 @@ func islands(t *testing.T, n int) (address string, out []island) {
 				t.Skipf("SKIPPED, AGENTS IN NETWORKS OF THEIR OWN ARE NOT TESTED: %v", err)
 			}
 		}
-		out = append(out, island{t, name})
+		out = append(out, island{t, name, inside})
 	}
 	return address, out
 }
@@ -61,6 +62,7 @@ type remote struct {
 	t      *testing.T
 	server *server
 	args   []string
+	env    []string // nil: ours
 	log    *logBuffer
 	cmd    *exec.Cmd
 }
@@ -95,7 +97,7 @@ func (a *remote) start() {
 	a.t.Helper()
 	told := strings.Count(a.log.String(), "ready ")
 	a.cmd = exec.Command("ip", a.args...) // which becomes the agent
-	a.cmd.Stdout, a.cmd.Stderr = a.log, a.log
+	a.cmd.Stdout, a.cmd.Stderr, a.cmd.Env = a.log, a.log, a.env
 	if err := a.cmd.Start(); err != nil {
 		a.t.Fatal(err)
 	}
@@ -139,7 +141,7 @@ func (s *server) agents(pool string) (status, ids map[string]string) {
 // restart of the server, drain, and a revoked token.
 func TestAgentsElsewhere(t *testing.T) {
 	t.Parallel()
-	address, nets := islands(t, 2)
+	address, nets := islands(t, 0, 2)
 	s := newServer(t)
 	_, port, err := net.SplitHostPort(freeAddress(t))
 	if err != nil {
