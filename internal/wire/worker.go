@@ -36,6 +36,9 @@ type WorkerOrders struct {
 	// Rival is where another worker that goes by the same name called from a moment ago; empty if there is none. The name stays
 	// that one's, and nothing of the status was kept: take another name.
 	Rival string `json:"rival,omitempty"`
+	// PauseSeconds is how long not to say again how busy the worker is: where there are thousands, their words would keep the
+	// server from its work. 0 means as often as it likes.
+	PauseSeconds int `json:"pause_seconds,omitempty"`
 }
 
 // PlacingRequest tells which claimed attempts a worker is still making a place for, such as Pods that wait for a node: each gets its

@@ -63,6 +63,7 @@ type Server struct {
 	stop     context.Context // ends open streams when the server stops
 	inside   *http.ServeMux  // the calls of As
 	hubs     hubs
+	roster   roster
 }
 
 // New returns a server. ctx ends its open streams (events, logs), so that a graceful stop is not held up by them.
@@ -80,6 +81,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, clusters: cfg.Kubernetes, rights: rights(), rate: &rateLimit{perSecond: cfg.RateLimit, buckets: map[string]bucket{}}, backups: cfg.Backup, stop: ctx,
 	}
 	s.hubs.all = map[string]*hub{}
+	s.roster = roster{keep: cfg.DB.SawWorkers, waiting: map[string][]*said{}}
 	s.inside = s.insideRoutes()
 	return s, nil
 }

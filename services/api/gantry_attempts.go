@@ -89,7 +89,7 @@ func (s *Server) sawWorker(r *request) (reply, error) {
 	if err != nil {
 		address = r.RemoteAddr
 	}
-	orders, err := s.db.SawWorker(r.Context(), r.token.Pool(), address, in)
+	orders, err := s.roster.tell(r.Context(), r.token.Pool(), postgres.Word{WorkerStatus: in, Address: address})
 	if err != nil {
 		return reply{}, err
 	}

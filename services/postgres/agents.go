@@ -134,48 +134,6 @@ func (d *DB) ForgetAgent(ctx context.Context, id string) error {
 	return err
 }
 
-// SawWorker keeps what a worker of the pool says about itself, calling from the address, and returns what it is told. Of one that
-// has a rival nothing is kept.
-func (d *DB) SawWorker(ctx context.Context, pool, address string, w wire.WorkerStatus) (wire.WorkerOrders, error) {
-	var out wire.WorkerOrders
-	labels, err := json.Marshal(append([]string{}, w.Labels...))
-	if err != nil {
-		return out, err
-	}
-	runs, err := json.Marshal(append([]string{}, w.Runs...))
-	if err != nil {
-		return out, err
-	}
-	// A new process of the name was asked nothing yet. A name is that of the process that speaks under it, until it is silent,
-	// has ended, or is followed by another in its folder. What thousands say every few seconds is not worth waiting for the disk.
-	var told struct {
-		Drain bool   `db:"drain"`
-		Quick string `db:"quick"`
-	}
-	err = d.q(ctx).GetContext(ctx, &told, `
-		INSERT INTO workers AS w (pool_id, name, slots, busy, refusing, seen_at, id, labels, version, address, runs, state, instance, first_seen_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $6)
-		ON CONFLICT (pool_id, name) DO UPDATE SET slots = $3, busy = $4, refusing = $5, seen_at = $6, id = COALESCE(w.id, $7), labels = $8,
-		  version = $9, address = $10, runs = $11, state = $12, instance = $13, drain = w.drain AND w.instance = $13,
-		  first_seen_at = CASE WHEN w.instance = $13 THEN COALESCE(w.first_seen_at, $6) ELSE $6 END
-		WHERE $13 = '' OR w.instance IN ('', $13, $15) OR w.state = 'exited' OR w.seen_at <= $14
-		RETURNING drain, set_config('synchronous_commit', 'off', true) AS quick`,
-		pool, w.Name, w.Slots, w.Busy, w.Refusing, now(), messages.NewID("agent-"), labels, w.Version, address, runs, w.State, w.Instance,
-		now().Add(-rivalWithin), w.After)
-	if noRows(err) {
-		return out, d.q(ctx).GetContext(ctx, &out.Rival, `SELECT COALESCE(NULLIF(address, ''), 'an unknown address') FROM workers WHERE pool_id = $1 AND name = $2`, pool, w.Name)
-	}
-	if err != nil {
-		return out, err
-	}
-	out.Drain = told.Drain
-	out.LabelSets, err = d.LabelSets(ctx, pool)
-	return out, err
-}
-
-// rivalWithin is how long after another worker's word one of the same name is told of it: they speak every 10 s.
-const rivalWithin = 15 * time.Second
-
 // Bounds of the sets of labels that are remembered of a pool. Each is a consumer on its stream.
 const (
 	maxLabelSets  = 100

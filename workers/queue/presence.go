@@ -27,15 +27,20 @@ func (w *Worker) Announce(ctx context.Context, to Presence) {
 	tick := time.NewTicker(presenceEvery / 10)
 	defer tick.Stop()
 	var said wire.WorkerStatus
-	var at, next time.Time // of the last word; before that none is said
+	var at, next time.Time // of the last word; before next none is said
 	pause := time.Duration(0)
 	for {
-		if now := w.status(ctx); time.Now().After(next) && (!reflect.DeepEqual(now, said) || time.Since(at) >= presenceEvery) {
+		now := w.status(ctx)
+		if now.State != said.State { // that it takes nothing any more is worth an interruption
+			next = time.Time{}
+		}
+		if time.Now().After(next) && (!reflect.DeepEqual(now, said) || time.Since(at) >= presenceEvery) {
 			limited, cancel := context.WithTimeout(ctx, presenceLimit)
 			orders, err := to.SawWorker(limited, now)
 			cancel()
 			if err == nil {
 				said, at, pause = now, time.Now(), 0
+				next = at.Add(time.Duration(orders.PauseSeconds) * time.Second)
 				if w.cfg.Ordered != nil {
 					w.cfg.Ordered(orders)
 				}
