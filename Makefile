@@ -2,7 +2,7 @@
 # Needed: Go 1.26 or newer, git, make and a shell. All else is found or installed by what needs it.
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-PROGRAMS := ./cmd/gantry ./cmd/gantry-runner ./cmd/gantry-agent ./cmd/gantry-exec
+PROGRAMS := ./cmd/gantry ./cmd/gantry-runner ./cmd/gantry-agent ./cmd/gantry-dispatcher ./cmd/gantry-exec
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test e2e chaos chaos-bugs bench bench-scale fleet generate lint clean
@@ -10,9 +10,9 @@ PROGRAMS := ./cmd/gantry ./cmd/gantry-runner ./cmd/gantry-agent ./cmd/gantry-exe
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the programs into bin/
+build: ## build the programs into bin/, statically linked: gantry-runner goes into images that have no libc
 	@mkdir -p bin
-	go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ $(PROGRAMS)
+	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/ $(PROGRAMS)
 
 run: build ## start a server, plan and apply examples/hello, keep serving until Ctrl-C (ONCE=1: stop after the run)
 	@scripts/run

@@ -102,10 +102,9 @@ func serve(cmd *cobra.Command, cfg config) error {
 
 func runnerCommand() *cobra.Command {
 	var logs telemetry.LogConfig
-	var assignment, termination, install string
 	cmd := &cobra.Command{
 		Use:    "runner",
-		Short:  "Carry out one attempt, given on standard input or, in a Pod, in a file",
+		Short:  "Carry out one attempt, given on standard input",
 		Hidden: true,
 		Args:   cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -113,25 +112,13 @@ func runnerCommand() *cobra.Command {
 				return err
 			}
 			log := logs.New(cmd.ErrOrStderr())
-			if install != "" {
-				return runner.Install(install, log)
-			}
-			cfg := runner.Config{Log: log, Connect: runner.ConnectNATS(log)}
-			code := 0
-			if assignment != "" {
-				code = runner.PodMain(assignment, termination, cfg)
-			} else {
-				code = runner.Main(cmd.InOrStdin(), cfg)
-			}
+			code := runner.Main(cmd.InOrStdin(), runner.Config{Log: log, Connect: runner.ConnectNATS(log)})
 			if code != 0 {
 				return &cli.Exit{Code: code}
 			}
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&assignment, "assignment", "", "file with the assignment, of a runner in a Pod")
-	cmd.Flags().StringVar(&termination, "termination", "/dev/termination-log", "file for the termination message, of a runner in a Pod")
-	cmd.Flags().StringVar(&install, "install", "", "copy this program into a folder and end")
 	logs.Flags(cmd.Flags())
 	return cmd
 }

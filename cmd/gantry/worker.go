@@ -10,6 +10,7 @@ import (
 
 	"gantry.example/internal/host"
 	"gantry.example/messages"
+	"gantry.example/workers/runner"
 	"gantry.example/workers/station"
 )
 
@@ -60,7 +61,7 @@ func runnerProgram() ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	beside := filepath.Join(filepath.Dir(self), "gantry-runner")
+	beside := filepath.Join(filepath.Dir(self), runner.Program)
 	if _, err := os.Stat(beside); err == nil {
 		return []string{beside}, nil
 	}

@@ -8,6 +8,6 @@ type Config struct {
 	Namespace   string               // where Pods go unless the execution document says otherwise
 	Namespaces  []string             // others that the execution document may name
 	Template    messages.PodTemplate // defaults of what the execution document leaves open
-	RunnerImage string               // has the gantry program, statically linked, in its PATH; an init container brings it into the Pod
+	RunnerImage string               // has gantry-runner and gantry-exec, statically linked, in its PATH; an init container brings them into the Pod
 	Limit       int                  // Pods that may live at the same time
 }

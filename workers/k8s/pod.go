@@ -16,6 +16,7 @@ import (
 
 	"gantry.example/messages"
 	"gantry.example/workers/executor"
+	"gantry.example/workers/runner"
 )
 
 // runAs is who a runner is unless its Pod says otherwise: nobody in particular.
@@ -110,11 +111,11 @@ func podSpec(cfg Config, a executor.Attempt, image string) corev1.PodSpec {
 			SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 		InitContainers: []corev1.Container{{
-			Name: ContainerProgram, Image: cfg.RunnerImage, Command: []string{"gantry", "runner", "--install", PathProgram},
+			Name: ContainerProgram, Image: cfg.RunnerImage, Command: []string{runner.Program, "--install", PathProgram},
 			SecurityContext: confined(), VolumeMounts: []corev1.VolumeMount{program}, Resources: programResources(),
 		}},
 		Containers: []corev1.Container{{
-			Name: ContainerRunner, Image: image, Command: []string{PathProgram + "/gantry", "runner", "--assignment", FileAssignment, "--termination", FileTermination},
+			Name: ContainerRunner, Image: image, Command: []string{PathProgram + "/" + runner.Program, "--assignment", FileAssignment, "--termination", FileTermination},
 			WorkingDir: PathWork, SecurityContext: confined(), Env: ownEnv(), TerminationMessagePath: FileTermination,
 			VolumeMounts: []corev1.VolumeMount{
 				{Name: VolumeProgram, MountPath: PathProgram, ReadOnly: true}, {Name: VolumeInputs, MountPath: PathInputs, ReadOnly: true},

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,6 +19,9 @@ import (
 	"gantry.example/workers/terraform"
 	"gantry.example/workers/terraform/shim"
 )
+
+// Program is the name of the program that is a runner and nothing else: it starts fast.
+const Program = "gantry-runner"
 
 // Exit codes of a runner in a Pod that has delivered its result: for whoever looks at the Pod. Termination.Delivered tells them
 // from the others.
@@ -39,6 +42,7 @@ type Termination struct {
 	Delivered bool         `json:"delivered"` // the server has the result
 	NotBegun  bool         `json:"not_begun"` // no apply was executed for certain
 	Outcome   wire.Outcome `json:"outcome,omitempty"`
+	Message   string       `json:"message,omitempty"` // why it was not even begun, for people
 }
 
 // PodMain is a runner process in a container made for one attempt. It reads its assignment from the file, asks the API for the
@@ -56,8 +60,11 @@ func PodMain(assignment, termination string, cfg Config) int {
 		cfg.Log.Warn("processes that leave terraform's tree will not be ended with it", "error", err)
 	}
 	cfg.Dedicated, a.Alone = true, true
-	code := carryOut(ctx, a, cfg)
+	code, failed := carryOut(ctx, a, cfg)
 	end := conclude(a, code)
+	if failed != nil {
+		end.Message = strings.ToValidUTF8(failed.Error()[:min(len(failed.Error()), messageLimit)], "")
+	}
 	b, err := json.Marshal(end)
 	if err == nil {
 		err = os.WriteFile(termination, b, 0o600)
@@ -77,27 +84,30 @@ func readAssignment(path string) (Assignment, error) {
 	return a, err
 }
 
-// carryOut runs the attempt, and delivers what is left for as long as that may take.
-func carryOut(ctx context.Context, a Assignment, cfg Config) int {
+// messageLimit is what of a message fits into a termination message, of which the cluster keeps 4 KiB.
+const messageLimit = 1 << 10
+
+// carryOut runs the attempt, and delivers what is left for as long as that may take. Its error is why the attempt was not even begun.
+func carryOut(ctx context.Context, a Assignment, cfg Config) (code int, err error) {
 	if err := completeInputs(ctx, &a); err != nil {
 		cfg.Log.Error("attempt not started", "error", err)
-		return exitCode(err)
+		return exitCode(err), err
 	}
-	code := Run(ctx, a, cfg)
+	code = Run(ctx, a, cfg)
 	for until := time.Now().Add(flushLimit); time.Now().Before(until); {
 		again, left := Undelivered(a.Dir)
 		if !left {
-			return code
+			return code, nil
 		}
 		select {
 		case <-time.After(flushPause):
 		case <-ctx.Done():
-			return code
+			return code, nil
 		}
 		again.Recover = true
 		code = Run(ctx, again, cfg)
 	}
-	return code
+	return code, nil
 }
 
 // completeInputs asks for what is in no Secret: the values of variables.
@@ -144,35 +154,34 @@ func ReadTermination(message string) (Termination, bool) {
 	return t, dec.Decode(&t) == nil
 }
 
-// Install copies this program into dir, under its own name and the one by which it starts terraform: how a runner comes into an
-// image that knows nothing of Gantry.
-func Install(dir string, log *slog.Logger) error {
+// Install copies this program, which is named Program, and the shim beside it into dir: how a runner comes into an image that knows
+// nothing of Gantry.
+func Install(dir string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	from, err := os.Open(self)
+	return errors.Join(
+		install(self, filepath.Join(dir, Program)),
+		install(filepath.Join(filepath.Dir(self), shim.Name), filepath.Join(dir, shim.Name)),
+	)
+}
+
+func install(from, to string) error {
+	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	defer from.Close()
-	path := filepath.Join(dir, "gantry")
-	to, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
+	defer in.Close()
+	out, err := os.OpenFile(to+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o755)
 	if err != nil {
 		return err
 	}
-	size, err := io.Copy(to, from)
-	if err := errors.Join(err, to.Close()); err != nil {
-		return fmt.Errorf("copy %s to %s: %w", self, path, err)
+	_, err = io.Copy(out, in)
+	if err := errors.Join(err, out.Close()); err != nil {
+		return fmt.Errorf("copy %s to %s: %w", from, to, err)
 	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	log.Debug("program installed", "path", path, "bytes", size)
-	if err := os.Symlink("gantry", filepath.Join(dir, shim.Name)); !errors.Is(err, os.ErrExist) {
-		return err
-	}
-	return nil
+	return os.Rename(to+".new", to)
 }
 
 // takeSignals makes SIGTERM mean cancel, and lets nothing else stop the process.
