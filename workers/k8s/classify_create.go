@@ -20,10 +20,14 @@ func ClassifyCreate(err error) Verdict {
 		return Verdict{Kind: Waiting, Class: "waiting.quota", Message: "The quota of the namespace is used up: " + sentence(err)}
 	case apierrors.IsAlreadyExists(err):
 		return Verdict{Kind: Failed, Class: "platform.name_collision", Message: "Something else has the name of the Pod: " + sentence(err)}
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "RBAC: "): // an API server that starts does not know its roles yet
+		return Verdict{Kind: Failed, Class: "api.transient", Again: true, Message: "The cluster can't tell what the dispatcher may do: " + sentence(err)}
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "PodSecurity"):
 		return Verdict{Kind: Failed, Class: "config.rejected", Message: "The namespace's pod security does not admit the Pod: " + sentence(err)}
-	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsNotFound(err), apierrors.IsRequestEntityTooLargeError(err):
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsNotFound(err), apierrors.IsRequestEntityTooLargeError(err):
 		return Verdict{Kind: Failed, Class: "config.rejected", Message: "The cluster does not admit the Pod: " + sentence(err)}
+	case apierrors.IsUnauthorized(err): // credentials are renewed now and then, and nothing is wrong with the Pod
+		return Verdict{Kind: Failed, Class: "api.transient", Again: true, Message: "The cluster does not know the dispatcher's credentials: " + sentence(err)}
 	case !errors.As(err, &status), apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsServiceUnavailable(err),
 		apierrors.IsTimeout(err), apierrors.IsInternalError(err), apierrors.IsConflict(err), errors.Is(err, context.DeadlineExceeded):
 		return Verdict{Kind: Failed, Class: "api.transient", Again: true, Message: "The cluster does not answer well: " + sentence(err)}

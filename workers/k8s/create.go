@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -99,20 +98,15 @@ func (e *Executor) insist(ctx context.Context, attemptID string, try func() erro
 
 // retryOf says after which pause what failed is tried again, 0 for never, and what people read meanwhile.
 func retryOf(err error) (pause time.Duration, why string) {
-	text := err.Error()
-	quota := apierrors.IsForbidden(err) && strings.Contains(text, "exceeded quota") ||
-		apierrors.IsConflict(err) && strings.Contains(text, "resourcequota") ||
-		apierrors.IsInternalError(err) && strings.Contains(text, "quota evaluation timed out")
-	var status apierrors.APIStatus
 	var placement *executor.PlacementError
-	switch {
-	case quota:
-		return retryQuota, "the quota of the namespace is used up: " + text
-	case errors.As(err, &placement), apierrors.IsAlreadyExists(err), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	if errors.As(err, &placement) {
 		return 0, ""
-	case !errors.As(err, &status), apierrors.IsTooManyRequests(err), apierrors.IsServerTimeout(err), apierrors.IsServiceUnavailable(err),
-		apierrors.IsTimeout(err), apierrors.IsInternalError(err), apierrors.IsConflict(err):
-		return retryTransient, "the cluster does not answer well: " + text
+	}
+	switch v := ClassifyCreate(err); {
+	case v.Kind == Waiting:
+		return retryQuota, v.Message
+	case v.Again:
+		return retryTransient, v.Message
 	}
 	return 0, ""
 }
@@ -125,11 +119,11 @@ func (e *Executor) create(ctx context.Context, want *corev1.Pod) (*corev1.Pod, e
 		return pod, nil
 	}
 	if !apierrors.IsAlreadyExists(err) {
-		return nil, refusal(want, err)
+		return nil, e.refusal(err)
 	}
 	found, err := pods.Get(ctx, want.Name, metav1.GetOptions{}) // live: the cache may not have it yet
 	if err != nil {
-		return nil, refusal(want, err)
+		return nil, e.refusal(err)
 	}
 	if found.Labels[LabelAttempt] != want.Labels[LabelAttempt] || found.Annotations[AnnotationSpecHash] != want.Annotations[AnnotationSpecHash] {
 		return nil, &executor.PlacementError{Message: fmt.Sprintf(
@@ -139,16 +133,13 @@ func (e *Executor) create(ctx context.Context, want *corev1.Pod) (*corev1.Pod, e
 }
 
 // refusal tells what the API server refused for good from what it may do later.
-func refusal(pod *corev1.Pod, err error) error {
-	if pause, _ := retryOf(err); pause > 0 {
+func (e *Executor) refusal(err error) error {
+	v := ClassifyCreate(err)
+	if v.Kind != Failed || v.Again {
 		return err
 	}
-	switch {
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsNotFound(err), apierrors.IsRequestEntityTooLargeError(err):
-		return &executor.PlacementError{Err: err, Message: fmt.Sprintf(
-			"The cluster refused the Pod in namespace %s: %v. Change the pod_template, or ask whoever looks after the cluster.", pod.Namespace, err)}
-	}
-	return err
+	e.metrics.failures.WithLabelValues(v.Class).Inc()
+	return &executor.PlacementError{Err: err, Message: v.Message + " Change the pod_template, or ask whoever looks after the cluster."}
 }
 
 // equip makes what the Pod mounts. What is there already was made for the same attempt; an earlier token stays good.
@@ -171,10 +162,10 @@ func (e *Executor) equip(ctx context.Context, pod *corev1.Pod, a executor.Attemp
 	secret := &corev1.Secret{ObjectMeta: meta, Immutable: new(true), Type: corev1.SecretTypeOpaque, Data: map[string][]byte{KeyAssignment: told}}
 	core := e.cfg.Cluster.calls.CoreV1()
 	if _, err := core.ConfigMaps(pod.Namespace).Create(ctx, inputs, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return refusal(pod, err)
+		return e.refusal(err)
 	}
 	if _, err := core.Secrets(pod.Namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return refusal(pod, err)
+		return e.refusal(err)
 	}
 	return nil
 }

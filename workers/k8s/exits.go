@@ -74,15 +74,33 @@ func (e *Executor) changed(pod *corev1.Pod) {
 	}
 	x := exitOf(pod)
 	if x.Code != executor.CodeDelivered {
-		x = e.explain(x, pod, e.cfg.Judge(Evidence{Pod: pod, Now: time.Now()}))
+		v, ours := e.reason(id)
+		if !ours {
+			v = e.cfg.Judge(Evidence{Pod: pod, Now: time.Now()})
+		}
+		x = e.explain(x, pod, v, ours)
 	}
 	e.ended(x)
 }
 
+// reason is why we deleted the Pod of an attempt before it began; false if we did not. A kubelet shows the containers of such a Pod as
+// ended, as if they had run.
+func (e *Executor) reason(attemptID string) (Verdict, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	v, ours := e.why[attemptID]
+	return v, ours
+}
+
 // explain adds what people are to know about an exit.
-func (e *Executor) explain(x executor.Exit, pod *corev1.Pod, v Verdict) executor.Exit {
+func (e *Executor) explain(x executor.Exit, pod *corev1.Pod, v Verdict, ours bool) executor.Exit {
 	x.Message = v.Message
-	x.Final = v.Kind == Failed && !v.Again && neverRan(pod)
+	if c := runnerStatus(pod); c != nil && c.State.Terminated != nil {
+		if said, ok := runner.ReadTermination(c.State.Terminated.Message); ok && said.Message != "" {
+			x.Message += " It said: " + said.Message + "."
+		}
+	}
+	x.Final = v.Kind == Failed && !v.Again && (ours || neverRan(pod))
 	e.metrics.failures.WithLabelValues(v.Class).Inc()
 	return x
 }
@@ -134,11 +152,8 @@ func (e *Executor) confirmGone(pod *corev1.Pod) {
 	if terminal(pod) {
 		x = exitOf(pod)
 	}
-	e.mu.Lock()
-	v, ours := e.why[x.AttemptID]
-	e.mu.Unlock()
-	if ours {
-		x = e.explain(x, pod, v)
+	if v, ours := e.reason(x.AttemptID); ours {
+		x = e.explain(x, pod, v, ours)
 	}
 	e.ended(x)
 }

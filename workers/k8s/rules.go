@@ -50,7 +50,7 @@ func endedRules() []Rule {
 		{Kind: Failed, Class: "infra.disrupted", Again: true, PodPhase: over, Condition: &PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue},
 			Message: "The cluster ended the Pod (drain, preemption, or a node that went away): {detail}."},
 		{Kind: Failed, Class: "infra.nats", Again: true, ExitCodes: []int32{69},
-			Message: "The runner did not reach NATS from its Pod. See that the NetworkPolicy of namespace {namespace} lets it out to the server's address."},
+			Message: "The runner did not reach the server from its Pod. See that the NetworkPolicy of namespace {namespace} lets it out to the server's address."},
 		{Kind: Failed, Class: "platform.contract", ExitCodes: []int32{64},
 			Message: "The runner did not understand what it was given, or its configuration is not what it should be. Dispatcher and runner image may be of different releases."},
 		{Kind: Failed, Class: "duplicate.blocked", Again: true, ExitCodes: []int32{75},
