@@ -1,5 +1,5 @@
-// Package kubetest starts a real Kubernetes for a test: etcd and API server, without anything that would run a Pod. The program is
-// compiled from test/kubernetes the first time (scripts/kubernetes), which takes minutes: only `make e2e` uses it.
+// Package kubetest starts a real Kubernetes for a test: etcd and API server (Start), or a whole node that runs Pods (StartNode). The
+// program is compiled from test/kubernetes the first time (scripts/kubernetes), which takes minutes: only `make e2e` uses it.
 package kubetest
 
 import (
@@ -25,6 +25,8 @@ const readyLimit = 2 * time.Minute
 
 // Cluster is a running Kubernetes.
 type Cluster struct {
+	Kubeconfig string // file of an admin's, with everything in it
+
 	t   testing.TB
 	bin string // folder of the program
 	dir string // of logs and certificates
@@ -45,9 +47,7 @@ func Start(t testing.TB) *Cluster {
 	c := &Cluster{t: t, bin: programs(t), dir: folder(t)}
 	port, client, peer := freePort(t), freePort(t), freePort(t)
 	c.url = fmt.Sprintf("https://127.0.0.1:%d", port)
-	var err error
-	c.pki, err = newPKI(filepath.Join(c.dir, "pki"))
-	c.must(err)
+	c.must(c.certify("127.0.0.1"))
 	c.run("etcd", "--data-dir="+filepath.Join(c.dir, "etcd"), "--unsafe-no-fsync", "--log-level=warn",
 		fmt.Sprintf("--listen-client-urls=http://127.0.0.1:%d", client), fmt.Sprintf("--advertise-client-urls=http://127.0.0.1:%d", client),
 		fmt.Sprintf("--listen-peer-urls=http://127.0.0.1:%d", peer), fmt.Sprintf("--initial-advertise-peer-urls=http://127.0.0.1:%d", peer),
@@ -61,6 +61,14 @@ func Start(t testing.TB) *Cluster {
 		"--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none")
 	c.awaitReady()
 	return c
+}
+
+// certify makes the certificates of a cluster whose API server has the address.
+func (c *Cluster) certify(ip string) (err error) {
+	if c.pki, err = newPKI(filepath.Join(c.dir, "pki"), ip); err == nil {
+		c.Kubeconfig, err = c.pki.kubeconfig("admin", c.url)
+	}
+	return err
 }
 
 // run starts a part of Kubernetes, which ends with the test.
@@ -122,12 +130,15 @@ func (c *Cluster) await(what string, ready func(context.Context) error) {
 }
 
 // logs are the last lines of every part.
-func (c *Cluster) logs() string {
+func (c *Cluster) logs() string { return tails(filepath.Join(c.dir, "*.log")) }
+
+// tails are the ends of files.
+func tails(pattern string) string {
 	var out strings.Builder
-	files, _ := filepath.Glob(filepath.Join(c.dir, "*.log"))
+	files, _ := filepath.Glob(pattern)
 	for _, f := range files {
 		b, _ := os.ReadFile(f)
-		fmt.Fprintf(&out, "== %s\n%s\n", filepath.Base(f), b[max(0, len(b)-2000):])
+		fmt.Fprintf(&out, "== %s\n%s\n", f, b[max(0, len(b)-2000):])
 	}
 	return out.String()
 }
@@ -139,8 +150,8 @@ func (c *Cluster) must(err error) {
 	}
 }
 
-// programs is the folder of the compiled programs.
-func programs(t testing.TB) string {
+// programs is the folder of the compiled program and, with "pods", of what else runs Pods.
+func programs(t testing.TB, more ...string) string {
 	t.Helper()
 	_, self, _, _ := runtime.Caller(0)
 	root := filepath.Dir(filepath.Dir(filepath.Dir(self)))
@@ -151,7 +162,7 @@ func programs(t testing.TB) string {
 		}
 		root = filepath.Dir(strings.TrimSpace(string(out)))
 	}
-	cmd := exec.Command(filepath.Join(root, "scripts", "kubernetes"))
+	cmd := exec.Command(filepath.Join(root, "scripts", "kubernetes"), more...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {

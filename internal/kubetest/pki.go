@@ -8,7 +8,9 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -24,9 +26,9 @@ type pki struct {
 	serial int64
 }
 
-// newPKI makes an authority, the certificates of an API server on this machine and of an admin, and the key that signs the tokens of
-// ServiceAccounts.
-func newPKI(dir string) (*pki, error) {
+// newPKI makes an authority, the certificates of an API server with the address and of whoever speaks with it, and the key that signs
+// the tokens of ServiceAccounts.
+func newPKI(dir, ip string) (*pki, error) {
 	p := &pki{dir: dir}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -34,10 +36,15 @@ func newPKI(dir string) (*pki, error) {
 	if err := p.issue("ca", pkix.Name{CommonName: "kubernetes"}); err != nil {
 		return nil, err
 	}
-	hosts := []string{"127.0.0.1", "localhost"}
+	hosts := []string{"127.0.0.1", "10.0.0.1", ip, "localhost", "node1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"}
 	for name, subject := range map[string]pkix.Name{
-		"apiserver": {CommonName: "kube-apiserver"},
-		"admin":     {CommonName: "admin", Organization: []string{"system:masters"}},
+		"apiserver":         {CommonName: "kube-apiserver"},
+		"apiserver-kubelet": {CommonName: "kube-apiserver-kubelet", Organization: []string{"system:masters"}},
+		"kubelet-serving":   {CommonName: "system:node:node1", Organization: []string{"system:nodes"}},
+		"admin":             {CommonName: "admin", Organization: []string{"system:masters"}},
+		"manager":           {CommonName: "system:kube-controller-manager"},
+		"scheduler":         {CommonName: "system:kube-scheduler"},
+		"kubelet":           {CommonName: "system:node:node1", Organization: []string{"system:nodes"}},
 	} {
 		if err := p.issue(name, subject, hosts...); err != nil {
 			return nil, err
@@ -85,6 +92,39 @@ func (p *pki) issue(name string, subject pkix.Name, hosts ...string) error {
 		return err
 	}
 	return p.write(name+".key", "PRIVATE KEY", private)
+}
+
+// kubeconfig writes the kubeconfig of somebody who has a certificate and returns its path. It has all in it, as a server wants it.
+func (p *pki) kubeconfig(name, url string) (string, error) {
+	var user [2]string
+	for i, file := range []string{name + ".crt", name + ".key"} {
+		b, err := os.ReadFile(p.file(file))
+		if err != nil {
+			return "", err
+		}
+		user[i] = base64.StdEncoding.EncodeToString(b)
+	}
+	return p.writeKubeconfig(name, url, fmt.Sprintf("client-certificate-data: %s, client-key-data: %s", user[0], user[1]))
+}
+
+// tokenKubeconfig writes that of somebody who has a token.
+func (p *pki) tokenKubeconfig(name, url, token string) (string, error) {
+	return p.writeKubeconfig(name, url, fmt.Sprintf("token: %q", token))
+}
+
+func (p *pki) writeKubeconfig(name, url, user string) (string, error) {
+	ca, err := os.ReadFile(p.file("ca.crt"))
+	if err != nil {
+		return "", err
+	}
+	path := p.file(name + ".kubeconfig")
+	return path, os.WriteFile(path, fmt.Appendf(nil, `apiVersion: v1
+kind: Config
+clusters: [{name: test, cluster: {server: %q, certificate-authority-data: %s}}]
+users: [{name: test, user: {%s}}]
+contexts: [{name: test, context: {cluster: test, user: test}}]
+current-context: test
+`, url, base64.StdEncoding.EncodeToString(ca), user), 0o600)
 }
 
 func (p *pki) signTokens() error {

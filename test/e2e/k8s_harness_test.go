@@ -1,0 +1,145 @@
+package e2e_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gantry.example/internal/kubetest"
+)
+
+// images of the Pods: one brings the runner, the other is a plain terraform and knows nothing of Gantry.
+const (
+	imageRunner    = "registry.test/gantry:1"
+	imageTerraform = "registry.test/terraform:1"
+)
+
+// shellSource is the shell of the terraform image: what provisioners need here, and nothing else.
+const shellSource = `package main
+
+import ("fmt"; "os"; "strings"; "time")
+
+func main() {
+	words := strings.Fields(os.Args[len(os.Args)-1])
+	switch words[0] {
+	case "sleep": // DURATION
+		d, err := time.ParseDuration(words[1])
+		if err != nil { panic(err) }
+		fmt.Println("sleeping for", d)
+		time.Sleep(d)
+	default:
+		os.Exit(127)
+	}
+}
+`
+
+// startNode starts a real Kubernetes with the images; where that is not possible it says so, loudly.
+func startNode(t *testing.T) *kubetest.Node {
+	t.Helper()
+	if why := kubetest.CannotRunPods(); why != "" {
+		fmt.Fprintf(os.Stderr, "\n!!! %s: PODS ARE NOT TESTED: %s\n\n", t.Name(), why)
+		t.Skip("SKIPPED, PODS ARE NOT TESTED: " + why)
+	}
+	terraform, err := exec.LookPath("terraform")
+	if err != nil {
+		t.Fatal("an image with terraform is made from the one in PATH, and there is none")
+	}
+	beside := func(name string) string { return filepath.Join(filepath.Dir(binary(t)), name) }
+	return kubetest.StartNode(t,
+		kubetest.Image{Name: imageRunner, Files: map[string]string{
+			"usr/local/bin/gantry-runner": beside("gantry-runner"), "usr/local/bin/gantry-exec": beside("gantry-exec"),
+		}},
+		kubetest.Image{Name: imageTerraform, Files: map[string]string{"bin/terraform": terraform, "bin/sh": kubetest.Compile(t, shellSource)}})
+}
+
+// pods is an installation and a cluster that carries its runs out.
+type pods struct {
+	*server
+	node *kubetest.Node
+}
+
+// newPods returns an installation that the node's Pods reach, and that is not started.
+func newPods(t *testing.T, node *kubetest.Node) pods {
+	t.Helper()
+	s := newServer(t)
+	ln, err := net.Listen("tcp", node.Host+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := ln.Addr().String()
+	_ = ln.Close()
+	s.args = append(s.args, "--https", public, "--public-url", "https://"+public, "--runner-image", imageRunner, "--start-within", "30s", "--lease-ttl", "10s", "--settle", "12s")
+	return pods{s, node}
+}
+
+// on is the installation as one of the scenarios uses it.
+func (p pods) on(t *testing.T) pods {
+	s := *p.server
+	s.t = t
+	return pods{&s, p.node}
+}
+
+// podTemplate asks for little: many Pods share two CPUs.
+const podTemplate = `{"image":"` + imageTerraform + `","resources":{"requests":{"cpu":"20m","memory":"96Mi","ephemeral-storage":"1Mi"},"limits":{"memory":"768Mi"}}}`
+
+// config makes a namespace by the manifest that is shipped, and a k8s config of that name, which has the manifest's rights only.
+func (p pods) k8sConfig(name string, more ...string) {
+	p.t.Helper()
+	kubeconfig := p.node.Tenant("../../deploy/kubernetes/namespace.yaml", name)
+	template := filepath.Join(p.t.TempDir(), "pod.json")
+	write(p.t, template, podTemplate)
+	p.must(append([]string{"k8s", "new", "default/" + name, "--kubeconfig", kubeconfig, "--namespace", name, "--pod-template", template}, more...)...)
+}
+
+// workspace makes one that executes in Pods of the config, with what else its document says.
+func (p pods) workspace(name, config string, more ...string) string {
+	p.t.Helper()
+	document := filepath.Join(p.t.TempDir(), "execution.json")
+	write(p.t, document, `{`+strings.Join(append([]string{`"execution_mode":"k8s"`, `"k8s_config_id":"` + config + `"`}, more...), ",")+`}`)
+	p.must("workspaces", "new", "default/"+name, "--execution", document)
+	return "default/" + name
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// detach starts a run that applies, and does not wait for it.
+func (p pods) detach(dir, workspace string) run {
+	p.t.Helper()
+	var r run
+	decode(p.t, p.must("run", dir, "-w", workspace, "--auto-approve", "--detach", "-o", "json").stdout, &r)
+	return r
+}
+
+// shown waits until what is shown of a run has the text.
+func (p pods) shown(id, text string) {
+	p.t.Helper()
+	eventually(p.t, p.server, text+" in what is shown of the run", func() bool {
+		return strings.Contains(p.must("runs", "show", id).stdout, text)
+	})
+}
+
+// printed waits until the log of a run has the text.
+func (p pods) printed(id, text string) {
+	p.t.Helper()
+	eventually(p.t, p.server, text+" in the log of the run", func() bool {
+		return strings.Contains(p.gantry("runs", "logs", id).stdout, text)
+	})
+}
+
+// ended waits for a status and for what is shown then.
+func (p pods) ended(id, status, text string) {
+	p.t.Helper()
+	p.waitFor(id, status)
+	if got := p.must("runs", "show", id).stdout; !strings.Contains(got, text) {
+		p.t.Errorf("got\n%s\nwant %q in it", got, text)
+	}
+}
