@@ -138,7 +138,7 @@ func (c *config) validate() error {
 	switch {
 	case c.HTTP == "" && c.HTTPS == "" && c.has(roleAPI):
 		return errors.New("--http and --https are both empty: the server needs one of them")
-	case c.DatabaseURL != "" && c.EncryptionKeyFile == "" && c.has(services()...):
+	case c.DatabaseURL != "" && c.EncryptionKeyFile == "" && c.has(storing()...):
 		return errors.New("--encryption-key-file is required with --database-url: whoever has the database must not find the key beside it. A file that does not exist yet is made")
 	case c.Concurrency < 1:
 		return fmt.Errorf("--concurrency %d: must be at least 1", c.Concurrency)

@@ -95,7 +95,7 @@ func (s *server) tryDatabase(ctx context.Context) error {
 		dsn = s.pg.DSN(pgserver.Database)
 	}
 	db, err := postgres.Open(ctx, postgres.Config{DSN: dsn, Sealer: s.seal, Timing: s.cfg.timing(), Workdirs: s.cfg.AllowedWorkdirs,
-		Modes: []messages.Mode{messages.ModeLocal, messages.ModeAgent}})
+		Modes: []messages.Mode{messages.ModeLocal, messages.ModeAgent, messages.ModeK8s}})
 	if err != nil {
 		return err
 	}

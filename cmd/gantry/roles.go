@@ -24,6 +24,7 @@ const (
 	roleReconciler role = "reconciler"
 	roleKeeper     role = "keeper"
 	roleWorker     role = "worker"
+	roleDispatcher role = "dispatcher" // Pods of the clusters that this server reaches itself
 )
 
 // services are the roles that need the database and speak to NATS as ourselves. A worker needs neither.
@@ -31,7 +32,10 @@ func services() []role {
 	return []role{roleAPI, roleRelay, roleLogs, roleProjector, roleObserver, roleIntake, roleReconciler, roleKeeper}
 }
 
-func allRoles() []role { return append(services(), roleWorker) }
+// storing are the roles that need the database. A dispatcher finds its k8s configs there, and is a worker in all else.
+func storing() []role { return append(services(), roleDispatcher) }
+
+func allRoles() []role { return append(storing(), roleWorker) }
 
 func roleNames(roles []role) []string {
 	out := make([]string, len(roles))
@@ -66,12 +70,14 @@ func (c *config) validateRoles() error {
 		return fmt.Errorf("--roles is empty: want some of %s", strings.Join(known, ", "))
 	case len(missing) > 0 && c.NATSURL == "":
 		return fmt.Errorf("--nats-url is required with --roles %s: %s run elsewhere and meet this server there", strings.Join(c.Roles, ","), strings.Join(missing, ", "))
-	case len(missing) > 0 && serving && c.DatabaseURL == "":
+	case len(missing) > 0 && c.has(storing()...) && c.DatabaseURL == "":
 		return fmt.Errorf("--database-url is required with --roles %s: %s run elsewhere and share the database", strings.Join(c.Roles, ","), strings.Join(missing, ", "))
 	case c.NATSURL != "" && serving && c.NATSCredentials == "":
 		return errors.New("--nats-credentials-file is required with --nats-url: gantry admin nats-config makes it, with the configuration of the NATS servers")
 	case c.has(roleWorker) && !c.has(roleAPI) && (c.Address == "" || c.WorkerTokenFile == ""):
 		return errors.New("--address and --worker-token-file are required for a worker without the api role: where the API is, and the token of its pool")
+	case c.has(roleDispatcher) && !c.has(roleAPI) && c.Address == "":
+		return errors.New("--address is required for a dispatcher without the api role: where it and its Pods reach the API")
 	}
 	return c.validateNATS()
 }

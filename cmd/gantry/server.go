@@ -87,12 +87,12 @@ func (s *server) run(ctx context.Context) error {
 func (s *server) parts() []lifecycle.Part {
 	return s.cfg.wanted([]part{
 		{nil, lifecycle.Part{Name: "data folder", Start: s.openDataDir, Stop: s.closeDataDir}},
-		{services(), lifecycle.Part{Name: "encryption key", Start: s.openKeys}},
+		{storing(), lifecycle.Part{Name: "encryption key", Start: s.openKeys}},
 		{nil, lifecycle.Part{Name: "addresses", Start: s.listen}},
 		{[]role{roleAPI}, lifecycle.Part{Name: "certificates", Start: s.openCertificates, Run: s.keepCertificates}},
 		{nil, lifecycle.Part{Name: "NATS", Start: s.startNATS, Run: s.watchNATS, Stop: s.stopNATS}},
-		{services(), lifecycle.Part{Name: "PostgreSQL", Start: s.startPostgres, Stop: s.stopPostgres}},
-		{services(), lifecycle.Part{Name: "database", Start: s.openDatabase, Stop: func(context.Context) error { return s.db.Close() }}},
+		{storing(), lifecycle.Part{Name: "PostgreSQL", Start: s.startPostgres, Stop: s.stopPostgres}},
+		{storing(), lifecycle.Part{Name: "database", Start: s.openDatabase, Stop: func(context.Context) error { return s.db.Close() }}},
 		{services(), lifecycle.Part{Name: "streams", Start: s.connectBus, Stop: func(context.Context) error { s.closeBus(); return nil }}},
 		{[]role{roleAPI}, lifecycle.Part{Name: "NATS clients", Start: s.admitClients, Run: func(ctx context.Context) error { return auth.EndRevoked(ctx, s.db, s.callout, s.log) }, Stop: s.closeClients}},
 		{[]role{roleAPI, roleRelay}, lifecycle.Part{Name: "notifier", Start: s.startNotifier, Run: func(ctx context.Context) error { return s.notifier.Run(ctx) }}},
@@ -109,6 +109,7 @@ func (s *server) parts() []lifecycle.Part {
 		{[]role{roleReconciler}, lifecycle.Part{Name: "reconciler", Run: s.runReconciler}},
 		{[]role{roleReconciler}, lifecycle.Part{Name: "run triggers", Run: func(ctx context.Context) error { return trigger.New(s.db, s.log).Run(ctx) }}},
 		{[]role{roleKeeper}, lifecycle.Part{Name: "keeper", Run: s.runKeeper}},
+		{[]role{roleDispatcher}, lifecycle.Part{Name: "dispatchers", Run: s.runDispatchers}},
 		{[]role{roleWorker}, lifecycle.Part{Name: "worker", Start: s.startWorker, Run: func(ctx context.Context) error { return s.worker.Load().Run(ctx) }, Stop: s.stopWorker}},
 	})
 }

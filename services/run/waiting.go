@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -136,12 +137,12 @@ func (r Run) waitsForWorker(s Surroundings) Waiting {
 
 // waitsInPool says why no worker of the pool has taken the task.
 func (r Run) waitsInPool(t *Task, s Surroundings) (WaitReason, string) {
-	pool, who, taking := s.PoolName, "worker", WorkerStatus{} // taking: all that take tasks, together
-	if pool == "" {
-		pool = r.Pool
-	}
-	if r.Execution.Mode == messages.ModeAgent {
+	pool, who, taking := "pool "+cmp.Or(s.PoolName, r.Pool), "worker", WorkerStatus{} // taking: all that take tasks, together
+	switch r.Execution.Mode {
+	case messages.ModeAgent:
 		who = "agent"
+	case messages.ModeK8s:
+		pool, who = "k8s config "+cmp.Or(s.PoolName, r.Pool), "dispatcher"
 	}
 	able, refusing := 0, []WorkerStatus{}
 	for _, w := range s.Workers {
@@ -157,18 +158,18 @@ func (r Run) waitsInPool(t *Task, s Surroundings) (WaitReason, string) {
 	}
 	switch {
 	case len(s.Workers) == 0:
-		return WaitNoWorker, fmt.Sprintf("No %s of pool %s is connected. Start one, or see why it is not.", who, pool)
+		return WaitNoWorker, fmt.Sprintf("No %s of %s is connected. Start one, or see why it is not.", who, pool)
 	case able == 0:
 		return WaitNoLabels, r.lackedLabels(who, pool, s.Workers)
 	case able == len(refusing) && !slices.ContainsFunc(refusing, func(w WorkerStatus) bool { return !w.Draining }):
-		return WaitWorkersRefuse, fmt.Sprintf("Every %s of pool %s that could take it is draining: it ends what it does and takes nothing new. Start another.", who, pool)
+		return WaitWorkersRefuse, fmt.Sprintf("Every %s of %s that could take it is draining: it ends what it does and takes nothing new. Start another.", who, pool)
 	case able == len(refusing):
 		last := refusing[len(refusing)-1]
-		return WaitWorkersRefuse, fmt.Sprintf("No %s of pool %s takes anything at present: %s (%s).", who, pool, last.Name, last.Refusing)
+		return WaitWorkersRefuse, fmt.Sprintf("No %s of %s takes anything at present: %s (%s).", who, pool, last.Name, last.Refusing)
 	case taking.Busy >= taking.Slots:
-		return WaitNoSlot, fmt.Sprintf("No free slot: pool %s carries out %d of at most %d tasks.", pool, taking.Busy, taking.Slots)
+		return WaitNoSlot, fmt.Sprintf("No free slot: %s carries out %d of at most %d tasks.", pool, taking.Busy, taking.Slots)
 	}
-	return WaitQueue, fmt.Sprintf("The %s is queued, waiting for a free %s of pool %s.", t.Phase, who, pool)
+	return WaitQueue, fmt.Sprintf("The %s is queued, waiting for a free %s of %s.", t.Phase, who, pool)
 }
 
 // lackedLabels says which labels nobody offers, and who lacks the fewest.
@@ -177,7 +178,7 @@ func (r Run) lackedLabels(who, pool string, workers []WorkerStatus) string {
 		return slices.DeleteFunc(slices.Clone(r.Execution.RequiredLabels), func(l string) bool { return slices.Contains(w.Labels, l) })
 	}
 	closest := slices.MinFunc(workers, func(a, b WorkerStatus) int { return len(lacks(a)) - len(lacks(b)) })
-	return fmt.Sprintf("No %s in pool %s offers [%s]; closest: %s lacks %s. Start one with these labels, or change required_labels for new runs.",
+	return fmt.Sprintf("No %s in %s offers [%s]; closest: %s lacks %s. Start one with these labels, or change required_labels for new runs.",
 		who, pool, strings.Join(r.Execution.RequiredLabels, ", "), closest.Name, strings.Join(lacks(closest), ", "))
 }
 

@@ -6,11 +6,16 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
+
+	"gantry.example/internal/wire"
 )
 
 // How many calls a second a dispatcher makes: what a task costs times tens of tasks a second.
@@ -46,6 +51,28 @@ func Connect(how *rest.Config) (*Cluster, error) {
 	return c, nil
 }
 
+// ConnectTo prepares the clients of a cluster by its credentials; nil is the one this process runs in.
+func ConnectTo(cluster *wire.Cluster, userAgent string) (*Cluster, error) {
+	how, err := RestConfig(cluster, userAgent)
+	if err != nil {
+		return nil, err
+	}
+	return Connect(how)
+}
+
+// ConnectFile prepares the clients of the cluster that a kubeconfig on this machine leads to; no path is the one this process runs in.
+func ConnectFile(kubeconfig, userAgent string) (*Cluster, error) {
+	if kubeconfig == "" {
+		return ConnectTo(nil, userAgent)
+	}
+	how, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
+	}
+	how.UserAgent = userAgent
+	return Connect(how)
+}
+
 // Over is a cluster that is reached by a client that there is already, such as one in memory.
 func Over(client kubernetes.Interface) *Cluster {
 	return &Cluster{calls: client, watching: client, lead: client}
@@ -78,7 +105,7 @@ func (c *Cluster) Lead(ctx context.Context, cfg Config, identity string, log *sl
 	if err != nil {
 		return err
 	}
-	elector.Run(ctx)
+	elector.Run(klog.NewContext(ctx, logr.FromSlogHandler(log.Handler()))) // or it speaks in a form of its own
 	return nil
 }
 

@@ -1,0 +1,137 @@
+// Command gantry-dispatcher carries the runs of one k8s config out in Pods of the cluster it is near: it needs a token of the config,
+// and rights in the cluster that deploy/kubernetes lists. It links no database. The server has the same as its role "dispatcher", for
+// clusters that it reaches itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"gantry.example/client"
+	"gantry.example/internal/failpoint"
+	"gantry.example/internal/settings"
+	"gantry.example/internal/telemetry"
+	"gantry.example/workers/dispatcher"
+	"gantry.example/workers/k8s"
+	"gantry.example/workers/runner"
+	"gantry.example/workers/station"
+)
+
+type config struct {
+	Address     string
+	NATSURL     string
+	TokenFile   string
+	CAFile      string
+	Kubeconfig  string
+	RunnerImage string
+	Name        string
+	Log         telemetry.LogConfig
+}
+
+func (c *config) flags(f *pflag.FlagSet) {
+	f.StringVar(&c.Address, "address", "", "where this program and the Pods reach the API, https://host[:port]")
+	f.StringVar(&c.NATSURL, "nats-url", "", "where both reach NATS, several separated by commas")
+	f.StringVar(&c.TokenFile, "token-file", "", "file with a token of the k8s config: gantry k8s tokens")
+	f.StringVar(&c.CAFile, "ca-file", "", "PEM file of the only authorities to trust for both (default: the system's)")
+	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "file that leads to the cluster (default: the one this program runs in)")
+	f.StringVar(&c.RunnerImage, "runner-image", "", "image with the runner's program, of configs that name none")
+	f.StringVar(&c.Name, "name", "", "what this dispatcher is called (default: dispatcher-<host name>)")
+	c.Log.Flags(f)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "gantry-dispatcher:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var cfg config
+	cmd := &cobra.Command{
+		Use: "gantry-dispatcher", Short: "Carry out the runs of a k8s config in Pods", Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := settings.Load(cmd.Flags(), os.Getenv, ""); err != nil {
+				return err
+			}
+			return dispatch(cmd.Context(), cfg)
+		},
+	}
+	cfg.flags(cmd.Flags())
+	return cmd
+}
+
+func (c config) validate() error {
+	for _, f := range []struct{ flag, value string }{{"--address", c.Address}, {"--nats-url", c.NATSURL}, {"--token-file", c.TokenFile}} {
+		if f.value == "" {
+			return fmt.Errorf("%s is required", f.flag)
+		}
+	}
+	return c.Log.Validate()
+}
+
+func dispatch(ctx context.Context, cfg config) error {
+	if err := cfg.validate(); err != nil {
+		return err
+	}
+	fail, err := failpoint.Armed(os.Getenv(failpoint.Env))
+	if err != nil {
+		return err
+	}
+	token, err := os.ReadFile(cfg.TokenFile)
+	if err != nil {
+		return fmt.Errorf("--token-file: %w", err)
+	}
+	d := dispatcher.Config{
+		Name: cfg.Name, Address: cfg.Address, NATSURL: cfg.NATSURL, Token: strings.TrimSpace(string(token)), Log: cfg.Log.New(os.Stderr), Passed: fail.Hit,
+	}
+	if d.Name == "" {
+		d.Name = station.Name("dispatcher-")
+	}
+	if cfg.CAFile != "" {
+		if d.CACert, err = os.ReadFile(cfg.CAFile); err != nil {
+			return fmt.Errorf("--ca-file: %w", err)
+		}
+	}
+	d.Runner = runner.Assignment{Address: d.Address, NATSURL: d.NATSURL, CACert: string(d.CACert)}
+	if d.Pods, err = pods(ctx, d, cfg.RunnerImage); err != nil {
+		return err
+	}
+	if d.Cluster, err = k8s.ConnectFile(cfg.Kubeconfig, "gantry-dispatcher"); err != nil {
+		return err
+	}
+	run, err := dispatcher.New(d)
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	return run.Run(ctx)
+}
+
+// pods asks the server what Pods are to be like.
+func pods(ctx context.Context, d dispatcher.Config, runnerImage string) (k8s.Config, error) {
+	transport, err := client.NewTransport(client.Config{Address: d.Address, Token: d.Token, CACert: d.CACert})
+	if err != nil {
+		return k8s.Config{}, err
+	}
+	defer transport.Close()
+	cfg, err := client.NewPool(transport).K8sConfig(ctx)
+	if err != nil {
+		return k8s.Config{}, err
+	}
+	out := k8s.ConfigOf(cfg, runnerImage)
+	if out.RunnerImage == "" {
+		return out, errors.New("--runner-image is required: neither it nor the k8s config says which image brings the runner into Pods")
+	}
+	return out, nil
+}
