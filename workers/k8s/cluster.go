@@ -30,6 +30,7 @@ type Cluster struct {
 	calls    kubernetes.Interface // those that have an end
 	watching kubernetes.Interface
 	lead     kubernetes.Interface // must not wait behind other calls
+	asked    *calls               // what all three ask
 }
 
 // Connect prepares the clients of a cluster. It does not wait for it.
@@ -37,11 +38,12 @@ func Connect(how *rest.Config) (*Cluster, error) {
 	calls, watching, lead := rest.CopyConfig(how), rest.CopyConfig(how), rest.CopyConfig(how)
 	calls.QPS, calls.Burst, calls.Timeout = callsPerSecond, callsBurst, callLimit
 	lead.Timeout = renewWithin / 2
-	c := &Cluster{}
+	c := &Cluster{asked: newCalls()}
 	for _, one := range []struct {
 		cfg *rest.Config
 		to  *kubernetes.Interface
 	}{{calls, &c.calls}, {watching, &c.watching}, {lead, &c.lead}} {
+		c.asked.count(one.cfg)
 		client, err := kubernetes.NewForConfig(one.cfg)
 		if err != nil {
 			return nil, fmt.Errorf("cluster %s: %w", how.Host, err)
@@ -75,7 +77,7 @@ func ConnectFile(kubeconfig, userAgent string) (*Cluster, error) {
 
 // Over is a cluster that is reached by a client that there is already, such as one in memory.
 func Over(client kubernetes.Interface) *Cluster {
-	return &Cluster{calls: client, watching: client, lead: client}
+	return &Cluster{calls: client, watching: client, lead: client, asked: newCalls()}
 }
 
 // The leader's Lease: another takes over at most about 20 s after one that was killed.

@@ -88,7 +88,7 @@ func New(ctx context.Context, cfg ExecutorConfig) (*Executor, error) {
 		cfg.Leads = always
 	}
 	e := &Executor{
-		cfg: cfg, log: cfg.Log.With("pool", cfg.Config.Pool), exits: executor.NewBacklog(), metrics: newMetrics(cfg.Config.Pool),
+		cfg: cfg, log: cfg.Log.With("pool", cfg.Config.Pool), exits: executor.NewBacklog(), metrics: newMetrics(cfg.Config.Pool, cfg.Cluster.asked),
 		creating: map[string]int{}, created: map[string]*corev1.Pod{}, over: map[string]gone{}, why: map[string]Verdict{}, waits: map[string]string{}, started: map[string]bool{},
 	}
 	e.ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))

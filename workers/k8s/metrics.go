@@ -1,6 +1,10 @@
 package k8s
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // metrics are the numbers of one executor.
 type metrics struct {
@@ -11,14 +15,17 @@ type metrics struct {
 	failures  *prometheus.CounterVec
 	live      *prometheus.Desc
 	waiting   *prometheus.Desc
+	states    *prometheus.Desc
+	overdue   *prometheus.Desc
+	asked     []prometheus.Collector // of the cluster
 }
 
-func newMetrics(pool string) *metrics {
+func newMetrics(pool string, asked *calls) *metrics {
 	labels := prometheus.Labels{"pool": pool}
 	count := func(name, help string) prometheus.CounterOpts {
 		return prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels}
 	}
-	return &metrics{
+	m := &metrics{
 		placing: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "gantry_dispatcher_placing_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
 			Help: "From a granted claim to a Pod that may be scheduled.",
@@ -29,11 +36,17 @@ func newMetrics(pool string) *metrics {
 		failures:  prometheus.NewCounterVec(count("gantry_dispatcher_failures_total", "Pods that ended without a delivered result, by class."), []string{"class"}),
 		live:      prometheus.NewDesc("gantry_dispatcher_pods", "Pods that are not over, of all dispatchers of the pool.", nil, labels),
 		waiting:   prometheus.NewDesc("gantry_dispatcher_pods_waiting", "Pods that can't start now, for reasons that people read.", nil, labels),
+		states:    prometheus.NewDesc("gantry_dispatcher_pod_states", "Pods of all dispatchers of the pool, those that are over included, by how far they are.", []string{"state"}, labels),
+		overdue:   prometheus.NewDesc("gantry_dispatcher_unreported_seconds", "How long ago the Pod ended that waits for longest to be reported.", nil, labels),
 	}
+	for _, c := range asked.all() {
+		m.asked = append(m.asked, prometheus.WrapCollectorWith(labels, c))
+	}
+	return m
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.placing, m.adopted, m.strangers, m.refused, m.failures}
+	return append([]prometheus.Collector{m.placing, m.adopted, m.strangers, m.refused, m.failures}, m.asked...)
 }
 
 // Describe implements prometheus.Collector.
@@ -43,6 +56,8 @@ func (e *Executor) Describe(out chan<- *prometheus.Desc) {
 	}
 	out <- e.metrics.live
 	out <- e.metrics.waiting
+	out <- e.metrics.states
+	out <- e.metrics.overdue
 }
 
 // Collect implements prometheus.Collector.
@@ -55,4 +70,9 @@ func (e *Executor) Collect(out chan<- prometheus.Metric) {
 	e.mu.Unlock()
 	out <- prometheus.MustNewConstMetric(e.metrics.live, prometheus.GaugeValue, float64(len(e.live())))
 	out <- prometheus.MustNewConstMetric(e.metrics.waiting, prometheus.GaugeValue, float64(waiting))
+	states, unreported := census(e.pods.list(), time.Now())
+	for _, s := range podStates() {
+		out <- prometheus.MustNewConstMetric(e.metrics.states, prometheus.GaugeValue, float64(states[s]), string(s))
+	}
+	out <- prometheus.MustNewConstMetric(e.metrics.overdue, prometheus.GaugeValue, unreported.Seconds())
 }
