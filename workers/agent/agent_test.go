@@ -84,7 +84,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // begin starts an agent of the version against the API. It has ended when end returns.
-func begin(t *testing.T, a *api, version string) (out *output, tokenFile string, end func()) {
+func begin(t *testing.T, a *api, version string, more ...string) (out *output, tokenFile string, end func()) {
 	t.Helper()
 	front := httptest.NewServer(a)
 	t.Cleanup(front.Close)
@@ -92,8 +92,8 @@ func begin(t *testing.T, a *api, version string) (out *output, tokenFile string,
 	if err := os.WriteFile(tokenFile, []byte("old"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := load(t, nil, "--address", front.URL, "--token-file", tokenFile, "--data-dir", t.TempDir(), "--name", "a", "--run-as", "self",
-		"--min-free-disk", "0", "--nats-url", natstest.Start(t).ClientURL())
+	s, err := load(t, nil, append([]string{"--address", front.URL, "--token-file", tokenFile, "--data-dir", t.TempDir(), "--name", "a", "--run-as", "self",
+		"--min-free-disk", "0", "--nats-url", natstest.Start(t).ClientURL()}, more...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,6 +140,17 @@ func TestRefusedTokenIsWaitedOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.await(t, "ready default/aws a\n")
+}
+
+func TestAuthorityThatIsNone(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _, end := begin(t, &api{pool: good("v1.0.0")}, "v1.0.0", "--ca-file", file)
+	out.await(t, "--ca-file "+file+": there is no PEM certificate in it")
+	end()
 }
 
 func TestVersionsThatDoNotFit(t *testing.T) {

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -176,6 +177,9 @@ func (s *Settings) readCA() ([]byte, error) {
 	b, err := os.ReadFile(s.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("--ca-file: %w", err)
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("--ca-file %s: there is no PEM certificate in it; of a Gantry with its own authority it is ca.pem in the data folder", s.CAFile)
 	}
 	return b, nil
 }
