@@ -16,9 +16,9 @@ import (
 const root = "../.."
 
 // load reads docker-compose.yml as docker compose does.
-func loadCompose(t *testing.T) *types.Project {
+func loadCompose(t *testing.T, profiles ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithWorkingDirectory(root))
+	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithWorkingDirectory(root), cli.WithProfiles(profiles))
 	if err != nil {
 		t.Fatal(err)
 	}
