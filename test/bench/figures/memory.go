@@ -109,7 +109,7 @@ func (m Memory) tables() []Table {
 	if g, slope, ok := m.growth(); ok {
 		t := Table{
 			Title: "Memory over many runs",
-			Note: fmt.Sprintf("The server's heap after two garbage collections, in MiB, after every thousand runs that execute nothing. A line fitted from %d runs on rises by "+
+			Note: fmt.Sprintf("The server's heap after two garbage collections, in MiB, fifteen seconds after every thousand runs that execute nothing. A line fitted from %d runs on rises by "+
 				"%.2f MiB per thousand runs: at its end it is %.2f × what it is at its beginning (limit %s: %s).", warmUp, 1000*slope, g.Ratio, g.Bound(), g.Verdict()),
 			Header: []string{"runs", "live MiB", "resident MiB"},
 		}
