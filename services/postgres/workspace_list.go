@@ -40,8 +40,10 @@ func (w ListedWorkspace) Place() string {
 // where are the conditions on workspaces w of an organization o, after the place.
 func (q WorkspaceQuery) where() (c *conditions, err error) {
 	c = &conditions{}
-	organization, name, _ := strings.Cut(q.After, "/")
-	c.add(`w.organization_id = o.id AND lower(w.name) > CASE WHEN lower(o.name) = $$ THEN $$ ELSE '' END`, organization, name)
+	c.add(`w.organization_id = o.id`)
+	if organization, name, later := strings.Cut(q.After, "/"); later {
+		c.add(`lower(w.name) > CASE WHEN lower(o.name) = $$ THEN $$ ELSE '' END`, organization, name)
+	}
 	if q.Name != "" {
 		c.named(q.Name)
 	}
