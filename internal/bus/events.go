@@ -22,7 +22,7 @@ const (
 )
 
 // PublishEvent reports an event and returns when it is stored. Publishing the same event again, by the same or another
-// process, stores it once (within two minutes; after that the event's id tells readers).
+// process, stores it once (within half a minute; after that the event's id tells readers).
 func (b *Bus) PublishEvent(ctx context.Context, pool string, e messages.Event) error {
 	if err := e.Validate(); err != nil {
 		return err

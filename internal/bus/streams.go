@@ -19,7 +19,7 @@ const codeNoCluster jetstream.ErrorCode = 10074
 
 // dedupWindow is how long a stream remembers message ids, each of which takes memory. It only has to cover a publisher's own
 // retries: what a runner says again after a longer outage its readers recognize, an event by its id and a chunk by its offset.
-const dedupWindow = 2 * time.Minute
+const dedupWindow = 30 * time.Second
 
 // What the streams that grow with use may take of the disk. They are ways through to Postgres, read within milliseconds, so
 // what is in them matters only while their reader or Postgres is away; a longer absence must not fill the disk, because NATS
