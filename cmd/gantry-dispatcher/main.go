@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sync/errgroup"
 
 	"gantry.example/client"
 	"gantry.example/internal/failpoint"
@@ -33,6 +35,7 @@ type config struct {
 	Kubeconfig  string
 	RunnerImage string
 	Name        string
+	HTTP        string
 	Log         telemetry.LogConfig
 }
 
@@ -44,6 +47,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "file that leads to the cluster (default: the one this program runs in)")
 	f.StringVar(&c.RunnerImage, "runner-image", "", "image with the runner's program, of configs that name none")
 	f.StringVar(&c.Name, "name", "", "what this dispatcher is called (default: dispatcher-<host name>)")
+	f.StringVar(&c.HTTP, "http", "", `address for /healthz, /readyz and /metrics, without TLS and for everybody who reaches it (default: none)`)
 	c.Log.Flags(f)
 }
 
@@ -115,7 +119,21 @@ func dispatch(ctx context.Context, cfg config) error {
 		return err
 	}
 	defer run.Close()
-	return run.Run(ctx)
+	return cfg.serve(ctx, run)
+}
+
+// serve dispatches, and answers who watches, until ctx ends.
+func (c config) serve(ctx context.Context, d *dispatcher.Dispatcher) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if c.HTTP != "" {
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.HTTP)
+		if err != nil {
+			return fmt.Errorf("--http: %w", err)
+		}
+		group.Go(func() error { return dispatcher.Observe(ctx, ln, d) })
+	}
+	group.Go(func() error { return d.Run(ctx) })
+	return group.Wait()
 }
 
 // pods asks the server what Pods are to be like.
