@@ -262,9 +262,9 @@ func (r reader) refold(ctx context.Context) (err error) {
 	return tables(ctx, db, &r.h.Refolded)
 }
 
-// carryOver copies a table, without what is only good in its own database.
+// carryOver copies a table, without what is only good in its own database and what Postgres makes by itself.
 func (r reader) carryOver(ctx context.Context, to *sql.DB, table string) error {
-	return each(ctx, r.db, `SELECT to_jsonb(x) - 'xid' - 'state_id' FROM `+table+` x`, func(doc []byte) error {
+	return each(ctx, r.db, `SELECT to_jsonb(x) - 'xid' - 'state_id' - 'name_parts' FROM `+table+` x`, func(doc []byte) error {
 		var columns string
 		if err := to.QueryRowContext(ctx, `SELECT string_agg(quote_ident(key), ', ') FROM jsonb_object_keys($1::jsonb) key`, string(doc)).Scan(&columns); err != nil {
 			return err
