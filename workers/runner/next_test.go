@@ -56,6 +56,9 @@ func TestARunnerCarriesOnWithItsApply(t *testing.T) {
 			if len(b.results) != 2 || b.results[1].Outcome != c.want {
 				t.Fatalf("got results %+v, want the plan's and one that %s\n%s", b.results, c.want, apply.log)
 			}
+			if b.bus.released != 0 || b.bus.left != 1 {
+				t.Errorf("the plan's lease: released %d times and left %d times, want it left to the apply", b.bus.released, b.bus.left)
+			}
 			withoutJSON := func(order []string) (out []string) { // it may come at any time
 				for _, call := range order {
 					if call != "plan-json" {
