@@ -153,12 +153,20 @@ func (c *Cluster) must(err error) {
 // programs is the folder of the compiled program and, with "pods", of what else runs Pods.
 func programs(t testing.TB, more ...string) string {
 	t.Helper()
+	dir, err := compiled(more...)
+	if err != nil {
+		t.Fatalf("kubetest: %v", err)
+	}
+	return dir
+}
+
+func compiled(more ...string) (string, error) {
 	_, self, _, _ := runtime.Caller(0)
 	root := filepath.Dir(filepath.Dir(filepath.Dir(self)))
 	if _, err := os.Stat(filepath.Join(root, "go.work")); err != nil { // compiled with -trimpath
 		out, err := exec.Command("go", "env", "GOWORK").Output()
 		if err != nil {
-			t.Fatalf("kubetest: find the repository: %v", err)
+			return "", fmt.Errorf("find the repository: %w", err)
 		}
 		root = filepath.Dir(strings.TrimSpace(string(out)))
 	}
@@ -166,9 +174,9 @@ func programs(t testing.TB, more ...string) string {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Run(); err != nil {
-		t.Fatalf("kubetest: scripts/kubernetes: %v", err)
+		return "", fmt.Errorf("scripts/kubernetes %s: %w", strings.Join(more, " "), err)
 	}
-	return strings.TrimSpace(out.String())
+	return strings.TrimSpace(out.String()), nil
 }
 
 // folder is a short one: socket paths have little room.

@@ -5,15 +5,18 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +36,8 @@ type Node struct {
 }
 
 // CannotRunPods says why no node can be started here, or is empty.
-func CannotRunPods() string {
+func CannotRunPods(t testing.TB) string {
+	t.Helper()
 	switch {
 	case runtime.GOOS != "linux":
 		return "a node needs Linux"
@@ -44,6 +48,19 @@ func CannotRunPods() string {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "a node needs the program " + tool
 		}
+	}
+	if out, err := exec.Command("unshare", "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--mount-proc", "true").CombinedOutput(); err != nil {
+		return fmt.Sprintf("a node needs namespaces of its own: %v: %s", err, out)
+	}
+	probe := fmt.Sprintf("/sys/fs/cgroup/memory/gantry-probe-%d", os.Getpid())
+	if err := os.Mkdir(probe, 0o755); err != nil {
+		return "a node needs cgroups (v1) that it may write: " + err.Error()
+	}
+	if err := os.Remove(probe); err != nil {
+		return err.Error()
+	}
+	if _, err := compiled("pods"); err != nil {
+		return "a node needs containerd out of Debian's packages: " + err.Error()
 	}
 	return ""
 }
@@ -101,7 +118,8 @@ func (n *Node) enter(images []Image) int {
 		}
 		script := filepath.Join(n.dir, "node.sh")
 		n.must(os.WriteFile(script, nodeScript, 0o700))
-		n.pid = n.unshare(script, "IP="+ip, fmt.Sprintf("GATEWAY=10.88.%d.254", number), "PODS="+pods, fmt.Sprintf("CGROUP=/gantry-test-%d", number))
+		cgroup := fmt.Sprintf("/gantry-test-%d", number)
+		n.pid = n.unshare(script, cgroup, "CGROUP="+cgroup, "IP="+ip, fmt.Sprintf("GATEWAY=10.88.%d.254", number), "PODS="+pods)
 		for _, args := range []string{
 			fmt.Sprintf("link add %s type veth peer name node0 netns %d", link, n.pid), fmt.Sprintf("addr add 10.88.%d.254/24 dev %s", number, link),
 			"link set " + link + " up", "route add " + pods + " via " + ip,
@@ -117,7 +135,7 @@ func (n *Node) enter(images []Image) int {
 }
 
 // unshare runs the script as the first process of new namespaces and returns its id outside of them.
-func (n *Node) unshare(script string, env ...string) int {
+func (n *Node) unshare(script, cgroup string, env ...string) int {
 	n.t.Helper()
 	log, err := os.Create(filepath.Join(n.dir, "node.log"))
 	n.must(err)
@@ -129,6 +147,7 @@ func (n *Node) unshare(script string, env ...string) int {
 		_ = cmd.Process.Kill() // and with it its child, and with that one all of the namespace
 		_ = cmd.Wait()
 		_ = log.Close()
+		n.removeCgroups(cgroup)
 	})
 	var child int
 	n.await("the namespaces", func(context.Context) error {
@@ -139,6 +158,31 @@ func (n *Node) unshare(script string, env ...string) int {
 		return err
 	})
 	return child
+}
+
+// removeCgroups removes what the kubelet left, children first, as soon as the kernel lets go of it.
+func (n *Node) removeCgroups(cgroup string) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 50 {
+		var left []string
+		roots, _ := filepath.Glob("/sys/fs/cgroup/*" + cgroup)
+		for _, root := range roots {
+			_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					left = append(left, path)
+				}
+				return nil
+			})
+		}
+		if len(left) == 0 {
+			return
+		}
+		for _, path := range slices.Backward(left) {
+			_ = os.Remove(path)
+		}
+		<-tick.C
+	}
 }
 
 // registry serves Registry, whose port node.sh knows: no other cluster has the address.

@@ -31,6 +31,34 @@ func podsServerAway(t *testing.T, p pods) {
 	}
 }
 
+// podsKilled: a dispatcher that is killed -9 at each step of making a Pod leaves nothing behind, and nothing is applied twice.
+func podsKilled(t *testing.T, p pods) {
+	p = newPods(t, p.node)
+	p.args = append(p.args, "--start-within", "8s")
+	p.start()
+	p.k8sConfig("team-killed")
+	for _, point := range []string{"dispatcher.pod_created", "dispatcher.inputs_created", "dispatcher.ungated"} {
+		w := p.workspace(strings.ReplaceAll(point, ".", "-"), "team-killed")
+		p.stop()
+		p.start("GANTRY_FAILPOINT=" + point)
+		p.gantry("run", sleeping(t, "sleep 1ms"), "-w", w, "--auto-approve", "--detach") // the server may end while it answers
+		if code := p.waitExit(); code != -1 {
+			t.Fatalf("%s: got exit code %d, want it killed there", point, code)
+		}
+		p.start()
+		r := p.runs(w)[0]
+		p.waitFor(r.ID, "applied")
+		p.printed(r.ID, "Apply complete!")
+		if log := p.must("runs", "logs", r.ID).stdout; strings.Count(log, "sleeping for 1ms") != 1 {
+			t.Errorf("%s: got log\n%s\nwant one apply", point, log)
+		}
+		p.eventually("end of all Pods but those that are kept for people, after "+point, func() bool {
+			got := p.node.Contents("team-killed")
+			return got["Pending"] == 0 && got["Running"] == 0 && got["Secret"] == 0 && got["ConfigMap"] == got["Succeeded"]+got["Failed"]
+		})
+	}
+}
+
 // podsAPIServerAway: a cluster whose API server is killed goes on with what runs.
 func podsAPIServerAway(t *testing.T, p pods) {
 	w := p.workspace("no-api-server", "team-a")
@@ -53,7 +81,7 @@ func podsRemote(t *testing.T, p pods) {
 	p.dispatcher(kubeconfig, token, "second")
 	w := p.workspace("far", "far")
 	r := p.detach(sleeping(t, "sleep 5s"), w)
-	eventually(t, p.server, "Pod of the plan", func() bool { return p.node.Pods("team-far", "gantry.example/run="+r.ID) > 0 })
+	p.eventually("Pod of the plan", func() bool { return p.node.Pods("team-far", "gantry.example/run="+r.ID) > 0 })
 	if err := first.Process.Kill(); err != nil {
 		t.Error(err)
 	}

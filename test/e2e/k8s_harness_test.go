@@ -6,8 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gantry.example/internal/kubetest"
 )
@@ -40,7 +42,7 @@ func main() {
 // startNode starts a real Kubernetes with the images; where that is not possible it says so, loudly.
 func startNode(t *testing.T) *kubetest.Node {
 	t.Helper()
-	if why := kubetest.CannotRunPods(); why != "" {
+	if why := kubetest.CannotRunPods(t); why != "" {
 		fmt.Fprintf(os.Stderr, "\n!!! %s: PODS ARE NOT TESTED: %s\n\n", t.Name(), why)
 		t.Skip("SKIPPED, PODS ARE NOT TESTED: " + why)
 	}
@@ -86,7 +88,7 @@ func (p pods) on(t *testing.T) pods {
 // podTemplate asks for little: many Pods share two CPUs.
 const podTemplate = `{"image":"` + imageTerraform + `","resources":{"requests":{"cpu":"20m","memory":"96Mi","ephemeral-storage":"1Mi"},"limits":{"memory":"768Mi"}}}`
 
-// config makes a namespace by the manifest that is shipped, and a k8s config of that name, which has the manifest's rights only.
+// k8sConfig makes a namespace by the manifest that is shipped, and a k8s config of that name, which has the manifest's rights only.
 func (p pods) k8sConfig(name string, more ...string) {
 	p.t.Helper()
 	kubeconfig := p.node.Tenant("../../deploy/kubernetes/namespace.yaml", name)
@@ -119,20 +121,37 @@ func (p pods) detach(dir, workspace string) run {
 	return r
 }
 
+// podLimit is generous: a dozen Pods share the machine with their cluster.
+const podLimit = 4 * time.Minute
+
+// eventually waits until it is so.
+func (p pods) eventually(what string, ok func() bool) {
+	p.t.Helper()
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(podLimit); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("no %s after %s; server log:\n%s", what, podLimit, tail(p.log.String(), 40))
+		}
+	}
+}
+
+// waitFor waits until the run has one of the statuses.
+func (p pods) waitFor(id string, statuses ...string) {
+	p.t.Helper()
+	p.eventually(fmt.Sprintf("run %s that is one of %v", id, statuses), func() bool { return slices.Contains(statuses, p.show(id).Status) })
+}
+
 // shown waits until what is shown of a run has the text.
 func (p pods) shown(id, text string) {
 	p.t.Helper()
-	eventually(p.t, p.server, text+" in what is shown of the run", func() bool {
-		return strings.Contains(p.must("runs", "show", id).stdout, text)
-	})
+	p.eventually(text+" in what is shown of the run", func() bool { return strings.Contains(p.gantry("runs", "show", id).stdout, text) })
 }
 
 // printed waits until the log of a run has the text.
 func (p pods) printed(id, text string) {
 	p.t.Helper()
-	eventually(p.t, p.server, text+" in the log of the run", func() bool {
-		return strings.Contains(p.gantry("runs", "logs", id).stdout, text)
-	})
+	p.eventually(text+" in the log of the run", func() bool { return strings.Contains(p.gantry("runs", "logs", id).stdout, text) })
 }
 
 // ended waits for a status and for what is shown then.
@@ -142,4 +161,12 @@ func (p pods) ended(id, status, text string) {
 	if got := p.must("runs", "show", id).stdout; !strings.Contains(got, text) {
 		p.t.Errorf("got\n%s\nwant %q in it", got, text)
 	}
+}
+
+// show is a run now. A machine as busy as this one may leave a question without an answer.
+func (p pods) show(id string) (r run) {
+	if answer := p.gantry("runs", "show", id, "-o", "json"); answer.code == 0 {
+		decode(p.t, answer.stdout, &r)
+	}
+	return r
 }
