@@ -49,15 +49,16 @@ type config struct {
 	Log               telemetry.LogConfig
 	OTLPEndpoint      string
 
-	LeaseTTL       time.Duration
-	StartWithin    time.Duration
-	Grace          time.Duration
-	LostAfter      time.Duration
-	OfflineLimit   time.Duration
-	Settle         time.Duration
-	RepublishAfter time.Duration
-	Limits         run.Patience
-	RateLimit      float64
+	LeaseTTL             time.Duration
+	StartWithin          time.Duration
+	Grace                time.Duration
+	LostAfter            time.Duration
+	OfflineLimit         time.Duration
+	Settle               time.Duration
+	RepublishAfter       time.Duration
+	Limits               run.Patience
+	NotificationNetworks []string
+	RateLimit            float64
 
 	Retention   postgres.Retention
 	MinFreeDisk settings.Size
@@ -95,6 +96,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.Replicas, "replicas", 0, "copies of every stream (default: 1, with --nats-url 3)")
 	f.StringVar(&c.PublicURL, "public-url", "", "https://host[:port] users reach the server at: what links begin with, and a name of the certificate (default: --acme-host, or where others than this machine can reach --https, or the address for this machine)")
 	f.StringSliceVar(&c.TrustedProxies, "trusted-proxies", nil, "addresses and networks of reverse proxies whose X-Forwarded-For counts, for the limits on logins; separated by commas (default: nobody's)")
+	f.StringSliceVar(&c.NotificationNetworks, "notification-networks", nil, "addresses and networks that are not of the public internet and that notifications may be sent to all the same, separated by commas (default: none)")
 	c.TLS.flags(f)
 	f.StringVar(&c.DatabaseURL, "database-url", "", "PostgreSQL to use instead of a private one, as postgres://…")
 	f.StringVar(&c.EncryptionKeyFile, "encryption-key-file", "", "key that encrypts states, plans and variables (default: <data-dir>/encryption-key; required with --database-url)")
@@ -170,6 +172,9 @@ func (c *config) validate() error {
 	}
 	if _, err := forwarded.Parse(c.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxies %w", err)
+	}
+	if _, err := forwarded.Parse(c.NotificationNetworks); err != nil {
+		return fmt.Errorf("--notification-networks %w", err)
 	}
 	if err := c.TLS.validate(c.HTTPS); err != nil {
 		return err

@@ -13,8 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"gantry.example/internal/forwarded"
 	"gantry.example/services/api"
 	"gantry.example/services/dashboard"
+	"gantry.example/services/notify"
 	"gantry.example/workers/k8s"
 )
 
@@ -102,10 +104,16 @@ func (s *server) handler(ctx, streams context.Context) (http.Handler, error) {
 	if !s.cfg.has(roleAPI) {
 		return mux, nil
 	}
+	networks, err := forwarded.Parse(s.cfg.NotificationNetworks)
+	if err != nil {
+		return nil, err
+	}
+	s.receivers = notify.NewSender(s.publicURL(), notify.Networks(networks))
 	a, err := api.New(streams, api.Config{
 		DB: s.db, Notifier: s.notifier, PublicURL: s.publicURL(), SigningKey: s.signing, Version: s.version, Log: s.log,
 		Registerer: s.metrics, Traces: s.traces != nil, Fail: s.fail, Backup: s.writeBackup, DeadLetters: s.bus.DeadLetters(),
 		RateLimit:  s.cfg.RateLimit,
+		Receivers:  s.receivers,
 		Kubernetes: k8s.Clusters{RunnerImage: s.cfg.RunnerImage, UserAgent: "gantry/" + s.version},
 	})
 	if err != nil {

@@ -29,6 +29,7 @@ import (
 	"gantry.example/services/api"
 	"gantry.example/services/auth"
 	"gantry.example/services/dashboard"
+	"gantry.example/services/notify"
 	"gantry.example/services/placement"
 	"gantry.example/services/postgres"
 	"gantry.example/services/trigger"
@@ -47,27 +48,28 @@ type server struct {
 	users   process.Users // whom terraform runs as
 	metrics *prometheus.Registry
 
-	lock     *os.File
-	http     net.Listener // nil when not wanted
-	https    net.Listener // nil when not wanted
-	tls      *tls.Config
-	pair     *pki.Pair      // nil unless the operator gave one
-	acme     *pki.ACME      // nil unless wanted
-	nats     *broker.Server // nil with a NATS elsewhere
-	broker   broker.Broker  // nil where only a worker runs, with a NATS elsewhere
-	callout  *broker.Callout
-	pg       *pgserver.Server // nil with an external database
-	seal     *secrets.Keyring
-	db       *postgres.DB
-	notifier *postgres.Notifier
-	placer   *placement.Placer
-	api      *api.Server
-	pages    *dashboard.Server
-	bus      *bus.Bus
-	closeBus func()
-	signing  []byte // the database's key for signed URLs
-	pool     string // the local worker's token
-	worker   atomic.Pointer[station.Station]
+	lock      *os.File
+	http      net.Listener // nil when not wanted
+	https     net.Listener // nil when not wanted
+	tls       *tls.Config
+	pair      *pki.Pair      // nil unless the operator gave one
+	acme      *pki.ACME      // nil unless wanted
+	nats      *broker.Server // nil with a NATS elsewhere
+	broker    broker.Broker  // nil where only a worker runs, with a NATS elsewhere
+	callout   *broker.Callout
+	pg        *pgserver.Server // nil with an external database
+	seal      *secrets.Keyring
+	db        *postgres.DB
+	notifier  *postgres.Notifier
+	placer    *placement.Placer
+	api       *api.Server
+	pages     *dashboard.Server
+	receivers *notify.Sender // those outside that are told what runs do
+	bus       *bus.Bus
+	closeBus  func()
+	signing   []byte // the database's key for signed URLs
+	pool      string // the local worker's token
+	worker    atomic.Pointer[station.Station]
 
 	traces *otlp.Exporter // nil: nobody wants any
 
@@ -108,6 +110,7 @@ func (s *server) parts() []lifecycle.Part {
 		{[]role{roleAPI}, lifecycle.Part{Name: "pages", Run: func(ctx context.Context) error { return s.pages.Run(ctx) }}},
 		{[]role{roleReconciler}, lifecycle.Part{Name: "reconciler", Run: s.runReconciler}},
 		{[]role{roleReconciler}, lifecycle.Part{Name: "run triggers", Run: func(ctx context.Context) error { return trigger.New(s.db, s.log).Run(ctx) }}},
+		{[]role{roleAPI}, lifecycle.Part{Name: "notifications", Run: func(ctx context.Context) error { return notify.New(s.db, s.receivers, s.log).Run(ctx) }}},
 		{[]role{roleKeeper}, lifecycle.Part{Name: "keeper", Run: s.runKeeper}},
 		{[]role{roleDispatcher}, lifecycle.Part{Name: "dispatchers", Run: s.runDispatchers}},
 		{[]role{roleWorker}, lifecycle.Part{Name: "worker", Start: s.startWorker, Run: func(ctx context.Context) error { return s.worker.Load().Run(ctx) }, Stop: s.stopWorker}},

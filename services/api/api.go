@@ -29,8 +29,10 @@ type Config struct {
 	DeadLetters DeadLetters
 	// Kubernetes knows clusters and Pods.
 	Kubernetes Kubernetes
-	Version    string
-	Log        *slog.Logger
+	// Receivers are told what runs do.
+	Receivers Receivers
+	Version   string
+	Log       *slog.Logger
 	// Backup writes a backup of everything the server keeps; nil means that it can't.
 	Backup func(ctx context.Context, w io.Writer) error
 	// Registerer takes the HTTP metrics; nil means none.
@@ -45,25 +47,26 @@ type Config struct {
 
 // Server serves the API. Safe for concurrent use.
 type Server struct {
-	db       *postgres.DB
-	notifier *postgres.Notifier
-	public   *url.URL
-	signer   signer
-	version  string
-	log      *slog.Logger
-	metrics  *metrics
-	large    *semaphore.Weighted // bytes of large bodies in memory
-	traces   bool
-	fail     *failpoint.Points
-	rights   table
-	rate     *rateLimit
-	letters  DeadLetters
-	clusters Kubernetes
-	backups  func(context.Context, io.Writer) error
-	stop     context.Context // ends open streams when the server stops
-	inside   *http.ServeMux  // the calls of As
-	hubs     hubs
-	roster   roster
+	db        *postgres.DB
+	notifier  *postgres.Notifier
+	public    *url.URL
+	signer    signer
+	version   string
+	log       *slog.Logger
+	metrics   *metrics
+	large     *semaphore.Weighted // bytes of large bodies in memory
+	traces    bool
+	fail      *failpoint.Points
+	rights    table
+	rate      *rateLimit
+	letters   DeadLetters
+	clusters  Kubernetes
+	receivers Receivers
+	backups   func(context.Context, io.Writer) error
+	stop      context.Context // ends open streams when the server stops
+	inside    *http.ServeMux  // the calls of As
+	hubs      hubs
+	roster    roster
 }
 
 // New returns a server. ctx ends its open streams (events, logs), so that a graceful stop is not held up by them.
@@ -78,7 +81,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{
 		db: cfg.DB, notifier: cfg.Notifier, public: u, signer: signer{key: cfg.SigningKey},
-		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, clusters: cfg.Kubernetes, rights: rights(), rate: &rateLimit{perSecond: cfg.RateLimit, buckets: map[string]bucket{}}, backups: cfg.Backup, stop: ctx,
+		version: cfg.Version, log: cfg.Log, metrics: m, large: semaphore.NewWeighted(largeBodies), traces: cfg.Traces, fail: cfg.Fail, letters: cfg.DeadLetters, clusters: cfg.Kubernetes, receivers: cfg.Receivers, rights: rights(), rate: &rateLimit{perSecond: cfg.RateLimit, buckets: map[string]bucket{}}, backups: cfg.Backup, stop: ctx,
 	}
 	s.hubs.all = map[string]*hub{}
 	s.roster = roster{keep: cfg.DB.SawWorkers, waiting: map[string][]*said{}}

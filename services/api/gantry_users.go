@@ -202,7 +202,7 @@ func (s *Server) listMembers(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	all, _, err := s.db.Members(r.Context(), o.ID, p)
+	all, _, err := s.db.Members(r.Context(), o.ID, postgres.MemberFilter{Page: p})
 	if err != nil {
 		return reply{}, err
 	}

@@ -85,7 +85,7 @@ func peopleRights() table {
 func workspaceRights() table {
 	read, write, admin, own, site := right{role: postgres.RoleRead}, right{role: postgres.RoleWrite}, right{role: postgres.RoleAdmin}, right{where: ofCall}, right{where: ofSite}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
-	const project, consumers = v2 + "/projects/{project}", v2 + "/workspaces/{workspace}/relationships/remote-state-consumers"
+	const project, consumers, told = v2 + "/projects/{project}", v2 + "/workspaces/{workspace}/relationships/remote-state-consumers", v2 + "/notification-configurations/{notification}"
 	const org, ws, named, set = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}", v2 + "/varsets/{varset}"
 	return table{
 		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
@@ -100,6 +100,8 @@ func workspaceRights() table {
 		"GET" + ws + "/tag-bindings": read, "PATCH" + ws + "/tag-bindings": write, "GET" + ws + "/effective-tag-bindings": read,
 		"GET" + ws + "/relationships/tags": read, "POST" + ws + "/relationships/tags": write, "DELETE" + ws + "/relationships/tags": write,
 		"GET" + ws + "/run-triggers": read, "POST" + ws + "/run-triggers": write, "GET" + v2 + "/run-triggers/{trigger}": read, "DELETE" + v2 + "/run-triggers/{trigger}": write,
+		"GET" + ws + "/notification-configurations": write, "POST" + ws + "/notification-configurations": write,
+		"GET" + told: write, "PATCH" + told: write, "DELETE" + told: write, "POST" + told + "/actions/verify": write,
 		"GET" + consumers: read, "POST" + consumers: write, "PATCH" + consumers: write, "DELETE" + consumers: write,
 		"GET" + project + "/varsets": read, "POST" + set + "/relationships/projects": write, "DELETE" + set + "/relationships/projects": write,
 		"GET" + org + "/projects": read, "POST" + org + "/projects": admin,
@@ -169,7 +171,7 @@ type thing struct{ what, id string }
 // pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
 // state version's.
 func pathThing(param func(string) string) (shown, found thing, ok bool) {
-	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "comment", "event", "trigger", "project", "varset", "variable", "pool", "k8s", "agent"} {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "comment", "event", "trigger", "notification", "project", "varset", "variable", "pool", "k8s", "agent"} {
 		id := param(what)
 		if id == "" {
 			continue

@@ -83,6 +83,11 @@ func (f *fixture) addToRun(things map[string]string) {
 	t, err := f.db.CreateRunTrigger(f.t.Context(), things["workspace"], source.ID)
 	must(f.t, err)
 	things["trigger"] = t.ID
+	n, err := postgres.NotificationConfiguration{}.Changed(things["workspace"], postgres.NotificationChange{Name: new("ops"), Destination: new(postgres.DestinationSlack)})
+	must(f.t, err)
+	n, err = f.db.CreateNotificationConfiguration(f.t.Context(), n, nil)
+	must(f.t, err)
+	things["notification"] = n.ID
 }
 
 // addProject adds a project without workspaces.

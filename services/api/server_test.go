@@ -48,6 +48,7 @@ type fixture struct {
 	ws       postgres.Workspace
 	letters  *letters
 	clusters *clusters
+	receives bool // whether receivers of notifications take what is sent
 	rate     float64 // calls a second of one token
 	// backupErr is how a backup ends, after a few bytes.
 	backupErr error
@@ -108,7 +109,7 @@ func (f *fixture) serve() {
 	s, err := api.New(ctx, api.Config{
 		DB: f.db, Notifier: notifier, PublicURL: publicURL, SigningKey: f.key, Version: "test",
 		Log: slog.New(slog.NewTextHandler(testWriter{f.t}, nil)), Registerer: f.metrics,
-		DeadLetters: f.letters, Kubernetes: f.clusters, RateLimit: f.rate,
+		DeadLetters: f.letters, Kubernetes: f.clusters, Receivers: f, RateLimit: f.rate,
 		Backup: func(_ context.Context, w io.Writer) error {
 			if _, err := io.WriteString(w, "sealed"); err != nil {
 				return err

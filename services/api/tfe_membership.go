@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +20,9 @@ type tfeMembership struct {
 	User         *userRef         `jsonapi:"relation,user"`
 }
 
+// memberActive is the status of every member: TFE knows invited ones, too.
+const memberActive = "active"
+
 type userRef struct {
 	ID string `jsonapi:"primary,users"`
 }
@@ -38,7 +40,7 @@ func (s *Server) tfeMembershipRoutes() []route {
 	const of, one = "/api/v2/organizations/{organization}/organization-memberships", "/api/v2/organization-memberships/{membership}"
 	return []route{
 		{method: "GET", pattern: "/api/v2/organization-memberships", access: person, summary: "List one's own memberships", out: []tfeMembership{}, handle: s.listOwnMemberships},
-		{method: "GET", pattern: of, access: person, summary: "List an organization's members", out: []tfeMembership{}, query: paging("include"), handle: s.listMemberships},
+		{method: "GET", pattern: of, access: person, summary: "List an organization's members", out: []tfeMembership{}, query: paging("include", "filter[email]", "filter[status]", "q"), handle: s.listMemberships},
 		{method: "POST", pattern: of, access: person, summary: "Make a user, by email address or username, a member", in: tfeMembershipInput{}, out: tfeMembership{},
 			status: http.StatusCreated, create: true, handle: s.createMembership},
 		{method: "GET", pattern: one, access: person, summary: "Show a membership", out: tfeMembership{}, query: []string{"include"}, handle: s.showMembership},
@@ -49,21 +51,25 @@ func (s *Server) tfeMembershipRoutes() []route {
 
 func membershipDocument(m postgres.Membership) *tfeMembership {
 	return &tfeMembership{
-		ID: m.ID, Status: "active", Email: m.Email, Username: m.Username, Role: m.Role, CreatedAt: m.CreatedAt,
+		ID: m.ID, Status: memberActive, Email: m.Email, Username: m.Username, Role: m.Role, CreatedAt: m.CreatedAt,
 		Organization: &organizationRef{m.Organization}, User: &userRef{m.UserID},
 	}
 }
 
 func (s *Server) answerMembership(r *request, m postgres.Membership) (reply, error) {
-	var related []any
-	if slices.Contains(strings.Split(r.URL.Query().Get("include"), ","), "user") {
-		u, err := s.db.User(r.Context(), m.UserID)
-		if err != nil {
-			return reply{}, err
-		}
-		related = append(related, userDocument(u))
+	side := r.include()
+	if err := s.sideMember(r, side, m); err != nil {
+		return reply{}, err
 	}
-	return object(membershipDocument(m), related...)
+	return object(membershipDocument(m), side.docs...)
+}
+
+// sideMember loads the user if it is asked for.
+func (s *Server) sideMember(r *request, side *sideLoad, m postgres.Membership) error {
+	return side.add("user", m.UserID, func() (any, error) {
+		u, err := s.db.User(r.Context(), m.UserID)
+		return userDocument(u), err
+	})
 }
 
 func (s *Server) listOwnMemberships(r *request) (reply, error) {
@@ -87,15 +93,23 @@ func (s *Server) listMemberships(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	all, total, err := s.db.Members(r.Context(), o.ID, p)
+	q := r.URL.Query()
+	f := postgres.MemberFilter{Emails: words(strings.Join(q["filter[email]"], ",")), Part: q.Get("q"), Page: p}
+	if status := q.Get("filter[status]"); status != "" && status != memberActive {
+		return list([]*tfeMembership{}, p, 0) // nobody is invited here
+	}
+	all, total, err := s.db.Members(r.Context(), o.ID, f)
 	if err != nil {
 		return reply{}, err
 	}
-	out := make([]*tfeMembership, len(all))
+	out, side := make([]*tfeMembership, len(all)), r.include()
 	for i, m := range all {
 		out[i] = membershipDocument(m)
+		if err := s.sideMember(r, side, m); err != nil {
+			return reply{}, err
+		}
 	}
-	return list(out, p, total)
+	return list(out, p, total, side.docs...)
 }
 
 func (s *Server) createMembership(r *request) (reply, error) {

@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
@@ -21,6 +23,34 @@ type workspaceView struct {
 	GateKnown bool    // its outcome will be known
 	State     *postgres.StateVersion
 	Mine      bool // the viewer locked it
+	Told      []toldView
+}
+
+// toldView is a receiver of what the runs do.
+type toldView struct {
+	Name   string
+	Status badge
+	Why    string // of one that does not take what it is sent, for who may change that
+}
+
+// told are the workspace's receivers, the addresses of which are secrets.
+func (s *Server) told(r *http.Request, ws postgres.Workspace, who viewer) ([]toldView, error) {
+	all, _, err := s.cfg.DB.NotificationConfigurations(r.Context(), ws.ID, postgres.Page{Size: 100})
+	var out []toldView
+	for _, c := range all {
+		v := toldView{Name: c.Name, Status: badge{"On", "good"}}
+		switch {
+		case !c.Enabled:
+			v.Status = badge{"Off", "neutral"}
+		case c.Failures > 0:
+			v.Status = badge{"Fails", "bad"}
+			if last := c.Responses[0]; who.May("write") {
+				v.Why = strings.TrimSpace(fmt.Sprintf("%d in a row, last: %d %s", c.Failures, last.Code, last.Body))
+			}
+		}
+		out = append(out, v)
+	}
+	return out, err
 }
 
 // workspace is the page of a workspace: how it is, and its newest runs.
@@ -47,6 +77,9 @@ func (s *Server) workspace(w http.ResponseWriter, r *http.Request, session postg
 		return err
 	}
 	v.Tags = row.Tags
+	if v.Told, err = s.told(r, ws, who); err != nil {
+		return err
+	}
 	for _, one := range runs {
 		v.Runs = append(v.Runs, runRow{one, runAddress(ws, one.ID), heading(one), statusBadge(one)})
 	}

@@ -157,3 +157,20 @@ func TestVariablesOfAWorkspace(t *testing.T) {
 	f.get(page).want(http.StatusOK).without("<form class=\"fields\"")
 	f.post(page, "key", "x", "value", "x", "category", "terraform").want(http.StatusForbidden)
 }
+
+// TestAWorkspaceShowsWhoIsTold: a receiver that fails is seen, why only by who may change it, and its address by nobody.
+func TestAWorkspaceShowsWhoIsTold(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	destination, url, on := postgres.DestinationGeneric, "https://hooks.example.com/secret", true
+	for name, got := range map[string]postgres.DeliveryResponse{"well": {Code: 200, Successful: true}, "ill": {Code: 503, Body: "come back later"}} {
+		c, err := postgres.NotificationConfiguration{}.Changed(f.ws.ID, postgres.NotificationChange{Name: &name, Destination: &destination, URL: &url, Enabled: &on})
+		must(t, err)
+		_, err = f.db.CreateNotificationConfiguration(t.Context(), c, &got)
+		must(t, err)
+	}
+	f.enter("rita", postgres.RoleRead)
+	f.get("/app/default/network").want(http.StatusOK, "Notifications", "Fails", "On").without("come back later", "hooks.example.com")
+	f.enter("wim", postgres.RoleWrite)
+	f.get("/app/default/network").want(http.StatusOK, "1 in a row, last: 503 come back later").without("hooks.example.com")
+}

@@ -35,7 +35,7 @@ type dumpItem struct {
 // notDumped are the tables that mean nothing elsewhere, and those that refer to them. What is still to be sent is about the world of this server; and
 // without the tokens of attempts and the sessions of browsers nobody who had one before can write after a restore.
 func notDumped() []string {
-	return []string{"goose_db_version", "outbox", "attempt_tokens", "sessions", "oauth_codes", "login_attempts", "event_readers"}
+	return []string{"goose_db_version", "outbox", "notifications", "attempt_tokens", "sessions", "oauth_codes", "login_attempts", "event_readers"}
 }
 
 // Dump writes everything that a new database needs to become this one, as it is at one moment: Load reads it. The server

@@ -84,15 +84,31 @@ func (d *DB) Membership(ctx context.Context, id string) (Membership, error) {
 	return m, err
 }
 
+// MemberFilter selects members. Its zero value selects all.
+type MemberFilter struct {
+	Emails []string // nil: of any
+	Part   string   // of the username or the email address
+	Page   Page
+}
+
 // Members lists the members of an organization (id) by name and the number of them.
-func (d *DB) Members(ctx context.Context, organizationID string, p Page) ([]Membership, int, error) {
+func (d *DB) Members(ctx context.Context, organizationID string, f MemberFilter) ([]Membership, int, error) {
+	var c conditions
+	c.add(`m.organization_id = $$`, organizationID)
+	if f.Emails != nil {
+		c.add(`lower(u.email) = ANY (SELECT lower(e) FROM unnest($$::text[]) e)`, textArray(f.Emails))
+	}
+	if f.Part != "" {
+		part := c.arg(f.Part)
+		c.add(`(strpos(lower(u.username), lower(` + part + `)) > 0 OR strpos(lower(COALESCE(u.email, '')), lower(` + part + `)) > 0)`)
+	}
 	var total int
-	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM memberships WHERE organization_id = $1`, organizationID); err != nil {
+	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM memberships m JOIN users u ON u.id = m.user_id`+c.where(), c.args...); err != nil {
 		return nil, 0, err
 	}
 	var out []Membership
-	err := d.q(ctx).SelectContext(ctx, &out, selectMembership+` WHERE m.organization_id = $1 ORDER BY lower(u.username) LIMIT $2 OFFSET $3`,
-		organizationID, p.limit(), p.offset())
+	where := c.where()
+	err := d.q(ctx).SelectContext(ctx, &out, selectMembership+where+` ORDER BY lower(u.username) LIMIT `+c.arg(f.Page.limit())+` OFFSET `+c.arg(f.Page.offset()), c.args...)
 	return out, total, err
 }
 

@@ -72,7 +72,7 @@ func (d *DB) RoleIn(ctx context.Context, t Token, organizationID string) (Role, 
 }
 
 // OrganizationOf returns the id of the organization that an object belongs to. what is organization (id or name), workspace,
-// run, configuration, state, comment, trigger, membership, project, varset, variable, pool (id or number), k8s (a config's id or number) or agent. Errors: not_found, the same as for an object that does not exist at all.
+// run, configuration, state, comment, trigger, notification, membership, project, varset, variable, pool (id or number), k8s (a config's id or number) or agent. Errors: not_found, the same as for an object that does not exist at all.
 func (d *DB) OrganizationOf(ctx context.Context, what, id string) (string, error) {
 	query, known := map[string]string{
 		"organization":  `SELECT id FROM organizations WHERE id = $1 OR lower(name) = lower($1) ORDER BY id = $1 DESC LIMIT 1`,
@@ -82,6 +82,7 @@ func (d *DB) OrganizationOf(ctx context.Context, what, id string) (string, error
 		"state":         `SELECT w.organization_id FROM state_versions s JOIN workspaces w ON w.id = s.workspace_id WHERE s.id = $1`,
 		"comment":       `SELECT r.organization_id FROM run_comments c JOIN runs r ON r.id = c.run_id WHERE c.id = $1`,
 		"trigger":       `SELECT w.organization_id FROM run_triggers t JOIN workspaces w ON w.id = t.workspace_id WHERE t.id = $1`,
+		"notification":  `SELECT w.organization_id FROM notification_configurations c JOIN workspaces w ON w.id = c.workspace_id WHERE c.id = $1`,
 		"membership":    `SELECT organization_id FROM memberships WHERE id = $1`,
 		"pool":          `SELECT organization_id FROM pools WHERE organization_id IS NOT NULL AND mode = 'agent' AND (id = $1 OR number::text = $1)`,
 		"k8s":           `SELECT organization_id FROM pools WHERE organization_id IS NOT NULL AND mode = 'k8s' AND (id = $1 OR number::text = $1)`,

@@ -32,7 +32,7 @@ func nullMirror(t *testing.T) string {
 // TestUpstreamSuite runs go-tfe's own integration tests against the server: those of test/tfe/upstream.txt.
 func TestUpstreamSuite(t *testing.T) {
 	t.Parallel()
-	s := newCloudServer(t, "--provider-filesystem-mirror", nullMirror(t), "--concurrency", "4")
+	s := newCloudServer(t, "--provider-filesystem-mirror", nullMirror(t), "--concurrency", "4", "--notification-networks", "127.0.0.0/8")
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-timeout=15m", "-run=^TestUpstream$", "./...")
 	cmd.Dir = filepath.Join("..", "tfe")
 	cmd.Env = append(os.Environ(), "GOWORK=off", "TFE_ADDRESS=https://"+s.cloudHost(), "TFE_TOKEN="+s.adminToken(),

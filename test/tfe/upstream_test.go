@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -50,7 +51,7 @@ func TestUpstream(t *testing.T) {
 	}
 	token := os.Getenv("TFE_TOKEN")
 	env := append(os.Environ(), "TFE_ADDRESS="+front.server.URL, "SSL_CERT_FILE="+front.authorities,
-		"TFE_ADMIN_PROVISION_LICENSES_TOKEN="+token, "TFC_RUN_TASK_URL="+front.server.URL+"/hook", "SKIP_PAID=1")
+		"TFE_ADMIN_PROVISION_LICENSES_TOKEN="+token, "TFC_RUN_TASK_URL="+front.hook.URL, "SKIP_PAID=1")
 	var out bytes.Buffer
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -120,6 +121,7 @@ func buildUpstream(t *testing.T) (program, dir string) {
 // begin with, takes notifications, and counts the calls that the server answered well.
 type front struct {
 	server      *httptest.Server
+	hook        *httptest.Server // takes notifications
 	authorities string // file
 	client      *tfe.Client
 	calls       map[string]int
@@ -150,7 +152,12 @@ func newFront(t *testing.T) *front {
 		f.endRuns(r.Context(), r.PathValue("id"))
 		proxy.ServeHTTP(w, r)
 	})
-	mux.HandleFunc("/hook", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("POST /api/v2/organizations/{name}/organization-memberships", func(w http.ResponseWriter, r *http.Request) {
+		f.makeUser(t, r)
+		proxy.ServeHTTP(w, r)
+	})
+	f.hook = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(f.hook.Close)
 	f.server = httptest.NewTLSServer(mux)
 	go func() {
 		defer close(f.done)
@@ -163,6 +170,42 @@ func newFront(t *testing.T) *front {
 	f.authorities = filepath.Join(t.TempDir(), "authorities.pem")
 	must(t, os.WriteFile(f.authorities, append(own, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: f.server.Certificate().Raw})...), 0o600))
 	return f
+}
+
+// makeUser makes the user who is about to become a member by an email address. TFE sends an invitation; with Gantry users exist
+// before.
+func (f *front) makeUser(t *testing.T, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var in struct {
+		Data struct{ Attributes struct{ Email string } }
+	}
+	name, _, ok := "", "", false
+	if json.Unmarshal(body, &in) == nil {
+		name, _, ok = strings.Cut(in.Data.Attributes.Email, "@")
+	}
+	if !ok {
+		return // what the test wants to be refused
+	}
+	user, err := json.Marshal(map[string]string{"username": name, "email": in.Data.Attributes.Email})
+	if err != nil {
+		t.Error(err)
+	}
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, os.Getenv("TFE_ADDRESS")+"/api/gantry/v1/users", bytes.NewReader(user))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	req.Header.Set("Authorization", "Bearer "+os.Getenv("TFE_TOKEN"))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	_ = res.Body.Close() // one that exists already is as good
 }
 
 // endRuns ends the run that holds a workspace which is about to be deleted. TFE deletes what goes on; Gantry refuses to, and
