@@ -139,7 +139,7 @@ func runRights() table {
 		"POST" + v2 + "/runs/{run}/actions/cancel": plan, "POST" + v2 + "/runs/{run}/actions/force-cancel": admin,
 		"GET" + v2 + "/plans/{plan}": read, "GET" + v2 + "/plans/{plan}/json-output": write, "GET" + v2 + "/applies/{apply}": read,
 
-		"GET" + ws + "/current-state-version": read, "GET" + ws + "/current-state-version-outputs": read,
+		"GET" + ws + "/resources": read, "GET" + ws + "/current-state-version": read, "GET" + ws + "/current-state-version-outputs": read,
 		"GET" + v2 + "/state-versions": {postgres.RoleRead, inQuery}, "GET" + v2 + "/state-versions/{state}": read,
 		"GET" + v2 + "/state-versions/{state}/download": read, "GET" + v2 + "/state-versions/{state}/outputs": read,
 		"GET" + v2 + "/state-version-outputs/{output}": read,

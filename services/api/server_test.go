@@ -48,7 +48,7 @@ type fixture struct {
 	ws       postgres.Workspace
 	letters  *letters
 	clusters *clusters
-	receives bool // whether receivers of notifications take what is sent
+	receives bool    // whether receivers of notifications take what is sent
 	rate     float64 // calls a second of one token
 	// backupErr is how a backup ends, after a few bytes.
 	backupErr error

@@ -140,7 +140,7 @@ func (s *Server) createMembership(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.answerMembership(r, m)
+	return object(membershipDocument(m), userDocument(u)) // with the user, as TFE does
 }
 
 func (s *Server) showMembership(r *request) (reply, error) {

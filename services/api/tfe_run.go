@@ -16,8 +16,8 @@ func (s *Server) tfeRunRoutes() []route {
 		{method: "POST", pattern: "/api/v2/runs", access: person, summary: "Create a run", in: tfeRunInput{}, out: tfeRun{},
 			status: http.StatusCreated, create: true, point: "api.run_created", handle: s.createRun},
 		{method: "GET", pattern: "/api/v2/runs/{run}", access: person, summary: "Show a run", out: tfeRun{}, query: []string{"include"}, handle: s.showRun},
-		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/runs", access: person, summary: "List a workspace's runs, newest first", out: []tfeRun{}, query: paging("filter[status]", "include"), handle: s.listWorkspaceRuns},
-		{method: "GET", pattern: "/api/v2/organizations/{organization}/runs", access: person, summary: "List an organization's runs, newest first", out: []tfeRun{}, query: paging("filter[status]", "include"), handle: s.listOrganizationRuns},
+		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/runs", access: person, summary: "List a workspace's runs, newest first", out: []tfeRun{}, query: paging(append(runFilters(), "include")...), handle: s.listWorkspaceRuns},
+		{method: "GET", pattern: "/api/v2/organizations/{organization}/runs", access: person, summary: "List an organization's runs, newest first", out: []tfeRun{}, query: paging(append(runFilters(), "include")...), handle: s.listOrganizationRuns},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/runs/queue", access: person, summary: "List an organization's runs that are not over", out: []tfeRun{}, query: paging(), handle: s.listQueue},
 		{method: "GET", pattern: "/api/v2/organizations/{organization}/capacity", access: person, summary: "Count an organization's waiting and executing runs", out: tfeCapacity{}, handle: s.showCapacity},
 

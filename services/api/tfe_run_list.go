@@ -2,7 +2,6 @@ package api
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"gantry.example/services/postgres"
@@ -21,7 +20,7 @@ func (s *Server) listWorkspaceRuns(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.listRuns(r, postgres.RunFilter{WorkspaceID: w.ID, Statuses: wantedStatuses(r)})
+	return s.listRuns(r, postgres.RunFilter{WorkspaceID: w.ID, Statuses: wantedStatuses(r), Narrow: wantedRuns(r)})
 }
 
 func (s *Server) listOrganizationRuns(r *request) (reply, error) {
@@ -29,7 +28,7 @@ func (s *Server) listOrganizationRuns(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.listRuns(r, postgres.RunFilter{OrganizationID: o.ID, Statuses: wantedStatuses(r)})
+	return s.listRuns(r, postgres.RunFilter{OrganizationID: o.ID, Statuses: wantedStatuses(r), Narrow: wantedRuns(r)})
 }
 
 // listQueue lists what is not over, as TFE does: runs that wait and runs that execute.
@@ -42,15 +41,55 @@ func (s *Server) listQueue(r *request) (reply, error) {
 	return s.listRuns(r, postgres.RunFilter{OrganizationID: o.ID, Statuses: open})
 }
 
-// wantedStatuses reads filter[status], a list with commas.
+// runFilters are the parameters by which runs are selected.
+func runFilters() []string {
+	return []string{"filter[status]", "filter[status_group]", "filter[source]", "filter[operation]", "filter[workspace_names]", "filter[agent_pool_names]",
+		"search[user]", "search[commit]", "search[basic]"}
+}
+
+// noCommit is a source that no run has: none is of a commit.
+const noCommit = "a commit"
+
+// wantedStatuses reads filter[status], a list with commas, and TFE's names for groups of them.
 func wantedStatuses(r *request) []run.Status {
 	var out []run.Status
-	for word := range strings.SplitSeq(r.URL.Query().Get("filter[status]"), ",") {
-		if word != "" {
-			out = append(out, run.Status(word))
+	q := r.URL.Query()
+	for _, word := range words(q.Get("filter[status]")) {
+		out = append(out, run.Status(word))
+	}
+	for _, s := range run.Statuses() {
+		switch q.Get("filter[status_group]") {
+		case "final":
+			if s.Final() {
+				out = append(out, s)
+			}
+		case "non_final":
+			if !s.Final() {
+				out = append(out, s)
+			}
+		case "discardable":
+			if s == run.Pending || s == run.Planned || s == run.PlannedAndSaved {
+				out = append(out, s)
+			}
 		}
 	}
 	return out
+}
+
+// wantedRuns reads the other filters. As in TFE, search[user] and search[commit] leave search[basic] no say.
+func wantedRuns(r *request) postgres.RunNarrowing {
+	q := r.URL.Query()
+	n := postgres.RunNarrowing{
+		Sources: words(q.Get("filter[source]")), Operations: words(q.Get("filter[operation]")),
+		Workspaces: words(q.Get("filter[workspace_names]")), Pools: words(q.Get("filter[agent_pool_names]")), CreatedBy: q.Get("search[user]"),
+	}
+	switch {
+	case q.Get("search[commit]") != "":
+		n.Sources = []string{noCommit}
+	case n.CreatedBy == "":
+		n.Text = q.Get("search[basic]")
+	}
+	return n
 }
 
 func (s *Server) listRuns(r *request, f postgres.RunFilter) (reply, error) {

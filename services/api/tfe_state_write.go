@@ -17,6 +17,8 @@ func (s *Server) tfeStateRoutes() []route {
 	return []route{
 		{method: "GET", pattern: "/api/v2/state-versions", access: person, summary: "List the state versions of the workspace that the filters name, newest first",
 			out: []tfeState{}, query: paging(filterOrganization, filterWorkspace), handle: s.listStatesByName},
+		{method: "GET", pattern: "/api/v2/workspaces/{workspace}/resources", access: person, summary: "List the resources of a workspace's current state", out: []tfeResource{},
+			query: paging(), handle: s.listResources},
 		{method: "GET", pattern: versions, access: person, summary: "List a workspace's state versions, newest first", out: []tfeState{}, query: paging(), handle: s.listStates},
 		{method: "POST", pattern: versions, access: person, summary: "Push a state; refused while a run holds the workspace", in: tfeStateInput{}, out: tfeState{},
 			status: http.StatusCreated, create: true, maxBody: maxState/3*4 + maxJSONBody, handle: s.pushState},

@@ -83,8 +83,8 @@ type tfeWorkspaceInput struct {
 	TerraformVersion *string `jsonapi:"attr,terraform-version"`
 	WorkingDirectory *string `jsonapi:"attr,working-directory"`
 	// SettingOverwrites says by false that the workspace gives up its own execution-mode or agent-pool for the default.
-	SettingOverwrites map[string]bool `jsonapi:"attr,setting-overwrites"`
-	Project           *projectRef     `jsonapi:"relation,project"`
+	SettingOverwrites *settingOverwrites `jsonapi:"attr,setting-overwrites"`
+	Project           *projectRef        `jsonapi:"relation,project"`
 }
 
 // versionLatest is TFE's word for "any version": Terraform's CLI then does not compare it with its own.
@@ -146,15 +146,6 @@ func workspaceDocument(w postgres.Workspace, role postgres.Role) (*tfeWorkspace,
 	}
 	doc.LockedReason = lockedReason(w)
 	return doc, nil
-}
-
-// overwrites tells which settings are the workspace's own.
-func overwrites(w postgres.Workspace) (map[string]bool, error) {
-	var own messages.Execution
-	if err := json.Unmarshal(w.Execution, &own); err != nil {
-		return nil, err
-	}
-	return map[string]bool{"execution-mode": own.Mode != "" || w.RunsElsewhere, "agent-pool": own.AgentPool != ""}, nil
 }
 
 func lockedReason(w postgres.Workspace) string {
@@ -348,6 +339,7 @@ func (in tfeWorkspaceInput) elsewhere() *bool {
 		out = *in.ExecutionMode == modeElsewhere
 	case in.Operations != nil:
 		out = !*in.Operations
+	case in.SettingOverwrites != nil && is(in.SettingOverwrites.ExecutionMode, false): // the default is none of users' machines
 	default:
 		return nil
 	}
@@ -372,10 +364,9 @@ func (in tfeWorkspaceInput) execution(own, defaults []byte) (messages.Execution,
 	if in.AgentPoolID != nil {
 		e.AgentPool = messages.Ref(*in.AgentPoolID)
 	}
-	if own, said := in.SettingOverwrites["execution-mode"]; said && !own {
+	if o := in.SettingOverwrites; o != nil && is(o.ExecutionMode, false) {
 		e = e.Common()
-	}
-	if own, said := in.SettingOverwrites["agent-pool"]; said && !own {
+	} else if o != nil && is(o.AgentPool, false) {
 		e.AgentPool = ""
 	}
 	if in.TerraformVersion != nil {

@@ -14,7 +14,57 @@ type RunFilter struct {
 	WorkspaceID    string
 	OrganizationID string
 	Statuses       []run.Status // none means all
+	Narrow         RunNarrowing
 	Page           Page
+}
+
+// RunNarrowing selects among the newest runs by what no index knows. The zero value selects all.
+type RunNarrowing struct {
+	Sources, Operations []string // nil means all
+	Workspaces, Pools   []string // names; nil means all
+	CreatedBy           string
+	Text                string // the id, or a part of the message
+}
+
+// narrowed is how far back a narrowing looks, so that one that finds nothing reads no more the longer the past is.
+const narrowed = 500
+
+// operation is what a run was asked to do, in TFE's words.
+const operation = `
+	CASE WHEN doc -> 'options' ? 'plan_only' THEN 'plan_only' WHEN doc -> 'options' ? 'save_plan' THEN 'save_plan'
+	  WHEN doc -> 'options' ? 'refresh_only' THEN 'refresh_only' WHEN doc -> 'options' ? 'destroy' THEN 'destroy' ELSE 'plan_and_apply' END`
+
+// conditions adds what the narrowing asks for.
+func (n RunNarrowing) conditions(c *conditions) {
+	if n.Sources != nil {
+		c.add(`doc ->> 'source' = ANY ($$)`, textArray(n.Sources))
+	}
+	if n.Operations != nil {
+		c.add(operation+` = ANY ($$)`, textArray(n.Operations))
+	}
+	if n.Workspaces != nil {
+		c.add(`workspace_id IN (SELECT id FROM workspaces w WHERE w.organization_id = runs.organization_id AND lower(w.name) IN (SELECT lower(n) FROM unnest($$::text[]) n))`, textArray(n.Workspaces))
+	}
+	if n.Pools != nil {
+		c.add(`doc ->> 'pool' IN (SELECT id FROM pools WHERE lower(name) IN (SELECT lower(n) FROM unnest($$::text[]) n))`, textArray(n.Pools))
+	}
+	if n.CreatedBy != "" {
+		c.add(`doc ->> 'created_by' = $$`, n.CreatedBy)
+	}
+	if n.Text != "" {
+		text := c.arg(n.Text)
+		c.add(`(id = ` + text + ` OR strpos(lower(COALESCE(doc ->> 'message', '')), lower(` + text + `)) > 0)`)
+	}
+}
+
+// source is what the runs that a condition selects are read from.
+func (n RunNarrowing) source(where string, args []any) (from string, all []any) {
+	c := conditions{args: args}
+	n.conditions(&c)
+	if len(c.all) == 0 {
+		return "runs WHERE " + where, args
+	}
+	return fmt.Sprintf("(SELECT * FROM runs WHERE %s ORDER BY position DESC LIMIT %d) AS runs%s", where, narrowed, c.where()), c.args
 }
 
 // selects returns what selects the runs of the filter: their union. Each is the head of an index that has its runs in the order
@@ -63,10 +113,13 @@ func (d *DB) Runs(ctx context.Context, f RunFilter) ([]run.Run, int, error) {
 	}
 	end := f.Page.offset() + f.Page.limit()
 	counted, listed := make([]string, len(conditions)), make([]string, len(conditions))
+	own := args
+	_, args = f.Narrow.source("", own)
 	limit := fmt.Sprintf(" LIMIT $%d", len(args)+1)
 	for i, where := range conditions {
-		counted[i] = "(SELECT 1 FROM runs WHERE " + where + limit + ")"
-		listed[i] = "(SELECT position FROM runs WHERE " + where + " ORDER BY position DESC" + limit + ")"
+		from, _ := f.Narrow.source(where, own) // the same arguments for each
+		counted[i] = "(SELECT 1 FROM " + from + limit + ")"
+		listed[i] = "(SELECT position FROM " + from + " ORDER BY position DESC" + limit + ")"
 	}
 	var total int
 	if err := d.q(ctx).GetContext(ctx, &total, `SELECT count(*) FROM (SELECT * FROM (`+strings.Join(counted, " UNION ALL ")+`) AS each`+limit+`) AS counted`,

@@ -89,6 +89,13 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 		"queue of an organization":         runs(postgres.RunFilter{OrganizationID: w.org.ID, Statuses: open}),
 		"errored runs of an organization":  runs(postgres.RunFilter{OrganizationID: w.org.ID, Statuses: []run.Status{run.Errored}}),
 		"applied runs of an organization":  runs(postgres.RunFilter{OrganizationID: w.org.ID, Statuses: []run.Status{run.Applied}}),
+		"runs of an organization by what none of them is": runs(postgres.RunFilter{OrganizationID: w.org.ID, Narrow: postgres.RunNarrowing{
+			Sources: []string{"nobody"}, Operations: []string{"save_plan"}, Workspaces: []string{"network"}, Pools: []string{"local"}, CreatedBy: "x", Text: "y"}}),
+		"notifications: what happened": func(ctx context.Context, db *postgres.DB) error { return db.NoteNotifications(ctx) },
+		"notifications: what to send": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.NextNotification(ctx)
+			return err
+		},
 		"capacity": func(ctx context.Context, db *postgres.DB) error {
 			_, err := db.CountRuns(ctx, postgres.RunFilter{OrganizationID: w.org.ID, Statuses: open})
 			return err

@@ -5,6 +5,7 @@ go 1.26
 require (
 	github.com/hashicorp/go-tfe v1.109.0
 	github.com/hashicorp/terraform-plugin-framework v1.16.1
+	gopkg.in/yaml.v3 v3.0.1
 )
 
 require (
