@@ -122,7 +122,7 @@ func buildUpstream(t *testing.T) (program, dir string) {
 type front struct {
 	server      *httptest.Server
 	hook        *httptest.Server // takes notifications
-	authorities string // file
+	authorities string           // file
 	client      *tfe.Client
 	calls       map[string]int
 	counted     chan string
