@@ -52,7 +52,7 @@ func rules() []rule {
 			reason: "the judge knows none of the code it judges"},
 		{who: []string{"./..."}, except: []string{"./test/bench"}, deny: []string{"./services/postgres/pastruns"}, tests: []string{"./services/postgres/pastruns"},
 			reason: "an invented past is for measuring"},
-		{who: []string{"./..."}, except: []string{"./workers/k8s/...", "./internal/kubetest", "./test/k8s", "./test/chart"}, deny: []string{"k8s.io/...", "sigs.k8s.io/..."},
+		{who: []string{"./..."}, except: []string{"./workers/k8s/...", "./internal/kubetest", "./test/k8s", "./test/kubescale", "./test/chart"}, deny: []string{"k8s.io/...", "sigs.k8s.io/..."},
 			reason: "client-go lives in workers/k8s only (and in what tests it)"},
 		{who: []string{"./..."}, except: []string{"./internal/bus/...", "./internal/natstest", "./test/bench/raw"},
 			deny:   []string{"github.com/nats-io/nats.go/..."},
