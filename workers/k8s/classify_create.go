@@ -24,6 +24,8 @@ func ClassifyCreate(err error) Verdict {
 		return Verdict{Kind: Failed, Class: "api.transient", Again: true, Message: "The cluster can't tell what the dispatcher may do: " + sentence(err)}
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "PodSecurity"):
 		return Verdict{Kind: Failed, Class: "config.rejected", Message: "The namespace's pod security does not admit the Pod: " + sentence(err)}
+	case lacksRight(err):
+		return Verdict{Kind: Failed, Class: "config.rejected", Message: "The cluster's roles do not let the dispatcher do what it must: " + sentence(err)}
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err), apierrors.IsNotFound(err), apierrors.IsRequestEntityTooLargeError(err):
 		return Verdict{Kind: Failed, Class: "config.rejected", Message: "The cluster does not admit the Pod: " + sentence(err)}
 	case apierrors.IsUnauthorized(err): // credentials are renewed now and then, and nothing is wrong with the Pod
@@ -42,6 +44,16 @@ func isQuota(err error) bool {
 	return apierrors.IsForbidden(err) && strings.Contains(text, "exceeded quota") ||
 		apierrors.IsConflict(err) && strings.Contains(text, "resourcequota") ||
 		apierrors.IsInternalError(err) && strings.Contains(text, "quota evaluation timed out")
+}
+
+// lacksRight recognizes the answer of the cluster's roles, as opposed to that of an admission controller.
+func lacksRight(err error) bool {
+	text := err.Error()
+	var status apierrors.APIStatus
+	if errors.As(err, &status) {
+		text = status.Status().Message
+	}
+	return apierrors.IsForbidden(err) && strings.Contains(text, `User "`) && strings.Contains(text, `" cannot `)
 }
 
 func sentence(err error) string { return strings.TrimRight(err.Error(), ". ") + "." }

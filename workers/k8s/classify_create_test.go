@@ -29,7 +29,7 @@ func TestClassifyCreate(t *testing.T) {
 		{"quota changed meanwhile", apierrors.NewConflict(schema.GroupResource{Resource: "resourcequotas"}, "runs", errors.New("modified")), k8s.Waiting, "waiting.quota", false},
 		{"quota not evaluated", apierrors.NewInternalError(errors.New("resource quota evaluation timed out")), k8s.Waiting, "waiting.quota", false},
 		{"pod security", apierrors.NewForbidden(pods, "a", errors.New(`violates PodSecurity "restricted:latest"`)), k8s.Failed, "config.rejected", false},
-		{"no right", apierrors.NewForbidden(pods, "a", errors.New("cannot create")), k8s.Failed, "config.rejected", false},
+		{"no right", apierrors.NewForbidden(pods, "a", errors.New(`User "x" cannot create resource "pods"`)), k8s.Failed, "config.rejected", false},
 		{"API server that starts", apierrors.NewForbidden(pods, "a", errors.New(`cannot create: rbac: RBAC: [clusterrole "system:discovery" not found]`)), k8s.Failed, "api.transient", true},
 		{"no namespace", apierrors.NewNotFound(schema.GroupResource{Resource: "namespaces"}, "a"), k8s.Failed, "config.rejected", false},
 		{"foreign", apierrors.NewAlreadyExists(pods, "a"), k8s.Failed, "platform.name_collision", false},

@@ -23,6 +23,10 @@ const maxInline = 900 << 10
 const (
 	retryTransient = time.Second
 	retryQuota     = 5 * time.Second
+
+	// doubtful is how long a right that the dispatcher lacks is asked for again: an API server that starts refuses everything that
+	// roles permit until it has read them, in the words of one that has.
+	doubtful = 30 * time.Second
 )
 
 // place makes the Pod of an attempt, or goes on with one that is there: Pod behind our gate, ConfigMap and Secret that belong to
@@ -70,14 +74,18 @@ func (e *Executor) place(ctx context.Context, a executor.Attempt) error {
 
 // insist tries until it is done, refused for good, or ctx ends. Meanwhile people can read what is waited for.
 func (e *Executor) insist(ctx context.Context, attemptID string, try func() error) error {
+	began := time.Now()
 	for {
 		err := try()
 		if err == nil {
 			e.setWait(attemptID, "")
 			return nil
 		}
-		pause, why := retryOf(err)
+		pause, why := retryOf(err, time.Since(began))
 		if pause == 0 {
+			if v := ClassifyCreate(err); v.Kind == Failed && !v.Again {
+				e.metrics.failures.WithLabelValues(v.Class).Inc()
+			}
 			return err
 		}
 		e.metrics.refused.WithLabelValues(string(apierrors.ReasonForError(err))).Inc()
@@ -96,13 +104,15 @@ func (e *Executor) insist(ctx context.Context, attemptID string, try func() erro
 	}
 }
 
-// retryOf says after which pause what failed is tried again, 0 for never, and what people read meanwhile.
-func retryOf(err error) (pause time.Duration, why string) {
+// retryOf says after which pause what failed, and was tried for so long, is tried again, 0 for never, and what people read meanwhile.
+func retryOf(err error, tried time.Duration) (pause time.Duration, why string) {
 	var placement *executor.PlacementError
-	if errors.As(err, &placement) {
-		return 0, ""
-	}
+	final := errors.As(err, &placement)
 	switch v := ClassifyCreate(err); {
+	case lacksRight(err) && tried < doubtful:
+		return retryTransient, v.Message
+	case final:
+		return 0, ""
 	case v.Kind == Waiting:
 		return retryQuota, v.Message
 	case v.Again:
@@ -138,7 +148,6 @@ func (e *Executor) refusal(err error) error {
 	if v.Kind != Failed || v.Again {
 		return err
 	}
-	e.metrics.failures.WithLabelValues(v.Class).Inc()
 	return &executor.PlacementError{Err: err, Message: v.Message + " Change the pod_template, or ask whoever looks after the cluster."}
 }
 

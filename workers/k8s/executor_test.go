@@ -3,12 +3,14 @@ package k8s_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/workers/executor"
 	"gantry.example/workers/executor/executortest"
@@ -30,6 +33,30 @@ func TestExecutor(t *testing.T) {
 		n := newNode(t)
 		return executortest.Harness{Open: n.open, Finish: n.finish, Starts: n.starts}
 	})
+}
+
+// TestAServerThatStartsLacksRights: until it has read its roles an API server refuses in the words of one whose roles say no. That ends no run.
+func TestAServerThatStartsLacksRights(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	refused := 0
+	n.client.(*fake.Clientset).PrependReactor("create", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if refused++; refused > 1 {
+			return false, nil, nil
+		}
+		return true, nil, apierrors.NewForbidden(corev1.Resource("pods"), "", errors.New(
+			`User "system:serviceaccount:runs:gantry-dispatcher" cannot create resource "pods" in API group "" in the namespace "runs"`))
+	})
+	e := n.open(t)
+	defer e.Close()
+	a := executor.Attempt{Claim: wire.Claim{AttemptID: "att-1", Number: 1, Epoch: 1, Inputs: wire.Inputs{
+		AttemptID: "att-1", TaskID: "task-1", RunID: "run-1", WorkspaceID: "ws-1", Phase: messages.PhasePlan, Pool: "local"}}}
+	if err := e.StartPlan(t.Context(), a); err != nil {
+		t.Fatalf("got %v, want the Pod made once the roles are read", err)
+	}
+	if refused != 2 {
+		t.Errorf("the Pod was asked for %d times, want 2", refused)
+	}
 }
 
 // archives gives every attempt the same configuration.
