@@ -53,19 +53,8 @@ type node struct {
 
 func newNode(t *testing.T, cluster *kubetest.Cluster) *node {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(cluster.Rest())
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &node{t: t, client: client, namespace: messages.NewID("runs-"), started: map[string]int{}, ends: map[string]int{}}
-	if n.cluster, err = k8s.Connect(cluster.Rest()); err != nil {
-		t.Fatal(err)
-	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
-	if _, err := client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	watch, err := client.CoreV1().Pods(n.namespace).Watch(t.Context(), metav1.ListOptions{})
+	n := newNamespace(t, cluster)
+	watch, err := n.client.CoreV1().Pods(n.namespace).Watch(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +71,24 @@ func newNode(t *testing.T, cluster *kubetest.Cluster) *node {
 			}
 		}
 	}()
+	return n
+}
+
+// newNamespace makes a namespace in which no Pod runs by itself.
+func newNamespace(t *testing.T, cluster *kubetest.Cluster) *node {
+	t.Helper()
+	client, err := kubernetes.NewForConfig(cluster.Rest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{t: t, client: client, namespace: messages.NewID("runs-"), started: map[string]int{}, ends: map[string]int{}}
+	if n.cluster, err = k8s.Connect(cluster.Rest()); err != nil {
+		t.Fatal(err)
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
+	if _, err := client.CoreV1().Namespaces().Create(t.Context(), namespace, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 	return n
 }
 
@@ -137,15 +144,24 @@ func (n *node) starts(_ *testing.T, id string) int {
 
 func (n *node) open(t *testing.T) executortest.Instance {
 	t.Helper()
+	return n.executor(t, n.cluster, nil)
+}
+
+// executor is one over the namespace; leads is that of k8s.ExecutorConfig.
+func (n *node) executor(t *testing.T, cluster *k8s.Cluster, leads <-chan struct{}) *k8s.Executor {
+	t.Helper()
 	e, err := k8s.New(t.Context(), k8s.ExecutorConfig{
-		Config: k8s.Config{
-			Pool:      messages.LocalPool, // that of executortest's attempts
-			Namespace: n.namespace, RunnerImage: "gantry:1", Template: messages.PodTemplate{Image: "terraform:1"}, Limit: 10,
-		},
-		Cluster: n.cluster, Configurations: archives{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Config: n.config(), Cluster: cluster, Configurations: archives{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Leads: leads,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
+}
+
+func (n *node) config() k8s.Config {
+	return k8s.Config{
+		Pool:      messages.LocalPool, // that of executortest's attempts
+		Namespace: n.namespace, RunnerImage: "gantry:1", Template: messages.PodTemplate{Image: "terraform:1"}, Limit: 10,
+	}
 }
