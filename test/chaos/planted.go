@@ -89,7 +89,7 @@ func staleEpoch() bug {
 			{"services/postgres/state.go", "current := at != nil && at.Epoch == l.ws.Epoch && at.StartedAt != nil && l.run.TakesResult(a.ID)", "current := at != nil"},
 			{"services/postgres/state.go", "have.Lineage != head.Lineage || have.Serial >= head.Serial", "have.Lineage != head.Lineage"},
 		},
-		faults: 2,
+		faults: 5, // an apply has to be under way there
 		change: func(s *settings) {
 			s.only, s.lostAfter, s.handsOff = "lose a host", 6*time.Second, 2*time.Second
 			s.flags = []string{"--offline-limit", "2s", "--grace", "3s"}
