@@ -1,4 +1,4 @@
-// Package k8s_test tries k8s mode on real Kubernetes (make e2e).
+// Package k8s_test tries k8s mode on real Kubernetes, and dispatchers on a real queue with a cluster in memory (make e2e).
 package k8s_test
 
 import (

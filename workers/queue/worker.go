@@ -65,7 +65,7 @@ type Config struct {
 	Events   Events
 	Log      *slog.Logger
 	// Ready, if set, says why nothing new may be taken now, such as a disk that is nearly full; nil means that all is well. It
-	// is called concurrently: before every task, and for people who ask why a run waits.
+	// is called concurrently: before every task, when Busy counts it not yet, and for people who ask why a run waits.
 	Ready func() error
 	// HandsOver tells that a placed runner holds no slot: the executor knows how many there are, Ready says when those are too many,
 	// and Slots bounds how many are claimed and placed at the same time.
@@ -198,16 +198,17 @@ func (w *Worker) take(ctx context.Context) {
 			w.slots.abandon()
 			return
 		}
+		full := w.ready() // there may be no more room since the worker began to wait; asked while this task counts for nothing
 		w.slots.filled()
 		w.tell()
-		handling.Go(func() { w.handle(context.WithoutCancel(ctx), d) })
+		handling.Go(func() { w.handle(context.WithoutCancel(ctx), d, full) })
 	}
 }
 
-// handle deals with one message. It holds a slot, which a placed attempt keeps until its exit.
-func (w *Worker) handle(ctx context.Context, d *bus.Delivery) {
+// handle deals with one message. It holds a slot, which a placed attempt keeps until its exit. full is why there is no room for it.
+func (w *Worker) handle(ctx context.Context, d *bus.Delivery, full error) {
 	w.cfg.Passed("worker.pulled")
-	claim, err := w.claim(ctx, d)
+	claim, err := w.claim(ctx, d, full)
 	if err == nil {
 		w.cfg.Passed("worker.claimed")
 	}
@@ -223,14 +224,14 @@ func (w *Worker) handle(ctx context.Context, d *bus.Delivery) {
 }
 
 // claim asks for the delivered task. Its errors are of the types that settle understands.
-func (w *Worker) claim(ctx context.Context, d *bus.Delivery) (wire.Claim, error) {
+func (w *Worker) claim(ctx context.Context, d *bus.Delivery, full error) (wire.Claim, error) {
 	if d.Err != nil {
 		w.metrics.claims.WithLabelValues(answerUnreadable).Inc()
 		return wire.Claim{}, &terminateError{d.Err}
 	}
-	if err := w.ready(); err != nil { // no more, since the worker began to wait for a message
+	if full != nil {
 		w.metrics.claims.WithLabelValues(answerUnready).Inc()
-		return wire.Claim{}, &snoozeError{readyPause, err}
+		return wire.Claim{}, &snoozeError{readyPause, full}
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimLimit)
 	defer cancel()
