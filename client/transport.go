@@ -118,6 +118,14 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
+// As returns a Transport for another token, and the same trace and server, which shares the connections: closing either drops idle
+// ones of both.
+func (t *Transport) As(token string) *Transport {
+	other := *t
+	other.token = token
+	return &other
+}
+
 // Close drops idle connections.
 func (t *Transport) Close() { t.http.CloseIdleConnections() }
 

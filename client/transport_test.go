@@ -164,3 +164,24 @@ func TestBrokenDownloadStartsAgain(t *testing.T) {
 		t.Errorf("no state: got %q, %v, want nil", state, err)
 	}
 }
+
+// TestAnotherTokenOnTheSameConnection: the apply that goes on from a plan speaks for itself, by the plan's connection.
+func TestAnotherTokenOnTheSameConnection(t *testing.T) {
+	t.Parallel()
+	var tokens []string
+	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		tokens = append(tokens, r.RemoteAddr+" "+r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	plan := transport(t, client.Config{Address: server.URL, CACert: ca, Token: "plan"})
+	for _, tr := range []*client.Transport{plan, plan.As("apply"), plan} {
+		if err := tr.Do(t.Context(), client.Request{Method: "GET", Path: "/"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address, _, _ := strings.Cut(tokens[0], " ")
+	if diff := cmp.Diff([]string{address + " Bearer plan", address + " Bearer apply", address + " Bearer plan"}, tokens); diff != "" {
+		t.Errorf("requests differ (-want +got):\n%s", diff)
+	}
+}

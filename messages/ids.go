@@ -2,7 +2,6 @@ package messages
 
 import (
 	"crypto/rand"
-	"regexp"
 	"strings"
 )
 
@@ -42,5 +41,6 @@ const MaxNameLength = 90
 
 // ValidName reports whether s may name an organization, workspace, pool or agent: 1 to 90 of A-Z a-z 0-9 _ -.
 func ValidName(s string) bool {
-	return regexp.MustCompile(`^[A-Za-z0-9_-]{1,90}$`).MatchString(s)
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+	return s != "" && len(s) <= MaxNameLength && strings.Trim(s, alphabet) == ""
 }

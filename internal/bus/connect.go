@@ -32,6 +32,9 @@ type ConnectConfig struct {
 	InboxPrefix string       // empty: messages.InboxPrefix(Name), which is what the permissions allow
 	CACert      []byte       // PEM of the only authorities to trust where TLS is used (a URL of tls:// insists on it); empty: the system's
 	Log         *slog.Logger // nil: silent
+	// Sessions, if set, is what connections over TLS by the same host name or address remember for each other, so that a later
+	// one need not look at the server's certificate again.
+	Sessions tls.ClientSessionCache
 }
 
 // Connect opens a connection that never gives up: it returns before the server answers if it has to, and reconnects for as
@@ -50,6 +53,12 @@ func Connect(c ConnectConfig) (*nats.Conn, error) {
 	trust, err := TrustOnly(c.CACert)
 	if err != nil {
 		return nil, err
+	}
+	if trust == nil && c.Sessions != nil {
+		trust = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	if trust != nil {
+		trust.ClientSessionCache = c.Sessions
 	}
 	if strings.HasPrefix(c.URL, "ws") {
 		// What NATS says of its own addresses is of no use to who comes through an HTTPS server; and a proxy, not this machine,

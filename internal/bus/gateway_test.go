@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"crypto/tls"
 	"encoding/pem"
 	"log/slog"
 	"net/http"
@@ -62,6 +63,31 @@ func TestThroughAnHTTPSServer(t *testing.T) {
 	case <-back:
 	case <-withTimeout(t).Done():
 		t.Fatal("the client did not come back after a restart of NATS")
+	}
+}
+
+// TestAResumedSession: the second connection of a process that remembers the first is not shown the certificate again.
+func TestAResumedSession(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t)
+	resumed := make(chan bool, 2)
+	front := httptest.NewUnstartedServer(s.Gateway())
+	front.TLS = &tls.Config{VerifyConnection: func(c tls.ConnectionState) error { resumed <- c.DidResume; return nil }}
+	front.StartTLS()
+	t.Cleanup(front.Close)
+	id := broker.Identity{Kind: broker.KindWorker, Pool: "p", Name: "w1"}
+	c := bus.ConnectConfig{
+		URL: "wss" + strings.TrimPrefix(front.URL, "https") + "/nats", Token: s.Authenticator.Grant(id), Name: id.Name, CACert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw}),
+		Sessions: tls.NewLRUClientSessionCache(1),
+	}
+	for _, want := range []bool{false, true} {
+		nc, err := bus.Connect(c)
+		must(t, err)
+		must(t, nc.FlushTimeout(20*time.Second))
+		nc.Close()
+		if got := <-resumed; got != want {
+			t.Errorf("resumed: got %t, want %t", got, want)
+		}
 	}
 }
 

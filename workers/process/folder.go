@@ -136,7 +136,7 @@ func (f folder) savePID(pid int) error   { return f.saveNumber("pid", pid) }
 func (f folder) pid() (int, bool)        { return f.number("pid") }
 func (f folder) saveExit(code int) error { return f.saveNumber("exit", code) }
 func (f folder) exit() (int, bool)       { return f.number("exit") }
-func (f folder) markReported() error     { return f.saveNumber("reported", 1) }
+func (f folder) markReported() error     { return runner.Mark(f.path("attempt.json"), f.path("reported")) }
 
 func (f folder) reported() bool { return f.has("reported") }
 func (f folder) exists() bool   { return f.has(".") }

@@ -53,11 +53,10 @@ func (r *attempt) publishPlanJSON(ctx context.Context, session *terraform.Sessio
 // describe makes the JSON form that an earlier runner of the attempt left for later, stores it, and removes what was kept for it.
 func (r *attempt) describe(ctx context.Context) error {
 	r.stop = &stopper{cancel: func(error) {}}
-	transport, err := r.openAPI()
-	if err != nil {
+	if err := r.openAPI(); err != nil {
 		return err
 	}
-	defer transport.Close()
+	defer r.closeAPI()
 	r.workFolder = workFolder{dir: filepath.Join(r.Work, r.in.AttemptID)}
 	if err := r.workFolder.hold(); err != nil {
 		return fmt.Errorf("what the plan left is gone: %w", err)

@@ -49,11 +49,13 @@ func (r *attempt) fetch(ctx context.Context) error {
 	if err := r.chooseWork(); err != nil {
 		return setupFailure(err)
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		r.state, err = r.api.State(gctx)
+	// First, so that all come by the one connection that it opens: two requests at once would open two.
+	state, err := r.api.State(ctx)
+	if err != nil {
 		return fetched("state", err)
-	})
+	}
+	r.state = state
+	g, gctx := errgroup.WithContext(ctx)
 	if r.workFolder.ready == nil {
 		g.Go(func() error { return r.fetchConfiguration(gctx) })
 		if r.in.Phase == messages.PhaseApply {

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"os"
@@ -17,10 +18,11 @@ const defaultLeaseTTL = 15 * time.Second
 
 // ConnectNATS is the Connect of production. It returns before NATS answers if it has to; the lease then waits for it.
 func ConnectNATS(log *slog.Logger) Connect {
+	sessions := tls.NewLRUClientSessionCache(1) // an apply's connection resumes its plan's
 	return func(_ context.Context, a Assignment) (Bus, error) {
 		id := a.Claim.AttemptID
 		conn, err := bus.Connect(bus.ConnectConfig{
-			URL: a.NATSURL, Token: a.Claim.Token, Name: id, CACert: []byte(a.CACert), Log: log,
+			URL: a.NATSURL, Token: a.Claim.Token, Name: id, CACert: []byte(a.CACert), Log: log, Sessions: sessions,
 		})
 		if err != nil {
 			return Bus{}, err

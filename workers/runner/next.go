@@ -79,9 +79,9 @@ func Next(dir string) (attemptID string, ok bool) {
 // refuse delivers the failure of an apply that cannot even begin: nothing was executed.
 func (r *attempt) refuse(cause error) int {
 	r.stop = &stopper{cancel: func(error) {}}
-	transport, err := r.openAPI()
+	err := r.openAPI()
 	if err == nil {
-		defer transport.Close()
+		defer r.closeAPI()
 		ctx, cancel := context.WithTimeout(context.Background(), r.OfflineLimit)
 		defer cancel()
 		_, err = r.api.Result(ctx, setupFailure(fmt.Errorf("the apply was not begun, nothing was executed: %w", cause)).result())
@@ -97,7 +97,7 @@ func (r *attempt) refuse(cause error) int {
 // this apply. Should the plan's folder be of no use after all, the apply prepares its own. Its error is a *failure: the server
 // counts this attempt as started, so it has to know that nothing was executed.
 func (r *attempt) inherit(ctx context.Context) error {
-	err := r.folder.markStart(r.nonce)
+	err := r.folder.markStart()
 	if err == nil {
 		err = r.chooseWork()
 	}

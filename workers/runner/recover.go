@@ -27,11 +27,11 @@ func (r *attempt) recover(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.stop = &stopper{cancel: func(error) {}} // terraform is being stopped already
-	transport, err := r.openAPI()
-	if err != nil {
+	if err := r.openAPI(); err != nil {
 		return err
 	}
-	defer transport.Close()
+	defer r.closeAPI()
+	var err error
 	if r.out, err = openLog(r.folder.log(), r.hide, r.LogLimit, r.log); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (r *attempt) endTerraform(ctx context.Context) error {
 		defer r.states.start()()
 	}
 	if !r.folder.has("interrupted") {
-		if err := os.WriteFile(r.folder.path("interrupted"), nil, 0o600); err != nil {
+		if err := r.folder.mark("interrupted"); err != nil {
 			return err
 		}
 		if err := terraform.Interrupt(r.Dir); err != nil {

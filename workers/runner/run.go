@@ -39,11 +39,12 @@ type attempt struct {
 	ctx    context.Context // of the process: its end means cancel
 	hide   *mask.Secrets
 
-	api    *client.Attempt
-	out    *logStream
-	events *eventLine
-	stop   *stopper
-	link   *link
+	transport *client.Transport
+	api       *client.Attempt
+	out       *logStream
+	events    *eventLine
+	stop      *stopper
+	link      *link
 
 	workFolder    workFolder
 	user          *terraform.User // who terraform runs as; nil: as we do
@@ -172,11 +173,10 @@ func (r *attempt) work(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.stop = &stopper{cancel: cancel}
-	transport, err := r.openAPI()
-	if err != nil {
+	if err := r.openAPI(); err != nil {
 		return err
 	}
-	defer transport.Close()
+	defer r.closeAPI()
 	if err := r.folder.saveAssignment(r.Assignment); err != nil {
 		return err
 	}
@@ -199,12 +199,24 @@ func (r *attempt) work(ctx context.Context) (err error) {
 	return r.execute(ctx)
 }
 
-func (r *attempt) openAPI() (*client.Transport, error) {
-	transport, err := client.NewTransport(client.Config{Address: r.Address, CACert: []byte(r.CACert), Token: r.Claim.Token, Traceparent: r.in.Traceparent})
-	if err == nil {
-		r.api = client.NewAttempt(transport, r.in.AttemptID, r.stop.ask)
+// openAPI gets at the server. An apply that goes on from its plan does so by the plan's connections, which are of the same run.
+func (r *attempt) openAPI() (err error) {
+	if r.plan != nil {
+		r.transport = r.plan.transport.As(r.Claim.Token)
+	} else {
+		r.transport, err = client.NewTransport(client.Config{Address: r.Address, CACert: []byte(r.CACert), Token: r.Claim.Token, Traceparent: r.in.Traceparent})
 	}
-	return transport, err
+	if err == nil {
+		r.api = client.NewAttempt(r.transport, r.in.AttemptID, r.stop.ask)
+	}
+	return err
+}
+
+// closeAPI leaves the connections to an apply that goes on.
+func (r *attempt) closeAPI() {
+	if r.next == nil {
+		r.transport.Close()
+	}
 }
 
 // leave lets go of the work folder. It stays for the apply of a plan that was delivered, and for a recovery of an apply that
@@ -278,7 +290,7 @@ func (r *attempt) prepare(ctx context.Context) error {
 // askStart passes the fence. Once it has asked it waits for the answer, whatever else happens: an attempt that is started
 // for the server and not for us would end as an unknown outcome.
 func (r *attempt) askStart(ctx context.Context, base wire.StateRef) error {
-	if err := r.folder.markStart(r.nonce); err != nil {
+	if err := r.folder.markStart(); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)

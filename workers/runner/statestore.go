@@ -57,8 +57,10 @@ func serveState(f folder, initial []byte, elsewhere func([]byte, wire.StateRef) 
 	if err != nil {
 		return nil, fmt.Errorf("serve the state: %w", err)
 	}
-	if err := replaceFile(f.stateAddress(), []byte(ln.Addr().String()+path)); err != nil {
-		return nil, errors.Join(err, ln.Close())
+	if elsewhere != nil { // of a plan terraform saves nothing, so nobody has to serve it again
+		if err := replaceFile(f.stateAddress(), []byte(ln.Addr().String()+path)); err != nil {
+			return nil, errors.Join(err, ln.Close())
+		}
 	}
 	s.url = "http://" + ln.Addr().String() + path
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}

@@ -42,6 +42,8 @@ func (w workFolder) config() string          { return filepath.Join(w.dir, "conf
 func (w workFolder) plan() string            { return filepath.Join(w.dir, "plan.bin") }
 func (w workFolder) path(name string) string { return filepath.Join(w.dir, name) }
 
+func (w workFolder) mark(name string) error { return Mark(w.path("lock"), w.path(name)) }
+
 // makeWork makes the work folder of an attempt. With a base it is there, and a link in runs leads to it, so that everybody
 // finds it in the one place.
 func makeWork(runs, base, attemptID string) (workFolder, error) {
@@ -133,7 +135,7 @@ func (w workFolder) leave(done bool) error {
 	}
 	var err error
 	if done {
-		err = os.WriteFile(w.path("done"), nil, 0o600)
+		err = w.mark("done")
 	}
 	err = errors.Join(err, syscall.Flock(int(w.lock.Fd()), syscall.LOCK_UN), w.lock.Close()) // see folder.lock
 	if _, missing := os.Stat(w.path("done")); missing != nil {
@@ -148,7 +150,7 @@ func (w workFolder) leave(done bool) error {
 
 // lendOn lets go of the folder, which stays until the plan's JSON form is made.
 func (w workFolder) lendOn() error {
-	return errors.Join(os.WriteFile(w.path("owed"), nil, 0o600), w.leave(false))
+	return errors.Join(w.mark("owed"), w.leave(false))
 }
 
 // giveUp ends a folder that was lent on.
