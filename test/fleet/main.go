@@ -4,7 +4,8 @@
 //
 //	main.go        what is measured, in which order       choice.go    the strategies, in one process
 //	agent.go       a simulated agent                      delay.go     publish → taken, and dead agents
-//	ledger.go      what Postgres knows, in memory         scale.go     many agents of a real server
+//	ledger.go      what Postgres knows, in memory         claims.go    queued → claimed, of a real server
+//	scale.go       many agents of it
 package main
 
 import (

@@ -62,8 +62,8 @@ func (p *park) close() {
 func (p *park) member(i int, heard func()) (*member, error) {
 	name, log := fmt.Sprintf("agent-%04d", i), slog.New(slog.DiscardHandler)
 	var labels []string
-	for k := range offered {
-		labels = append(labels, setName(i*offered/2+k))
+	for k := range p.offers {
+		labels = append(labels, setName(i*p.offers/2+k))
 	}
 	transport, err := client.NewTransport(client.Config{Address: p.s.address, Token: p.token, Budget: 10 * time.Second})
 	if err != nil {
@@ -78,14 +78,14 @@ func (p *park) member(i int, heard func()) (*member, error) {
 		return nil, err
 	}
 	m := &member{}
-	m.queue, err = b.AgentQueue(bus.AgentQueueConfig{Pool: p.pool, Name: name, Labels: labels, Slots: 1, Log: log})
+	m.queue, err = b.AgentQueue(bus.AgentQueueConfig{Pool: p.pool, Name: name, Labels: labels, Slots: p.slots, Log: log})
 	if err != nil {
 		return nil, err
 	}
 	claims := client.NewPool(transport)
 	work := &timed{Pool: claims, tasks: m.queue, park: p, queued: map[string]time.Time{}}
 	m.worker, err = queue.New(queue.Config{
-		Name: name, Pool: p.pool, Slots: 1, Labels: labels, Version: "fleet", Tasks: work, Claims: work, Events: b, Log: log,
+		Name: name, Pool: p.pool, Slots: p.slots, Labels: labels, Version: "fleet", Tasks: work, Claims: work, Events: b, Log: log,
 		Executor: &nothing{park: p, exits: executor.NewBacklog(), running: map[string]executor.Ref{}}, Occupied: m.queue.Occupied,
 		Ordered: func(o wire.WorkerOrders) { m.queue.Offer(o.LabelSets); heard() },
 	})
@@ -158,6 +158,10 @@ func (n *nothing) carryOut(a executor.Attempt) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	code := executor.CodeUnknown
+	if n.park.held != nil {
+		<-n.park.held
+		return
+	}
 	transport, err := client.NewTransport(client.Config{Address: n.park.s.address, Token: a.Token, Budget: 20 * time.Second})
 	if err == nil {
 		defer transport.Close()

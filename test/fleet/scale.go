@@ -132,8 +132,11 @@ type park struct {
 	s          *server
 	pool       string
 	token      string
-	workspaces []string  // one for each label set
-	since      time.Time // when the first agent began to connect
+	workspaces []string      // one for each label set
+	slots      int           // of each agent
+	offers     int           // label sets that each agent can take tasks of
+	held       chan struct{} // if set, what is claimed is not begun, and dropped when this is closed
+	since      time.Time     // when the first agent began to connect
 
 	mu     sync.Mutex // guards the rest
 	next   int
@@ -162,7 +165,7 @@ func (s *server) newPark(ctx context.Context) (*park, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &park{s: s, pool: pool.ID, token: token.Secret, taken: map[string]claimed{}}
+	p := &park{s: s, pool: pool.ID, token: token.Secret, slots: 1, offers: offered, taken: map[string]claimed{}}
 	for i := range labelSets {
 		w, err := s.client.CreateWorkspace(ctx, "default", setName(i))
 		if err != nil {
