@@ -44,11 +44,13 @@ const addRuns = `
 	       format($2, b.run, b.task, b.attempt, b.ws, b.cv, b.position)::jsonb, b.at, NULLIF(b.n + s.places > s.runs, false)
 	FROM past_batch b, past_size s, runs r WHERE r.id = $1`
 
-// addEvents copies the events of run $1, which have the texts $2.
+// addEvents copies the events of run $1, which have the texts $2. Transactions of before there was a Gantry made them: whoever reads
+// the events of all runs as they come has read these long ago.
 const addEvents = `
-	INSERT INTO run_events (run_id, seq, organization_id, workspace_id, type, at, event)
-	SELECT b.run, e.seq, e.organization_id, b.ws, e.type, b.at, format(($2::text[])[e.seq], b.run, b.task, b.attempt, b.ws, b.cv, b.position)::jsonb
-	FROM past_batch b, run_events e WHERE e.run_id = $1`
+	INSERT INTO run_events (run_id, seq, xid, organization_id, workspace_id, type, at, event)
+	SELECT b.run, e.seq, (3 + b.n::bigint * 600 / s.runs)::text::xid8, e.organization_id, b.ws, e.type, b.at,
+	       format(($2::text[])[e.seq], b.run, b.task, b.attempt, b.ws, b.cv, b.position)::jsonb
+	FROM past_batch b, past_size s, run_events e WHERE e.run_id = $1`
 
 const addTasks = `
 	INSERT INTO tasks (id, run_id, phase, state, pool_id, queued_at)
