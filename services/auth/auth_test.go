@@ -3,6 +3,7 @@ package auth_test
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -47,6 +48,25 @@ func TestIdentities(t *testing.T) {
 	if err := w.DB.RevokeToken(t.Context(), postgres.Token{Kind: postgres.TokenAdmin}, ended.ID); err != nil {
 		t.Fatal(err)
 	}
+	name := "agents"
+	pool, err := w.DB.CreatePool(t.Context(), "default", postgres.PoolChange{Name: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	agents := func(life time.Duration) (postgres.Token, string) {
+		t.Helper()
+		made, secret, err := w.DB.CreateToken(t.Context(), postgres.NewToken{Description: "agents", PoolID: pool.ID, Life: life})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made, secret
+	}
+	_, agent := agents(0)
+	_, expired := agents(time.Microsecond)
+	withdrawn, revokedAgent := agents(0)
+	if err := w.DB.RevokeToken(t.Context(), postgres.Token{Kind: postgres.TokenAdmin}, withdrawn.ID); err != nil {
+		t.Fatal(err)
+	}
 	runner := func(id, runID, key string) broker.Identity {
 		return broker.Identity{Kind: broker.KindRunner, Pool: messages.LocalPool, Name: id, WorkspaceID: w.Workspace.ID, RunID: runID, Key: key}
 	}
@@ -55,6 +75,9 @@ func TestIdentities(t *testing.T) {
 		want          broker.Identity // zero: refused
 	}{
 		"worker":                 {"worker", "host-1", broker.Identity{Kind: broker.KindWorker, Pool: messages.LocalPool, Name: "host-1"}},
+		"agent":                  {agent, "build-7", broker.Identity{Kind: broker.KindWorker, Pool: pool.ID, Name: "build-7"}},
+		"agent expired":          {expired, "build-7", broker.Identity{}},
+		"agent revoked":          {revokedAgent, "build-7", broker.Identity{}},
 		"runner":                 {exclusive.Token, a.ID, runner(a.ID, a.RunID, w.Workspace.ID)},
 		"runner of plan only":    {planOnly.Token, b.ID, runner(b.ID, b.RunID, b.RunID)},
 		"runner under another":   {exclusive.Token, b.ID, broker.Identity{}},
