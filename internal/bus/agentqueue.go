@@ -109,7 +109,8 @@ func (q *AgentQueue) Offer(sets [][]string) {
 	defer q.mu.Unlock()
 	for _, t := range tokens {
 		if _, known := slices.BinarySearch(q.sets, t); !known {
-			q.left = len(tokens)
+			// Not the same first set for all: many agents that come to a long queue together would leave the last sets to wait.
+			q.left, q.turn = len(tokens), rand.IntN(len(tokens))
 		}
 	}
 	q.sets, q.left = tokens, min(q.left, len(tokens))

@@ -2,6 +2,7 @@ package bus_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -174,6 +175,29 @@ func TestAnAgentTakesTurns(t *testing.T) {
 	}
 	if len(seen) != 3 {
 		t.Errorf("the first four tasks were of %v, want all three sets", seen)
+	}
+}
+
+// TestManyAgentsLeaveNoSetBehind: where many come to a long queue, and each takes little, all sets get their share at once.
+func TestManyAgentsLeaveNoSetBehind(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	const agents = 30
+	sets := [][]string{{"a"}, {"b"}, {"c"}}
+	for range agents {
+		for _, s := range sets {
+			f.queue(t, s...)
+		}
+	}
+	got := map[string]int{}
+	for i := range agents {
+		q := f.agent(t, fmt.Sprintf("agent-%d", i), "a", "b", "c")
+		f.nothing(t, q) // it knows of no sets yet
+		q.Offer(sets)
+		got[nextTask(t, q).Labels[0]]++
+	}
+	if len(got) != len(sets) {
+		t.Errorf("first tasks of %d agents: got %v, want some of each set", agents, got)
 	}
 }
 
