@@ -121,7 +121,7 @@ func writeUpstream(b *strings.Builder, text string) {
 		words := strings.Fields(line)
 		switch {
 		case len(words) == 0 || strings.HasPrefix(words[0], "#"):
-		case words[0] == "pass":
+		case words[0] == "pass" || words[0] == "user" && !strings.Contains(words[1], "/"):
 			pass++
 		case strings.Contains(words[1], "/"):
 			parts++

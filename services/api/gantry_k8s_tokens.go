@@ -52,7 +52,7 @@ func (s *Server) createK8sToken(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{Description: in.Description, Life: life, PoolID: c.ID, CreatedBy: r.token.Actor()})
+	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{Description: in.Description, Life: life, PoolID: c.ID, CreatedBy: r.token.Actor(), CreatedByID: accountID(r.token)})
 	if err != nil {
 		return reply{}, err
 	}

@@ -68,7 +68,7 @@ func (s *Server) createToken(r *request) (reply, error) {
 	if err := r.decode(&in); err != nil {
 		return reply{}, err
 	}
-	create := postgres.NewToken{Description: in.Description, UserID: r.token.UserID, CreatedBy: r.token.Actor()}
+	create := postgres.NewToken{Description: in.Description, UserID: r.token.UserID, CreatedBy: r.token.Actor(), CreatedByID: accountID(r.token)}
 	var err error
 	if create.Life, err = tokenLife(in.ExpiresIn); err != nil {
 		return reply{}, err
@@ -85,8 +85,8 @@ func (s *Server) createToken(r *request) (reply, error) {
 		}
 	case in.Role != "":
 		return reply{}, invalid("field role: only the token of an organization has one: name the organization too")
-	case r.token.Kind == postgres.TokenOrganization:
-		return reply{}, forbidden("the token of an organization makes no tokens of people: name the organization")
+	case r.token.OrganizationID != "":
+		return reply{}, forbidden("the token of an organization or a team makes no tokens of people: name the organization")
 	}
 	t, secret, err := s.db.CreateToken(r.Context(), create)
 	if err != nil {

@@ -55,8 +55,8 @@ type request struct {
 	*http.Request
 	w       http.ResponseWriter
 	token   postgres.Token   // of a person or pool
-	role    postgres.Role    // of a person, in the organization of the call's object
-	where   string           // the id of that organization, "" where the call is about none
+	role    postgres.Role    // of a person, where the call's object is
+	where   string           // the id of its organization, "" where the call is about none
 	attempt postgres.Attempt // of an attempt
 	bearer  string
 	body    []byte // read and bounded before the handler runs

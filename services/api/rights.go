@@ -12,7 +12,7 @@ import (
 
 // right is what a call of a person needs.
 type right struct {
-	role  postgres.Role // in the organization of the call's object
+	role  postgres.Role // where the call's object is: in its workspace, or else in its organization
 	where scope
 }
 
@@ -20,11 +20,12 @@ type right struct {
 type scope int
 
 const (
-	inPath  scope = iota // the first parameter of the path that pathThing knows
-	inBody               // the workspace in the body: its handler calls admitWorkspace
-	inQuery              // the organization in the query
-	ofCall               // nowhere: the handler shows and changes only what is the caller's
-	ofSite               // nowhere: the call is for site admins
+	inPath   scope = iota // the first parameter of the path that pathThing knows
+	inBody                // the workspace in the body: its handler calls admitWorkspace
+	inQuery               // the organization in the query
+	inFilter              // the workspace in the query: filterWorkspaceID
+	ofCall                // nowhere: the handler shows and changes only what is the caller's
+	ofSite                // nowhere: the call is for site admins
 )
 
 // rights is the whole of who may do what: one row per call of a person, by method and pattern. A call without a row is
@@ -43,6 +44,7 @@ func peopleRights() table {
 	read, admin, own, site := right{role: postgres.RoleRead}, right{role: postgres.RoleAdmin}, right{where: ofCall}, right{where: ofSite}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
 	const org, agents = v2 + "/organizations/{organization}", v2 + "/agent-pools/{pool}"
+	const team = v2 + "/teams/{team}"
 	const configs, config = gantry + "/organizations/{organization}/k8s-configs", gantry + "/k8s-configs/{k8s}"
 	return table{
 		"GET" + v2 + "/account/details": own, "PATCH" + v2 + "/account/update": own, "PATCH" + v2 + "/account/password": own,
@@ -68,6 +70,12 @@ func peopleRights() table {
 		"DELETE" + v2 + "/organization-memberships/{membership}": admin,
 		"GET" + org + "/authentication-token":                    admin, "POST" + org + "/authentication-token": admin, "DELETE" + org + "/authentication-token": admin,
 
+		"GET" + org + "/teams": read, "POST" + org + "/teams": admin, "GET" + team: read, "PATCH" + team: admin, "DELETE" + team: admin,
+		"POST" + team + "/relationships/users": admin, "DELETE" + team + "/relationships/users": admin,
+		"POST" + team + "/relationships/organization-memberships": admin, "DELETE" + team + "/relationships/organization-memberships": admin,
+		"GET" + org + "/team-tokens": admin, "GET" + team + "/authentication-token": admin, "POST" + team + "/authentication-token": admin,
+		"DELETE" + team + "/authentication-token": admin, "POST" + team + "/authentication-tokens": admin,
+
 		"GET" + gantry + "/backup": site,
 
 		"GET" + org + "/agent-pools": read, "POST" + org + "/agent-pools": admin,
@@ -86,6 +94,7 @@ func workspaceRights() table {
 	read, write, admin, own, site := right{role: postgres.RoleRead}, right{role: postgres.RoleWrite}, right{role: postgres.RoleAdmin}, right{where: ofCall}, right{where: ofSite}
 	const v2, gantry = " /api/v2", " /api/gantry/v1"
 	const project, consumers, told = v2 + "/projects/{project}", v2 + "/workspaces/{workspace}/relationships/remote-state-consumers", v2 + "/notification-configurations/{notification}"
+	const access = v2 + "/team-workspaces/{access}"
 	const org, ws, named, set = v2 + "/organizations/{organization}", v2 + "/workspaces/{workspace}", v2 + "/organizations/{organization}/workspaces/{name}", v2 + "/varsets/{varset}"
 	return table{
 		"GET" + v2 + "/organizations": own, "POST" + v2 + "/organizations": site,
@@ -102,6 +111,8 @@ func workspaceRights() table {
 		"GET" + ws + "/run-triggers": read, "POST" + ws + "/run-triggers": write, "GET" + v2 + "/run-triggers/{trigger}": read, "DELETE" + v2 + "/run-triggers/{trigger}": write,
 		"GET" + ws + "/notification-configurations": write, "POST" + ws + "/notification-configurations": write,
 		"GET" + told: write, "PATCH" + told: write, "DELETE" + told: write, "POST" + told + "/actions/verify": write,
+		"GET" + v2 + "/team-workspaces": {postgres.RoleRead, inFilter}, "POST" + v2 + "/team-workspaces": {postgres.RoleAdmin, inBody},
+		"GET" + access: read, "PATCH" + access: admin, "DELETE" + access: admin,
 		"GET" + consumers: read, "POST" + consumers: write, "PATCH" + consumers: write, "DELETE" + consumers: write,
 		"GET" + project + "/varsets": read, "POST" + set + "/relationships/projects": write, "DELETE" + set + "/relationships/projects": write,
 		"GET" + org + "/projects": read, "POST" + org + "/projects": admin,
@@ -171,13 +182,17 @@ type thing struct{ what, id string }
 // pathThing finds the object that the path names. A plan's and an apply's id is made of their run's, an output's of its
 // state version's.
 func pathThing(param func(string) string) (shown, found thing, ok bool) {
-	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "plan", "apply", "output", "comment", "event", "trigger", "notification", "project", "varset", "variable", "pool", "k8s", "agent"} {
+	for _, what := range []string{"organization", "workspace", "run", "configuration", "state", "membership", "access", "team", "plan", "apply", "output", "comment", "event", "trigger", "notification", "project", "varset", "variable", "pool", "k8s", "agent"} {
 		id := param(what)
 		if id == "" {
 			continue
 		}
 		shown, found = thing{what, id}, thing{what, id}
 		switch what {
+		case "organization":
+			if name := param("name"); name != "" { // of a workspace in it
+				found = thing{"named", id + "/" + name}
+			}
 		case "plan":
 			found = thing{"run", prefixRun + strings.TrimPrefix(id, prefixPlan)}
 		case "apply":
@@ -197,6 +212,9 @@ func pathThing(param func(string) string) (shown, found thing, ok bool) {
 	return shown, found, false
 }
 
+// filterWorkspaceID names a workspace in the query.
+const filterWorkspaceID = "filter[workspace][id]"
+
 // authorize finds the caller's role where the call's object is, and refuses what it does not cover. What is in an organization
 // that the caller is no member of does not exist for them, in the same words as what does not exist at all.
 func (s *Server) authorize(rt route, req *request) error {
@@ -211,6 +229,12 @@ func (s *Server) authorize(rt route, req *request) error {
 		}
 		req.role = postgres.RoleAdmin
 		return nil
+	case inFilter:
+		id := req.URL.Query().Get(filterWorkspaceID)
+		if id == "" {
+			return nil // the handler refuses it
+		}
+		return s.admitWorkspace(req, id, need.role)
 	case inQuery:
 		name := cmp.Or(req.URL.Query().Get(filterOrganization), req.URL.Query().Get("organization"))
 		if name == "" {
@@ -230,10 +254,10 @@ func (s *Server) authorize(rt route, req *request) error {
 
 // admit lets the caller come to the thing found, which they know as shown, or refuses.
 func (s *Server) admit(req *request, shown, found thing, need postgres.Role) error {
-	organization, err := s.db.OrganizationOf(req.Context(), found.what, found.id)
+	at, err := s.db.Locate(req.Context(), found.what, found.id)
 	if err == nil {
-		req.where = organization
-		req.role, err = s.db.RoleIn(req.Context(), req.token, organization)
+		req.where = at.OrganizationID
+		req.role, err = s.db.RoleAt(req.Context(), req.token, at)
 	}
 	if isNotFound(err) && req.token.Site() {
 		req.role = postgres.RoleAdmin
@@ -254,7 +278,7 @@ func (s *Server) admitWorkspace(req *request, id string, need postgres.Role) err
 	return s.admit(req, thing{"workspace", id}, thing{"workspace", id}, need)
 }
 
-// need refuses a caller whose role in the call's organization is not enough.
+// need refuses a caller whose role where the call's object is is not enough.
 func (r *request) need(role postgres.Role) error {
 	if r.role.Covers(role) {
 		return nil

@@ -69,7 +69,22 @@ func (f *fixture) things() map[string]string {
 	f.addVariables(out)
 	f.addProject(out)
 	f.addToRun(out)
+	f.addTeam(out)
 	return out
+}
+
+// addTeam adds a team with a role in the workspace, and the one token of it.
+func (f *fixture) addTeam(things map[string]string) {
+	f.t.Helper()
+	o, err := f.db.Organization(f.t.Context(), "default")
+	must(f.t, err)
+	team, err := f.db.CreateTeam(f.t.Context(), o.ID, postgres.TeamChange{Name: new(strings.ToLower(messages.NewID("t-")))})
+	must(f.t, err)
+	a, err := f.db.GiveAccess(f.t.Context(), team.ID, things["workspace"], postgres.RoleRead)
+	must(f.t, err)
+	_, _, err = f.db.CreateToken(f.t.Context(), postgres.NewToken{Description: "token of the team", Team: team})
+	must(f.t, err)
+	things["team"], things["access"] = team.ID, a.ID
 }
 
 // addToRun adds a comment and its event to the run, and a trigger to the workspace.
@@ -156,11 +171,16 @@ func rightsCall(r api.RouteInfo, things map[string]string) (path string, body []
 		body = fmt.Appendf(nil, `{"workspace_id":%q}`, things["workspace"])
 	case r.Pattern == "/api/v2/vars" && r.Method == "POST":
 		body = fmt.Appendf(nil, `{"data":{"type":"vars","relationships":{"workspace":{"data":{"type":"workspaces","id":%q}}}}}`, things["workspace"])
+	case r.Pattern == "/api/v2/team-workspaces" && r.Method == "POST":
+		body = fmt.Appendf(nil, `{"data":{"type":"team-workspaces","relationships":{"team":{"data":{"type":"teams","id":"team-x"}},"workspace":{"data":{"type":"workspaces","id":%q}}}}}`, things["workspace"])
 	case r.In != nil:
 		body = []byte("{") // is refused after the caller is let in
 	}
 	if slices.Contains(r.Query, "filter[organization][name]") {
 		path += "?filter[organization][name]=" + things["organization"] + "&filter[workspace][name]=" + things["name"]
+	}
+	if slices.Contains(r.Query, "filter[workspace][id]") {
+		path += "?filter[workspace][id]=" + things["workspace"]
 	}
 	if slices.Contains(r.Query, "organization") {
 		path += "?organization=" + things["organization"]
@@ -286,6 +306,7 @@ func (f *fixture) perishable(things map[string]string, name string) map[string]s
 	f.addPool(out)
 	f.addProject(out)
 	f.addToRun(out)
+	f.addTeam(out)
 	f.addK8sConfig(out)
 	out["agent"] = out["agent that is gone"]
 	return out

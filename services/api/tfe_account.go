@@ -52,8 +52,8 @@ func userDocument(u postgres.User) *tfeUser {
 func (s *Server) showAccount(r *request) (reply, error) {
 	if r.token.UserID == "" {
 		return object(&tfeUser{
-			ID: prefixUser + strings.TrimPrefix(r.token.ID, "at-"), Username: r.token.Actor(), IsSiteAdmin: r.token.Site(),
-			IsServiceAccount: r.token.Kind == postgres.TokenOrganization, Permissions: map[string]bool{"can-create-organizations": r.token.Site()},
+			ID: accountID(r.token), Username: r.token.Actor(), IsSiteAdmin: r.token.Site(),
+			IsServiceAccount: r.token.OrganizationID != "", Permissions: map[string]bool{"can-create-organizations": r.token.Site()},
 		})
 	}
 	u, err := s.db.User(r.Context(), r.token.UserID)
@@ -64,6 +64,14 @@ func (s *Server) showAccount(r *request) (reply, error) {
 }
 
 const prefixUser = "user-"
+
+// accountID is the id of the user of a token, or of the one that is made up for it.
+func accountID(t postgres.Token) string {
+	if t.UserID != "" {
+		return t.UserID
+	}
+	return prefixUser + strings.TrimPrefix(t.ID, "at-")
+}
 
 // self is the user whose token the call has.
 func (s *Server) self(r *request) (postgres.User, error) {

@@ -241,5 +241,5 @@ func (s *Server) showEntitlements(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return object(&tfeEntitlements{ID: o.ID, Operations: true, StateStorage: true, Agents: true})
+	return object(&tfeEntitlements{ID: o.ID, Operations: true, StateStorage: true, Agents: true, Teams: true})
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -8,14 +9,16 @@ import (
 	"gantry.example/services/postgres"
 )
 
-// tfeToken is a token of a person or an organization. Token is in the answer to its creation only.
+// tfeToken is a token of a person, a team or an organization. Token is in the answer to its creation only.
 type tfeToken struct {
 	ID          string     `jsonapi:"primary,authentication-tokens"`
 	CreatedAt   time.Time  `jsonapi:"attr,created-at,iso8601"`
 	LastUsedAt  *time.Time `jsonapi:"attr,last-used-at,iso8601"`
-	Description string     `jsonapi:"attr,description"`
+	Description *string    `jsonapi:"attr,description"` // none: the one token of a team
 	Token       *string    `jsonapi:"attr,token"`
 	ExpiredAt   *time.Time `jsonapi:"attr,expired-at,iso8601"`
+	CreatedBy   *userRef   `jsonapi:"relation,created-by,omitempty"`
+	Team        *teamRef   `jsonapi:"relation,team,omitempty"`
 }
 
 type tfeTokenInput struct {
@@ -42,7 +45,16 @@ func (s *Server) tfeTokenRoutes() []route {
 }
 
 func tfeTokenDocument(t postgres.Token, secret string) *tfeToken {
-	doc := &tfeToken{ID: t.ID, CreatedAt: t.CreatedAt, Description: t.Description, ExpiredAt: t.ExpiresAt}
+	doc := &tfeToken{ID: t.ID, CreatedAt: t.CreatedAt, Description: &t.Description, ExpiredAt: t.ExpiresAt}
+	if t.TeamID != "" {
+		doc.Team = &teamRef{t.TeamID}
+	}
+	if t.Description == theTeamToken && t.TeamID != "" {
+		doc.Description = nil
+	}
+	if t.CreatedByID != "" {
+		doc.CreatedBy = &userRef{t.CreatedByID}
+	}
 	if secret != "" {
 		doc.Token = &secret
 	}
@@ -122,7 +134,8 @@ func (s *Server) createUserToken(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{Description: in.Description, Life: life, UserID: u.ID, CreatedBy: r.token.Actor()})
+	description := cmp.Or(in.Description, "made by TFE's call") // which need not say what for
+	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{Description: description, Life: life, UserID: u.ID, CreatedBy: r.token.Actor(), CreatedByID: accountID(r.token)})
 	if err != nil {
 		return reply{}, err
 	}
@@ -155,7 +168,7 @@ func (s *Server) organizationToken(r *request) (postgres.Organization, postgres.
 		return o, postgres.Token{}, err
 	}
 	for _, t := range all {
-		if t.OrganizationID == o.ID && t.Description == theToken {
+		if t.Kind == postgres.TokenOrganization && t.OrganizationID == o.ID && t.Description == theToken {
 			return o, t, nil
 		}
 	}
@@ -185,7 +198,7 @@ func (s *Server) createOrganizationToken(r *request) (reply, error) {
 		}
 	}
 	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{
-		Description: theToken, Life: life, OrganizationID: o.ID, Role: postgres.RoleAdmin, CreatedBy: r.token.Actor(),
+		Description: theToken, Life: life, OrganizationID: o.ID, Role: postgres.RoleAdmin, CreatedBy: r.token.Actor(), CreatedByID: accountID(r.token),
 	})
 	if err != nil {
 		return reply{}, err

@@ -106,7 +106,7 @@ func (s *Server) configOf(r *http.Request, session postgres.Session) (wire.K8sCo
 	ref := r.PathValue("config")
 	c, err := s.cfg.DB.K8sConfig(r.Context(), ref)
 	if err == nil {
-		who.Role, err = s.roleIn(r, session, c.Organization)
+		who.Role, err = s.roleAt(r, session, "organization", c.Organization)
 	}
 	if notFound(err) || err == nil && who.Role == postgres.RoleNone {
 		return wire.K8sConfig{}, who, missing("There is no k8s config %q. Those there are, are at %s.", ref, pathKubernetes)

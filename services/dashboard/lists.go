@@ -53,7 +53,7 @@ func (s *Server) workspaceOf(r *http.Request, session postgres.Session) (postgre
 	ws, err := s.cfg.DB.WorkspaceByName(r.Context(), organization, r.PathValue("workspace"))
 	if err == nil || notFound(err) {
 		var failed error
-		who.Role, failed = s.roleIn(r, session, organization)
+		who.Role, failed = s.roleAt(r, session, "named", organization+"/"+r.PathValue("workspace"))
 		switch {
 		case failed != nil:
 			return postgres.Workspace{}, who, failed
@@ -67,16 +67,16 @@ func (s *Server) workspaceOf(r *http.Request, session postgres.Session) (postgre
 	return ws, who, err
 }
 
-// roleIn is the role of the session's holder in an organization (id or name): none where it does not exist.
-func (s *Server) roleIn(r *http.Request, session postgres.Session, organization string) (postgres.Role, error) {
-	id, err := s.cfg.DB.OrganizationOf(r.Context(), "organization", organization)
+// roleAt is the role of the session's holder where a thing is, as package postgres names it: none where it does not exist.
+func (s *Server) roleAt(r *http.Request, session postgres.Session, what, id string) (postgres.Role, error) {
+	at, err := s.cfg.DB.Locate(r.Context(), what, id)
 	if notFound(err) {
 		return postgres.RoleNone, nil
 	}
 	if err != nil {
 		return postgres.RoleNone, err
 	}
-	return s.cfg.DB.RoleIn(r.Context(), session.Holder, id)
+	return s.cfg.DB.RoleAt(r.Context(), session.Holder, at)
 }
 
 // runOf finds the run of the path. A run of another workspace is as good as none: the address would say something untrue.

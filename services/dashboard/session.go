@@ -111,8 +111,8 @@ func (s *Server) holder(r *http.Request) (postgres.Token, *problem, error) {
 		return refuse(http.StatusUnauthorized, "This token is unknown, expired or revoked. Check that it was copied whole.")
 	case err != nil:
 		return holder, nil, err
-	case holder.Kind == postgres.TokenOrganization:
-		return refuse(http.StatusForbidden, "This is the token of an organization: it is for programs, and cannot log in. Use your own.")
+	case holder.OrganizationID != "":
+		return refuse(http.StatusForbidden, "This is the token of an organization or a team: it is for programs, and cannot log in. Use your own.")
 	case holder.Kind == postgres.TokenPool:
 		return refuse(http.StatusForbidden, "This is the token of a worker ("+string(holder.Kind)+" token): it takes tasks, and cannot log in. Use the token of a person.")
 	}

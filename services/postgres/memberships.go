@@ -33,27 +33,34 @@ func (d *DB) SetMember(ctx context.Context, organizationID, userID string, role 
 	}
 	var out Membership
 	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		if role != RoleAdmin {
-			if err := keepAdmin(ctx, tx, organizationID, userID); err != nil {
-				return err
-			}
-		}
-		res, err := tx.ExecContext(ctx, `
-			INSERT INTO memberships (id, organization_id, user_id, role, created_at)
-			SELECT $1, $2, id, $4, $5 FROM users WHERE id = $3 AND deleted_at IS NULL
-			ON CONFLICT (organization_id, user_id) DO UPDATE SET role = $4`, messages.NewID("ou-"), organizationID, userID, role, now())
-		if refersToNothing(err) {
-			return notFound("organization", organizationID)
-		}
-		if err != nil {
+		if err := setMember(ctx, tx, organizationID, userID, role); err != nil {
 			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return firstError(err, notFound("user", userID))
 		}
 		return tx.GetContext(ctx, &out, selectMembership+` WHERE m.organization_id = $1 AND m.user_id = $2`, organizationID, userID)
 	})
 	return out, err
+}
+
+func setMember(ctx context.Context, tx *sqlx.Tx, organizationID, userID string, role Role) error {
+	if role != RoleAdmin {
+		if err := keepAdmin(ctx, tx, organizationID, userID); err != nil {
+			return err
+		}
+	}
+	res, err := tx.ExecContext(ctx, `
+		INSERT INTO memberships (id, organization_id, user_id, role, created_at)
+		SELECT $1, $2, id, $4, $5 FROM users WHERE id = $3 AND deleted_at IS NULL
+		ON CONFLICT (organization_id, user_id) DO UPDATE SET role = $4`, messages.NewID("ou-"), organizationID, userID, role, now())
+	if refersToNothing(err) {
+		return notFound("organization", organizationID)
+	}
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return firstError(err, notFound("user", userID))
+	}
+	return nil
 }
 
 // RemoveMember ends a membership. Errors: not_found; conflict for the last admin.

@@ -13,16 +13,18 @@ import (
 // MaxDescription bounds the description of a token in bytes: people read it in lists.
 const MaxDescription = 200
 
-// NewToken is what a token is created from: one of the pool, of the user, or of the organization with a role there, or else an
-// admin token.
+// NewToken is what a token is created from: one of the pool, of the user, of the team, or of the organization with a role there, or
+// else an admin token.
 type NewToken struct {
 	Description    string
 	Life           time.Duration // 0: it does not expire
 	UserID         string
 	OrganizationID string
 	Role           Role   // of an organization's token
+	Team           Team   // with an id: a token of the team, in its organization
 	PoolID         string // of agents, whose token may do nothing but their work
 	CreatedBy      string
+	CreatedByID    string // see Token
 }
 
 func (in NewToken) check() error {
@@ -45,6 +47,11 @@ func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error
 	}
 	kind, prefix := TokenAdmin, PrefixAdmin
 	switch {
+	case in.Team.ID != "":
+		kind, in.OrganizationID, in.Role = TokenTeam, in.Team.OrganizationID, RoleRead
+		if in.Team.Owners() {
+			in.Role = RoleAdmin
+		}
 	case in.PoolID != "":
 		kind, prefix = TokenPool, PrefixPool
 	case in.OrganizationID != "":
@@ -60,9 +67,9 @@ func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error
 	}
 	id, secret := messages.NewID("at-"), secrets.NewToken(prefix)
 	if _, err := d.q(ctx).ExecContext(ctx, `
-		INSERT INTO tokens (id, hash, kind, description, created_at, expires_at, user_id, organization_id, role, created_by, pool_id)
-		VALUES ($1, $2, $3, $4, $5, $6, NULLIF($7, ''), NULLIF($8, ''), $9, $10, NULLIF($11, ''))`,
-		id, secrets.HashToken(secret), kind, in.Description, created, expires, in.UserID, in.OrganizationID, in.Role, in.CreatedBy, in.PoolID); err != nil {
+		INSERT INTO tokens (id, hash, kind, description, created_at, expires_at, user_id, organization_id, role, created_by, pool_id, team_id, created_by_id)
+		VALUES ($1, $2, $3, $4, $5, $6, NULLIF($7, ''), NULLIF($8, ''), $9, $10, NULLIF($11, ''), NULLIF($12, ''), $13)`,
+		id, secrets.HashToken(secret), kind, in.Description, created, expires, in.UserID, in.OrganizationID, in.Role, in.CreatedBy, in.PoolID, in.Team.ID, in.CreatedByID); err != nil {
 		return Token{}, "", err
 	}
 	var t Token
@@ -70,7 +77,7 @@ func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error
 	return t, secret, err
 }
 
-// manageable is the condition that the holder $1 (site), $2 (user), $3 (organization, of a token with its admin's role) looks
+// manageable is the condition that the holder $1 (site), $2 (user), $3 (organization, of a token with an admin's role there) looks
 // after a token: a person after their own, an organization's admin after those of the organization and of its pools, a site
 // admin after all. That of the server's own worker is in a file and nobody's business.
 const manageable = `
@@ -80,7 +87,7 @@ const manageable = `
 
 func manager(t Token) []any {
 	organization := ""
-	if t.Kind == TokenOrganization && t.Role == RoleAdmin {
+	if t.Role == RoleAdmin {
 		organization = t.OrganizationID
 	}
 	return []any{t.Site(), t.UserID, organization}
@@ -91,6 +98,15 @@ func manager(t Token) []any {
 func (d *DB) Tokens(ctx context.Context, by Token) ([]Token, error) {
 	var out []Token
 	err := d.q(ctx).SelectContext(ctx, &out, selectToken+` WHERE t.kind <> 'pool' AND `+manageable+` ORDER BY t.created_at, t.id`, manager(by)...)
+	return out, err
+}
+
+// TeamTokens lists the tokens of the organization's (id) teams that are not revoked, by the teams' names and oldest first, and
+// only those of teams with the part in their name. Expired ones are among them.
+func (d *DB) TeamTokens(ctx context.Context, organizationID, part string) ([]Token, error) {
+	var out []Token
+	err := d.q(ctx).SelectContext(ctx, &out, selectToken+`
+		WHERE tm.organization_id = $1 AND strpos(lower(tm.name), lower($2)) > 0 AND t.revoked_at IS NULL ORDER BY lower(tm.name), t.created_at, t.id`, organizationID, part)
 	return out, err
 }
 

@@ -19,6 +19,7 @@ const (
 	TokenAdmin        TokenKind = "admin"        // everything a person can do, everywhere
 	TokenUser         TokenKind = "user"         // what its user may do
 	TokenOrganization TokenKind = "organization" // what its role allows in one organization
+	TokenTeam         TokenKind = "team"         // what its team may do
 	TokenPool         TokenKind = "pool"         // take the tasks of one pool
 )
 
@@ -44,21 +45,25 @@ type Token struct {
 	Description    string     `db:"description"`
 	CreatedAt      time.Time  `db:"created_at"`
 	CreatedBy      string     `db:"created_by"`
+	CreatedByID    string     `db:"created_by_id"` // the same for TFE's clients, "" of older tokens
 	ExpiresAt      *time.Time `db:"expires_at"`
-	OrganizationID string     `db:"organization_id"` // of an organization's token, with the Role it has there
+	OrganizationID string     `db:"organization_id"` // of an organization's or a team's token, with the Role it has there
 	Organization   string     `db:"organization"`    // its name
 	Role           Role       `db:"role"`
+	TeamID         string     `db:"team_id"` // of a team's token
+	Team           string     `db:"team"`    // its name
 	UserID         string     `db:"user_id"` // of a user's token
 	Username       string     `db:"username"`
 	SiteAdmin      bool       `db:"site_admin"`
 }
 
 const selectToken = `
-	SELECT t.id, t.kind, t.pool_id, t.description, t.created_at, t.created_by, t.expires_at, t.role,
+	SELECT t.id, t.kind, t.pool_id, t.description, t.created_at, t.created_by, t.created_by_id, t.expires_at, t.role,
+	       COALESCE(t.team_id, '') AS team_id, COALESCE(tm.name, '') AS team,
 	       COALESCE(t.organization_id, '') AS organization_id, COALESCE(o.name, '') AS organization, COALESCE(t.user_id, '') AS user_id,
 	       COALESCE(u.username, '') AS username, COALESCE(u.site_admin, false) AS site_admin
 	FROM tokens t LEFT JOIN users u ON u.id = t.user_id LEFT JOIN organizations o ON o.id = t.organization_id
-	LEFT JOIN pools p ON p.id = t.pool_id`
+	LEFT JOIN pools p ON p.id = t.pool_id LEFT JOIN teams tm ON tm.id = t.team_id`
 
 // Pool returns the pool of a pool token, or "".
 func (t Token) Pool() string {

@@ -29,21 +29,44 @@ func nullMirror(t *testing.T) string {
 	return dir
 }
 
-// TestUpstreamSuite runs go-tfe's own integration tests against the server: those of test/tfe/upstream.txt.
+// TestUpstreamSuite runs go-tfe's own integration tests against the server, those of test/tfe/upstream.txt: with the admin token,
+// and with the token of a user who is a site admin, which some of them want.
 func TestUpstreamSuite(t *testing.T) {
 	t.Parallel()
-	s := newCloudServer(t, "--provider-filesystem-mirror", nullMirror(t), "--concurrency", "4", "--notification-networks", "127.0.0.0/8")
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-count=1", "-v", "-timeout=15m", "-run=^TestUpstream$", "./...")
-	cmd.Dir = filepath.Join("..", "tfe")
-	cmd.Env = append(os.Environ(), "GOWORK=off", "TFE_ADDRESS=https://"+s.cloudHost(), "TFE_TOKEN="+s.adminToken(),
-		"SSL_CERT_FILE="+filepath.Join(s.dir, "ca.pem"))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, tail(string(out), 120))
+	mirror := nullMirror(t)
+	for name, flags := range map[string][]string{"admin token": nil, "user": {"-upstream.user"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newCloudServer(t, "--provider-filesystem-mirror", mirror, "--concurrency", "4", "--notification-networks", "127.0.0.0/8")
+			token := s.adminToken()
+			if flags != nil {
+				token = s.siteAdmin(t)
+			}
+			cmd := exec.CommandContext(t.Context(), "go", append([]string{"test", "-count=1", "-v", "-timeout=15m", "-run=^TestUpstream$", "."}, flags...)...)
+			cmd.Dir = filepath.Join("..", "tfe")
+			cmd.Env = append(os.Environ(), "GOWORK=off", "TFE_ADDRESS=https://"+s.cloudHost(), "TFE_TOKEN="+token, "SSL_CERT_FILE="+filepath.Join(s.dir, "ca.pem"))
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("%v\n%s", err, tail(string(out), 120))
+			}
+			for line := range strings.Lines(string(out)) {
+				if strings.Contains(line, "go-tfe's own tests:") {
+					t.Log(strings.TrimSpace(line))
+				}
+			}
+		})
 	}
-	for line := range strings.Lines(string(out)) {
-		if strings.Contains(line, "go-tfe's own tests:") {
-			t.Log(strings.TrimSpace(line))
-		}
+}
+
+// siteAdmin makes a user who is a site admin, and returns their token.
+func (s *server) siteAdmin(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "password")
+	if err := os.WriteFile(secret, []byte(passphrase+"\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
+	s.must("users", "new", "ann", "--email", "ann@example.com", "--role", "admin", "--password-file", secret)
+	s.must("users", "role", "ann", "admin", "--site")
+	return s.terraformLogin(dir)
 }

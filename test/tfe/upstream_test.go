@@ -30,6 +30,7 @@ import (
 
 var (
 	onlyTests = flag.String("upstream.run", "", "run these tests of go-tfe, whatever upstream.txt says, and print what they print")
+	ofUser    = flag.Bool("upstream.user", false, "the token is one of a user: run those that want such a one as well")
 	calls     = flag.String("upstream.calls", "", "write the calls that were answered well, with their number, to this file")
 )
 
@@ -45,7 +46,7 @@ func TestUpstream(t *testing.T) {
 		plan.checkComplete(t, program, dir)
 	}
 	front := newFront(t)
-	run, skip := plan.patterns()
+	run, skip := plan.patterns(*ofUser)
 	if *onlyTests != "" {
 		run, skip = *onlyTests, ""
 	}
@@ -84,7 +85,9 @@ func TestUpstream(t *testing.T) {
 		return
 	}
 	plan.judge(t, results)
-	checkEndpoints(t, front.calls)
+	if *ofUser { // which makes all of the calls
+		checkEndpoints(t, front.calls)
+	}
 }
 
 // checkEndpoints reports the calls of which endpoints.txt says that go-tfe's tests make them and the server answers them well,
@@ -290,13 +293,15 @@ func (r results) print(t *testing.T) {
 	}
 }
 
-// plan is upstream.txt: tests, and parts of tests, that pass, and those that are skipped with the reason.
+// plan is upstream.txt: tests, and parts of tests, that pass, those that pass with the token of a user only, and those that are
+// skipped with the reason.
 type plan struct {
 	pass []string
+	user []string
 	skip map[string]string
 }
 
-// readPlan reads lines "pass NAME" and "skip NAME REASON"; a NAME that ends in * names all that begin so.
+// readPlan reads lines "pass NAME", "user NAME" and "skip NAME REASON".
 func readPlan(t *testing.T) plan {
 	t.Helper()
 	f, err := os.Open("upstream.txt")
@@ -309,10 +314,12 @@ func readPlan(t *testing.T) plan {
 		case len(words) == 0 || strings.HasPrefix(words[0], "#"):
 		case words[0] == "pass" && len(words) == 2:
 			p.pass = append(p.pass, words[1])
+		case words[0] == "user" && len(words) == 2:
+			p.user = append(p.user, words[1])
 		case words[0] == "skip" && len(words) > 2:
 			p.skip[words[1]] = strings.Join(words[2:], " ")
 		default:
-			t.Errorf("upstream.txt: got the line %q, want pass NAME, or skip NAME REASON", lines.Text())
+			t.Errorf("upstream.txt: got the line %q, want pass NAME, user NAME, or skip NAME REASON", lines.Text())
 		}
 	}
 	return p
@@ -334,11 +341,11 @@ func (p plan) checkComplete(t *testing.T, program, dir string) {
 	known := map[string]bool{}
 	for _, name := range testNames(t, program, dir, ".") {
 		known[name] = true
-		if !slices.Contains(p.pass, name) && p.skip[name] == "" {
+		if !slices.Contains(slices.Concat(p.pass, p.user), name) && p.skip[name] == "" {
 			t.Errorf("upstream.txt does not say whether %s passes", name)
 		}
 	}
-	for _, name := range slices.Concat(p.pass, keys(p.skip)) {
+	for _, name := range slices.Concat(p.pass, p.user, keys(p.skip)) {
 		if top, _, _ := strings.Cut(name, "/"); !known[top] {
 			t.Errorf("upstream.txt names %s, which go-tfe does not have", name)
 		}
@@ -354,15 +361,30 @@ func keys(m map[string]string) []string {
 	return out
 }
 
+// expected are the tests that pass with this kind of token.
+func (p plan) expected(ofUser bool) []string {
+	tops := slices.Clone(p.pass)
+	for _, name := range p.user {
+		if ofUser && !strings.Contains(name, "/") {
+			tops = append(tops, name)
+		}
+	}
+	return tops
+}
+
 // patterns are what the program of the tests takes for what passes and what is skipped within it.
-func (p plan) patterns() (run, skip string) {
+func (p plan) patterns(ofUser bool) (run, skip string) {
 	var parts []string
-	for _, name := range keys(p.skip) {
+	left := keys(p.skip)
+	if !ofUser {
+		left = append(left, p.user...)
+	}
+	for _, name := range left {
 		if strings.Contains(name, "/") {
 			parts = append(parts, "^"+strings.ReplaceAll(quoted(name), "/", "$/^")+"$")
 		}
 	}
-	return "^(" + strings.Join(p.pass, "|") + ")$", strings.Join(parts, "|")
+	return "^(" + strings.Join(p.expected(ofUser), "|") + ")$", strings.Join(parts, "|")
 }
 
 // quoted escapes what has a meaning in a pattern.
@@ -389,7 +411,8 @@ func (p plan) judge(t *testing.T, r results) {
 			skippedParts++
 		}
 	}
-	for _, name := range p.pass {
+	expected := p.expected(*ofUser)
+	for _, name := range expected {
 		if r.ended[name] == "" {
 			t.Errorf("%s did not come to its end:\n%s", name, r.text[name])
 		}
@@ -401,7 +424,7 @@ func (p plan) judge(t *testing.T, r results) {
 		}
 	}
 	t.Logf("go-tfe's own tests: %d passed of %d run (%d parts passed, %d skipped themselves), %d not run, each with its reason in upstream.txt",
-		passed, len(p.pass), parts, skippedParts, skippedTops)
+		passed, len(expected), parts, skippedParts, skippedTops)
 }
 
 func (r results) hasFailedPart(name string) bool {
