@@ -34,6 +34,7 @@ type config struct {
 	CAFile      string
 	Kubeconfig  string
 	RunnerImage string
+	Calls       int
 	Name        string
 	HTTP        string
 	Log         telemetry.LogConfig
@@ -46,6 +47,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.CAFile, "ca-file", "", "PEM file of the only authorities to trust for both (default: the system's)")
 	f.StringVar(&c.Kubeconfig, "kubeconfig", "", "file that leads to the cluster (default: the one this program runs in)")
 	f.StringVar(&c.RunnerImage, "runner-image", "", "image with the runner's program, of configs that name none")
+	f.IntVar(&c.Calls, "cluster-calls", k8s.CallsPerSecond, "calls of the cluster's API server that it makes a second, at most")
 	f.StringVar(&c.Name, "name", "", "what this dispatcher is called (default: dispatcher-<host name>)")
 	f.StringVar(&c.HTTP, "http", "", `address for /healthz, /readyz and /metrics, without TLS and for everybody who reaches it (default: none)`)
 	c.Log.Flags(f)
@@ -81,6 +83,9 @@ func (c config) validate() error {
 			return fmt.Errorf("%s is required", f.flag)
 		}
 	}
+	if c.Calls < 1 {
+		return fmt.Errorf("--cluster-calls %d: at least one call a second is needed", c.Calls)
+	}
 	return c.Log.Validate()
 }
 
@@ -111,7 +116,7 @@ func dispatch(ctx context.Context, cfg config) error {
 	if d.Pods, err = pods(ctx, d, cfg.RunnerImage); err != nil {
 		return err
 	}
-	if d.Cluster, err = k8s.ConnectFile(cfg.Kubeconfig, "gantry-dispatcher"); err != nil {
+	if d.Cluster, err = k8s.ConnectFile(cfg.Kubeconfig, "gantry-dispatcher", cfg.Calls); err != nil {
 		return err
 	}
 	run, err := dispatcher.New(d)

@@ -17,6 +17,7 @@ import (
 	"gantry.example/services/postgres"
 	"gantry.example/services/reconciler"
 	"gantry.example/services/run"
+	"gantry.example/workers/k8s"
 	"gantry.example/workers/station"
 )
 
@@ -46,6 +47,7 @@ type config struct {
 	AllowedWorkdirs   []string
 	RunAs             string
 	RunnerImage       string
+	ClusterCalls      int
 	Log               telemetry.LogConfig
 	OTLPEndpoint      string
 
@@ -109,6 +111,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.AllowedWorkdirs, "allowed-workdirs", nil, "absolute folders below which workspaces may have their runs carried out (workdir of the execution document); separated by commas")
 	f.StringVar(&c.RunAs, "run-as", station.RunAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
 	f.StringVar(&c.RunnerImage, "runner-image", "gantry", "image of this program, from which Pods of k8s configs that name none get it")
+	f.IntVar(&c.ClusterCalls, "cluster-calls", k8s.CallsPerSecond, "calls of a cluster's API server that the dispatcher of a k8s config makes a second, at most")
 	c.Log.Flags(f)
 	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "OpenTelemetry collector that gets a trace of every run, as http://127.0.0.1:4318 (default: OTEL_EXPORTER_OTLP_ENDPOINT; none: no traces)")
 	f.DurationVar(&c.LeaseTTL, "lease-ttl", timing.LeaseTTL, "a runner that is silent for this long has lost its lease")
@@ -142,6 +145,8 @@ func (c *config) validate() error {
 		return errors.New("--http and --https are both empty: the server needs one of them")
 	case c.DatabaseURL != "" && c.EncryptionKeyFile == "" && c.has(storing()...):
 		return errors.New("--encryption-key-file is required with --database-url: whoever has the database must not find the key beside it. A file that does not exist yet is made")
+	case c.ClusterCalls < 1:
+		return fmt.Errorf("--cluster-calls %d: at least one call a second is needed", c.ClusterCalls)
 	case c.Concurrency < 1:
 		return fmt.Errorf("--concurrency %d: must be at least 1", c.Concurrency)
 	case c.Log.Validate() != nil:

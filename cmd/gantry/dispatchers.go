@@ -124,7 +124,7 @@ func (d *dispatchers) start(ctx context.Context, c postgres.Dispatched) (dispatc
 
 func (d *dispatchers) open(c postgres.Dispatched) (*dispatcher.Dispatcher, error) {
 	s := d.server
-	cluster, err := k8s.ConnectTo(c.Access.Credentials, "gantry/"+s.version)
+	cluster, err := k8s.ConnectTo(c.Access.Credentials, "gantry/"+s.version, s.cfg.ClusterCalls)
 	if err != nil {
 		return nil, err
 	}

@@ -111,3 +111,34 @@ func TestWhyARunWaitsForAnAgent(t *testing.T) {
 	agent(full)
 	expect(run.WaitQueue, "The plan is queued, waiting for a free agent of pool aws.")
 }
+
+// TestWhyARunWaitsForPods: what dispatchers carry out is bounded by max_pods, not by how many Pods they make at the same time.
+func TestWhyARunWaitsForPods(t *testing.T) {
+	t.Parallel()
+	w, ctx := newK8sWorld(t), t.Context()
+	c, ws := w.k8s("prod", postgres.K8sChange{PodTemplate: &messages.PodTemplate{Image: "terraform:1.11.4"}}), w.workspace("net")
+	_, err := w.UpdateWorkspace(ctx, ws.ID, postgres.WorkspaceChange{Execution: &messages.Execution{Mode: messages.ModeK8s, K8sConfig: "prod"}})
+	w.ok(err)
+	r := w.newRun(ws, run.Options{})
+	expect := func(reason run.WaitReason, says string) {
+		t.Helper()
+		got, err := w.Waiting(ctx, r)
+		w.ok(err)
+		if got.Reason != reason || !strings.Contains(got.Text, says) {
+			t.Errorf("got %s: %q, want %s: %q", got.Reason, got.Text, reason, says)
+		}
+	}
+	expect(run.WaitNoWorker, "No dispatcher of k8s config prod is connected.")
+	for _, s := range []wire.WorkerStatus{
+		{Name: "dispatcher-1", Slots: 16, Busy: 16},
+		{Name: "dispatcher-1", Slots: 16, Refusing: "50 Pods are there, as many as k8s config prod allows at the same time (max_pods)"},
+	} {
+		_, err := w.SawWorker(ctx, c.ID, "192.0.2.7", s)
+		w.ok(err)
+		if s.Refusing == "" {
+			expect(run.WaitNoSlot, "The dispatchers of k8s config prod are making 16 Pods at the same time")
+		} else {
+			expect(run.WaitWorkersRefuse, "(max_pods)")
+		}
+	}
+}

@@ -166,6 +166,8 @@ func (r Run) waitsInPool(t *Task, s Surroundings) (WaitReason, string) {
 	case able == len(refusing):
 		last := refusing[len(refusing)-1]
 		return WaitWorkersRefuse, fmt.Sprintf("No %s of %s takes anything at present: %s (%s).", who, pool, last.Name, last.Refusing)
+	case taking.Busy >= taking.Slots && r.Execution.Mode == messages.ModeK8s: // their slots are not Pods: those have a limit of their own
+		return WaitNoSlot, fmt.Sprintf("The dispatchers of %s are making %d Pods at the same time, as many as they can. The next task is taken when one of them is made.", pool, taking.Busy)
 	case taking.Busy >= taking.Slots:
 		return WaitNoSlot, fmt.Sprintf("No free slot: %s carries out %d of at most %d tasks.", pool, taking.Busy, taking.Slots)
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -170,13 +171,22 @@ func (e *Executor) equip(ctx context.Context, pod *corev1.Pod, a executor.Attemp
 	}
 	secret := &corev1.Secret{ObjectMeta: meta, Immutable: new(true), Type: corev1.SecretTypeOpaque, Data: map[string][]byte{KeyAssignment: told}}
 	core := e.cfg.Cluster.calls.CoreV1()
-	if _, err := core.ConfigMaps(pod.Namespace).Create(ctx, inputs, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+	create := func(err error) error {
+		if err == nil || apierrors.IsAlreadyExists(err) {
+			return nil
+		}
 		return e.refusal(err)
 	}
-	if _, err := core.Secrets(pod.Namespace).Create(ctx, secret, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return e.refusal(err)
-	}
-	return nil
+	var both errgroup.Group // neither needs the other: a Pod is ready a call sooner
+	both.Go(func() error {
+		_, err := core.ConfigMaps(pod.Namespace).Create(ctx, inputs, metav1.CreateOptions{})
+		return create(err)
+	})
+	both.Go(func() error {
+		_, err := core.Secrets(pod.Namespace).Create(ctx, secret, metav1.CreateOptions{})
+		return create(err)
+	})
+	return both.Wait()
 }
 
 // graceMargin is what of a Pod's grace period is left to the runner, after terraform's, to deliver what there is.

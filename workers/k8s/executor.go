@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -39,6 +40,12 @@ type ExecutorConfig struct {
 	// Passed, if set, is called when an attempt has come to a point at which a test may want the program killed.
 	Passed func(point string)
 }
+
+// notesAtOnce is how many exits are noted on their Pods at the same time, and noteAgain the pause after one that was not.
+const (
+	notesAtOnce = 8
+	noteAgain   = 500 * time.Millisecond
+)
 
 // markLimit bounds the note that an exit was reported.
 const markLimit = 10 * time.Second
@@ -223,8 +230,12 @@ func (e *Executor) live() map[string]*corev1.Pod {
 	return out
 }
 
-// Watch implements executor.Watcher. Only the executor that leads has anything to report.
+// Watch implements executor.Watcher. Only the executor that leads has anything to report. Exits are handled one by one, and noted on
+// their Pods beside that: the cluster's answers bound nobody but the cluster.
 func (e *Executor) Watch(ctx context.Context, handle func(context.Context, executor.Exit) error) error {
+	var noting errgroup.Group
+	noting.SetLimit(notesAtOnce)
+	defer func() { _ = noting.Wait() }()
 	return e.exits.Watch(ctx, func(ctx context.Context, x executor.Exit) error {
 		if e.settled(x.AttemptID) {
 			return nil // by an executor before this one, or the same exit seen twice
@@ -232,8 +243,26 @@ func (e *Executor) Watch(ctx context.Context, handle func(context.Context, execu
 		if err := handle(ctx, x); err != nil {
 			return err
 		}
-		return e.markReported(ctx, x)
+		noting.Go(func() error {
+			if err := e.markReported(ctx, x); err != nil {
+				e.log.Warn("an exit was reported and could not be noted, trying again", append(x.LogAttrs(), "error", err)...)
+				e.addLater(ctx, x)
+			}
+			return nil
+		})
+		return nil
 	})
+}
+
+// addLater queues an exit once more after a pause, or at once when ctx ends.
+func (e *Executor) addLater(ctx context.Context, x executor.Exit) {
+	pause := time.NewTimer(noteAgain)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-ctx.Done():
+	}
+	e.exits.Add(x)
 }
 
 func (e *Executor) settled(attemptID string) bool {
@@ -295,13 +324,17 @@ func (e *Executor) markReported(ctx context.Context, x executor.Exit) error {
 	if err != nil {
 		return err
 	}
+	var both sync.WaitGroup
+	defer both.Wait()
+	both.Go(func() {
+		err := e.cfg.Cluster.calls.CoreV1().Secrets(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
+		if err != nil && !missing(err) {
+			e.log.Warn("a Secret goes with its Pod, not before", "pod", pod.Name, "error", err)
+		}
+	})
 	_, err = e.cfg.Cluster.calls.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
 	if err != nil && !missing(err) && !conflict(err) {
 		return fmt.Errorf("pod %s/%s: note that its exit was reported: %w", pod.Namespace, pod.Name, err)
-	}
-	err = e.cfg.Cluster.calls.CoreV1().Secrets(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{})
-	if err != nil && !missing(err) {
-		e.log.Warn("a Secret goes with its Pod, not before", "pod", pod.Name, "error", err)
 	}
 	return nil
 }
