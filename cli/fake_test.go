@@ -29,19 +29,21 @@ type fakeAPI struct {
 	strict  bool              // a planned run cannot be canceled, only discarded
 	taken   bool              // a planned run was approved by somebody else when it is to be decided
 	same    bool              // plans have no changes
+	missing bool              // what the cluster of the k8s config lacks
 	outputs string            // value of the one output, instead of some
 	logs    map[string]string // by phase
 
-	mu       sync.Mutex
-	hasNet   bool
-	state    string
-	upload   []byte
-	created  map[string]any // attributes of the last run
-	statuses []string       // of the run, one per event
-	actions  []string
-	calls    []string // those of objects_test.go, with their bodies
-	comment  string   // of the last action
-	changed  chan struct{}
+	mu        sync.Mutex
+	hasNet    bool
+	execution string // documents of the workspace, instead of local ones
+	state     string
+	upload    []byte
+	created   map[string]any // attributes of the last run
+	statuses  []string       // of the run, one per event
+	actions   []string
+	calls     []string // those of objects_test.go, with their bodies
+	comment   string   // of the last action
+	changed   chan struct{}
 }
 
 func newFake(t *testing.T) *fakeAPI {
@@ -129,6 +131,7 @@ func (f *fakeAPI) routes(mux *http.ServeMux) {
 	})
 	f.runRoutes(handle)
 	f.objectRoutes(mux)
+	f.k8sRoutes(mux)
 }
 
 func (f *fakeAPI) runRoutes(handle func(string, http.HandlerFunc)) {

@@ -73,6 +73,9 @@ func (f *fakeAPI) objectRoutes(mux *http.ServeMux) {
 			if r.URL.Query().Get("after") == "7" { // the last there is
 				body = "[]"
 			}
+			if f.execution != "" && strings.HasSuffix(r.URL.Path, "/execution") {
+				body = f.execution
+			}
 			if f.failure != "" && r.Method != http.MethodGet {
 				refuse(w, 409, f.failure, "no: "+f.failure)
 				return
