@@ -11,8 +11,10 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
@@ -113,32 +115,61 @@ func dispatch(ctx context.Context, cfg config) error {
 		}
 	}
 	d.Runner = runner.Assignment{Address: d.Address, NATSURL: d.NATSURL, CACert: string(d.CACert)}
-	if d.Pods, err = pods(ctx, d, cfg.RunnerImage); err != nil {
-		return err
-	}
 	if d.Cluster, err = k8s.ConnectFile(cfg.Kubeconfig, "gantry-dispatcher", cfg.Calls); err != nil {
 		return err
 	}
-	run, err := dispatcher.New(d)
-	if err != nil {
-		return err
-	}
-	defer run.Close()
-	return cfg.serve(ctx, run)
+	return cfg.serve(ctx, d)
 }
 
 // serve dispatches, and answers who watches, until ctx ends.
-func (c config) serve(ctx context.Context, d *dispatcher.Dispatcher) error {
+func (c config) serve(ctx context.Context, d dispatcher.Config) error {
 	group, ctx := errgroup.WithContext(ctx)
+	var seen late
 	if c.HTTP != "" {
 		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.HTTP)
 		if err != nil {
 			return fmt.Errorf("--http: %w", err)
 		}
-		group.Go(func() error { return dispatcher.Observe(ctx, ln, d) })
+		group.Go(func() error { return dispatcher.Observe(ctx, ln, &seen) })
 	}
-	group.Go(func() error { return d.Run(ctx) })
+	group.Go(func() (err error) {
+		if d.Pods, err = pods(ctx, d, c.RunnerImage); ctx.Err() != nil {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		run, err := dispatcher.New(d)
+		if err != nil {
+			return err
+		}
+		defer run.Close()
+		seen.Store(run)
+		return run.Run(ctx)
+	})
 	return group.Wait()
+}
+
+// late is a dispatcher that waits for the server at first: it is alive, and not ready.
+type late struct {
+	atomic.Pointer[dispatcher.Dispatcher]
+}
+
+// Ready implements dispatcher.Observed.
+func (l *late) Ready(ctx context.Context) error {
+	if d := l.Load(); d != nil {
+		return d.Ready(ctx)
+	}
+	return errors.New("the server has not said yet what Pods are to be like")
+}
+
+// Describe implements prometheus.Collector: what there is to describe depends on the session, so nothing is.
+func (l *late) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (l *late) Collect(out chan<- prometheus.Metric) {
+	if d := l.Load(); d != nil {
+		d.Collect(out)
+	}
 }
 
 // pods asks the server what Pods are to be like.
