@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -22,12 +21,12 @@ func (d *DB) Project(ctx context.Context, events []messages.Event) error {
 		return nil
 	}
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
-		ordered, err := lockOrder(ctx, tx, events)
+		b, err := lockBatch(ctx, tx, events)
 		if err != nil {
 			return err
 		}
-		for _, e := range ordered {
-			if err := e.project(ctx, tx); err != nil {
+		for _, e := range events {
+			if err := b.project(ctx, e); err != nil {
 				return fmt.Errorf("event %s of run %s: %w", e.ID(), e.RunID, err)
 			}
 		}
@@ -35,62 +34,73 @@ func (d *DB) Project(ctx context.Context, events []messages.Event) error {
 	})
 }
 
-// lockOrder sorts events so that every projector takes locks in the same order, and drops those of unknown runs. The order
-// within a run is kept. Plan-only runs, whose lock is taken without that of their workspace, come last: after one of them
-// no workspace may be waited for.
-func lockOrder(ctx context.Context, tx *sqlx.Tx, events []messages.Event) ([]placedEvent, error) {
-	ids := make([]string, len(events))
+// locks are the runs of a batch of events, all under their locks.
+type locks struct {
+	tx    *sqlx.Tx
+	runs  map[string]*locked
+	seen  map[string]bool // ids of the events that were folded before
+	stale bool            // runs may have been changed by what another one's end released
+}
+
+// lockBatch takes the locks of all runs that the events are of, in the order that everyone takes them: workspaces, then runs,
+// both sorted, so that any number of projectors wait for each other in turn. A plan-only run is locked without its workspace.
+func lockBatch(ctx context.Context, tx *sqlx.Tx, events []messages.Event) (*locks, error) {
+	ids, sources := make([]string, len(events)), make([]string, len(events))
 	for i, e := range events {
-		ids[i] = e.RunID
+		ids[i], sources[i] = e.RunID, e.ID()
 	}
-	var rows []runPlace
-	if err := tx.SelectContext(ctx, &rows, `SELECT id, workspace_id, exclusive FROM runs WHERE id = ANY ($1)`, textArray(ids)); err != nil {
+	var gates []*gate
+	if err := tx.SelectContext(ctx, &gates, `
+		SELECT id, locked, gate_run_id, epoch FROM workspaces WHERE id IN (SELECT workspace_id FROM runs WHERE id = ANY ($1) AND exclusive)
+		ORDER BY id FOR NO KEY UPDATE`, textArray(ids)); err != nil {
 		return nil, err
 	}
-	places := map[string]runPlace{}
-	for _, r := range rows {
-		places[r.ID] = r
+	var docs [][]byte
+	if err := tx.SelectContext(ctx, &docs, `SELECT doc FROM runs WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE`, textArray(ids)); err != nil {
+		return nil, err
 	}
-	var out []placedEvent
-	for _, e := range events {
-		if place, known := places[e.RunID]; known {
-			out = append(out, placedEvent{e, place})
+	var seen []string // read under the locks: what another projector folded before is there
+	if err := tx.SelectContext(ctx, &seen, `SELECT source_id FROM run_events WHERE source_id = ANY ($1)`, textArray(sources)); err != nil {
+		return nil, err
+	}
+	b := &locks{tx: tx, runs: map[string]*locked{}, seen: map[string]bool{}}
+	for _, id := range seen {
+		b.seen[id] = true
+	}
+	ws := map[string]*gate{}
+	for _, g := range gates {
+		ws[g.ID] = g
+	}
+	runs, err := decodeRuns(docs)
+	for _, r := range runs {
+		l := &locked{tx: tx, run: r}
+		if r.Exclusive() {
+			l.ws = ws[r.WorkspaceID]
+		}
+		b.runs[r.ID] = l
+	}
+	return b, err
+}
+
+// project folds an event; one of an unknown run, or that was folded before, is passed over.
+func (b *locks) project(ctx context.Context, e messages.Event) (err error) {
+	l := b.runs[e.RunID]
+	if l == nil || b.seen[e.ID()] {
+		return nil
+	}
+	b.seen[e.ID()] = true
+	if b.stale {
+		if l, err = lockIn(ctx, b.tx, e.RunID, l.run.WorkspaceID, l.run.Exclusive()); err != nil {
+			return err
 		}
 	}
-	slices.SortStableFunc(out, func(a, b placedEvent) int { return cmp.Compare(a.place.order(), b.place.order()) })
-	return out, nil
-}
-
-// runPlace is what decides which locks a change of the run takes; it never changes.
-type runPlace struct {
-	ID        string `db:"id"`
-	Workspace string `db:"workspace_id"`
-	Exclusive bool   `db:"exclusive"`
-}
-
-// order is the run's place in the order of locks.
-func (p runPlace) order() string {
-	if p.Exclusive {
-		return "first/" + p.Workspace + "/" + p.ID
-	}
-	return "last/" + p.ID
-}
-
-type placedEvent struct {
-	messages.Event
-	place runPlace
-}
-
-func (e placedEvent) project(ctx context.Context, tx *sqlx.Tx) error {
-	l, err := lockIn(ctx, tx, e.RunID, e.place.Workspace, e.place.Exclusive)
-	if err != nil {
-		return err
-	}
+	cause := Cause{Actor: e.Source, SourceID: e.ID()}
 	switch e.Type {
 	case messages.EventProgress:
-		_, _, err = l.apply(ctx, run.Progress{AttemptID: e.AttemptID, Stage: e.Stage}, Cause{Actor: e.Source, SourceID: e.ID()})
+		_, _, err = l.apply(ctx, run.Progress{AttemptID: e.AttemptID, Stage: e.Stage}, cause)
 	case messages.EventExited:
-		_, _, err = l.apply(ctx, exitInput(e.Event), Cause{Actor: e.Source, SourceID: e.ID()})
+		_, _, err = l.apply(ctx, exitInput(e), cause)
+		b.stale = true
 	}
 	return err
 }

@@ -32,18 +32,11 @@ func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.Re
 		if err != nil {
 			return err
 		}
-		var stored bool
-		if err := tx.GetContext(ctx, &stored, `SELECT EXISTS (SELECT 1 FROM results WHERE attempt_id = $1)`, a.ID); err != nil {
+		first, err := l.putFirst(ctx, a, doc)
+		if err != nil {
 			return err
 		}
-		if !stored {
-			if !l.run.TakesResult(a.ID) {
-				return fail(messages.CodeAttemptClosed, "attempt %s is closed: its result is not taken", a.ID)
-			}
-			if _, err := tx.ExecContext(ctx, `INSERT INTO results (attempt_id, run_id, doc, received_at) VALUES ($1, $2, $3, $4)`,
-				a.ID, a.RunID, doc, now()); err != nil {
-				return err
-			}
+		if first {
 			if plan != nil {
 				if err := d.planOfResult(ctx, l, a, plan); err != nil {
 					return err
@@ -57,6 +50,26 @@ func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.Re
 		return err
 	})
 	return out, err
+}
+
+// putFirst stores the result and reports true, unless the attempt has one.
+func (l *locked) putFirst(ctx context.Context, a Attempt, doc []byte) (bool, error) {
+	if !l.run.TakesResult(a.ID) {
+		var stored bool
+		err := l.tx.GetContext(ctx, &stored, `SELECT EXISTS (SELECT 1 FROM results WHERE attempt_id = $1)`, a.ID)
+		if err == nil && !stored {
+			err = fail(messages.CodeAttemptClosed, "attempt %s is closed: its result is not taken", a.ID)
+		}
+		return false, err
+	}
+	done, err := l.tx.ExecContext(ctx, `
+		INSERT INTO results (attempt_id, run_id, doc, received_at) VALUES ($1, $2, $3, $4) ON CONFLICT (attempt_id) DO NOTHING`,
+		a.ID, a.RunID, doc, now())
+	if err != nil {
+		return false, err
+	}
+	n, err := done.RowsAffected()
+	return n == 1, err
 }
 
 // planOfResult stores the plan that came with a result.

@@ -38,29 +38,38 @@ func (d *DB) CreateRun(ctx context.Context, in NewRun) (run.Run, error) {
 		if err != nil {
 			return err
 		}
-		l := &locked{tx: tx, run: run.Run{}}
-		if !spec.Options.PlanOnly {
-			l.ws = ws
-		}
-		cause := Cause{Actor: in.CreatedBy}
-		if _, _, err := l.apply(ctx, run.Create{Spec: spec}, cause); err != nil {
-			return err
-		}
-		if err := d.putRunVariables(ctx, tx, spec.ID, in.Variables); err != nil {
-			return err
-		}
-		if spec.Options.PlanOnly {
-			_, _, err = l.apply(ctx, run.Queue{}, cause)
-		} else {
-			err = releaseNext(ctx, tx, ws)
-		}
-		if err != nil {
+		if err := d.createIn(ctx, tx, ws, spec, in); err != nil {
 			return err
 		}
 		out, err = lockRun(ctx, tx, spec.ID)
 		return err
 	})
 	return out, err
+}
+
+// createIn stores a run and, where nothing is before it, its task with it.
+func (d *DB) createIn(ctx context.Context, tx *sqlx.Tx, ws *gate, spec run.Spec, in NewRun) error {
+	l, cause := &locked{tx: tx}, Cause{Actor: in.CreatedBy}
+	events, _ := l.decide(run.Create{Spec: spec}, cause)
+	goes, by := spec.Options.PlanOnly, cause
+	if !goes {
+		l.ws, by = ws, Cause{Actor: "gate"}
+		var err error
+		if goes, err = ws.pass(ctx, tx, spec.ID); err != nil {
+			return err
+		}
+	}
+	if goes {
+		queued, _ := l.decide(run.Queue{}, by)
+		events = append(events, queued...)
+	}
+	if err := l.keep(ctx, run.Run{}, events, cause); err != nil {
+		return err
+	}
+	if err := d.putRunVariables(ctx, tx, spec.ID, in.Variables); err != nil || l.ws == nil {
+		return err
+	}
+	return releaseNext(ctx, tx, ws) // which is one that was before it
 }
 
 // runSpec resolves everything that is frozen into the run.

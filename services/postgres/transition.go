@@ -14,7 +14,7 @@ import (
 // Cause says who or what brings an input.
 type Cause struct {
 	Actor    string // a user, "worker …", "reconciler"
-	SourceID string // id of the message, where one brought it: a repeated message changes nothing
+	SourceID string // id of the message, where one brought it; no second event may have it
 }
 
 // Transition gives in to the run and stores what follows. The refusal, if any, is returned as *Error after its events
@@ -71,12 +71,25 @@ func lock(ctx context.Context, tx *sqlx.Tx, runID string) (*locked, error) {
 // lockIn is lock for a caller that knows what never changes of the run.
 func lockIn(ctx context.Context, tx *sqlx.Tx, runID, workspaceID string, exclusive bool) (l *locked, err error) {
 	l = &locked{tx: tx}
-	if exclusive {
-		if l.ws, err = lockGate(ctx, tx, workspaceID); err != nil {
-			return nil, err
-		}
+	if !exclusive {
+		l.run, err = lockRun(ctx, tx, runID)
+		return l, err
 	}
-	l.run, err = lockRun(ctx, tx, runID)
+	var row struct {
+		gate
+		Doc []byte `db:"doc"`
+	}
+	err = tx.GetContext(ctx, &row, `
+		SELECT w.id, w.locked, w.gate_run_id, w.epoch, r.doc FROM workspaces w JOIN runs r ON r.workspace_id = w.id
+		WHERE w.id = $1 AND r.id = $2 FOR NO KEY UPDATE OF w, r`, workspaceID, runID) // in the order of OF
+	if noRows(err) { // deleted with its workspace
+		return nil, notFound("run", runID)
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.ws = &row.gate
+	l.run, err = decodeRun(row.Doc)
 	return l, err
 }
 
@@ -119,30 +132,35 @@ func decodeRun(doc []byte) (run.Run, error) {
 
 // apply is the one transition function of API, projector and reconciler.
 func (l *locked) apply(ctx context.Context, in run.Input, c Cause) (after run.Run, refusal, err error) {
-	if c.SourceID != "" {
-		var seen bool
-		if err := l.tx.GetContext(ctx, &seen, `SELECT EXISTS (SELECT 1 FROM run_events WHERE source_id = $1)`, c.SourceID); err != nil || seen {
-			return l.run, nil, err
-		}
-	}
 	before := l.run
-	events, ref := run.Transition(before, in, run.Env{Now: now(), Actor: c.Actor, SourceID: c.SourceID, NewID: messages.NewID})
+	events, refusal := l.decide(in, c)
+	if err := l.keep(ctx, before, events, c); err != nil {
+		return before, nil, err
+	}
+	return l.run, refusal, nil
+}
+
+// decide gives in to the run and returns what follows, which is in l.run but not stored yet.
+func (l *locked) decide(in run.Input, c Cause) (events []run.Event, refusal error) {
+	events, ref := run.Transition(l.run, in, run.Env{Now: now(), Actor: c.Actor, SourceID: c.SourceID, NewID: messages.NewID})
 	if ref != nil {
 		refusal = &Error{Code: ref.Code, Message: ref.Message}
-	}
-	if len(events) == 0 {
-		return before, refusal, nil
 	}
 	for _, e := range events {
 		l.run = run.Fold(l.run, e)
 	}
+	return events, refusal
+}
+
+// keep stores the events that led from before to l.run, and does what follows from them.
+func (l *locked) keep(ctx context.Context, before run.Run, events []run.Event, c Cause) error {
+	if len(events) == 0 {
+		return nil
+	}
 	if err := store(ctx, l.tx, before, l.run, events); err != nil {
-		return before, nil, err
+		return err
 	}
-	if err := l.effects(ctx, before, c); err != nil {
-		return before, nil, err
-	}
-	return l.run, refusal, nil
+	return l.effects(ctx, before, c)
 }
 
 // effects writes to the outbox what the change must tell the world, and hands a freed gate to the next run.
@@ -201,4 +219,22 @@ func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
 	ws.Run = &next.ID
 	_, _, err = (&locked{tx: tx, ws: ws, run: next}).apply(ctx, run.Queue{}, Cause{Actor: "gate"})
 	return err
+}
+
+// pass gives the gate to a run that is created now, if it is free and nobody waits for it.
+func (g *gate) pass(ctx context.Context, tx *sqlx.Tx, runID string) (bool, error) {
+	if g.Run != nil || g.Locked {
+		return false, nil
+	}
+	done, err := tx.ExecContext(ctx, `
+		UPDATE workspaces SET gate_run_id = $2 WHERE id = $1
+		AND NOT EXISTS (SELECT 1 FROM runs WHERE workspace_id = $1 AND status IN ('pending', 'confirmed') AND exclusive)`, g.ID, runID)
+	if err != nil {
+		return false, err
+	}
+	n, err := done.RowsAffected()
+	if n == 1 {
+		g.Run = &runID
+	}
+	return n == 1, err
 }
