@@ -148,7 +148,8 @@ func runRights() table {
 		"POST" + gantry + "/runs/{run}/recover": write, "POST" + gantry + "/state-versions/{state}/promote": write,
 		"POST" + v2 + "/runs/{run}/actions/apply": write, "POST" + v2 + "/runs/{run}/actions/discard": plan,
 		"POST" + v2 + "/runs/{run}/actions/cancel": plan, "POST" + v2 + "/runs/{run}/actions/force-cancel": admin,
-		"GET" + v2 + "/plans/{plan}": read, "GET" + v2 + "/plans/{plan}/json-output": write, "GET" + v2 + "/applies/{apply}": read,
+		"POST" + v2 + "/runs/{run}/actions/force-execute": admin,
+		"GET" + v2 + "/plans/{plan}":                      read, "GET" + v2 + "/plans/{plan}/json-output": write, "GET" + v2 + "/applies/{apply}": read,
 
 		"GET" + ws + "/resources": read, "GET" + ws + "/current-state-version": read, "GET" + ws + "/current-state-version-outputs": read,
 		"GET" + v2 + "/state-versions": {postgres.RoleRead, inQuery}, "GET" + v2 + "/state-versions/{state}": read,

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"gantry.example/internal/telemetry"
@@ -29,6 +30,8 @@ func (s *Server) tfeRunRoutes() []route {
 			handle: s.endRun(func(comment string) run.Input { return run.Cancel{Comment: comment} })},
 		{method: "POST", pattern: "/api/v2/runs/{run}/actions/force-cancel", access: person, summary: "Stop a canceled run without waiting for terraform", in: runAction{}, status: http.StatusAccepted,
 			handle: s.forceCancel},
+		{method: "POST", pattern: "/api/v2/runs/{run}/actions/force-execute", access: person, summary: "Discard or cancel whatever a pending run waits behind", in: runAction{}, status: http.StatusAccepted,
+			handle: s.forceExecute},
 
 		{method: "GET", pattern: "/api/v2/plans/{plan}", access: person, summary: "Show a plan", out: tfePlan{}, handle: s.showPlan},
 		{method: "GET", pattern: "/api/v2/plans/{plan}/json-output", access: person, summary: "Download a plan as JSON, sensitive values included", out: []byte{}, media: kindJSON, handle: s.planJSON},
@@ -180,4 +183,60 @@ func (s *Server) forceCancel(r *request) (reply, error) {
 			" can be force-canceled from " + at.Format(time.RFC3339) + " on: its cancel was only just asked for, and terraform needs time to save its state"}
 	}
 	return s.act(func(comment string) run.Input { return run.Cancel{Comment: comment, Force: true} })(r)
+}
+
+// forceExecute ends what is ahead of a pending run in its workspace, each as a person would: what asks for approval is discarded, the
+// rest is asked to stop. The newest goes first, so that none of them begins because another one ended.
+func (s *Server) forceExecute(r *request) (reply, error) {
+	found, err := s.db.Run(r.Context(), r.PathValue("run"))
+	if err != nil {
+		return reply{}, err
+	}
+	if found.Status != run.Pending {
+		return reply{}, &postgres.Error{Code: messages.CodeRunNotAllowed, Message: "run " + found.ID + " is " + string(found.Status) +
+			" and can't be executed by force: only a pending run waits for others"}
+	}
+	ahead, err := s.ahead(r, found)
+	if err != nil {
+		return reply{}, err
+	}
+	for _, other := range ahead {
+		if err := s.makeWay(r, other, found.ID); err != nil {
+			return reply{}, err
+		}
+	}
+	return reply{}, nil
+}
+
+// ahead lists what keeps a run from beginning, or would before its turn comes, newest first.
+func (s *Server) ahead(r *request, of run.Run) ([]run.Run, error) {
+	open := slices.DeleteFunc(run.Statuses(), run.Status.Final)
+	var all []run.Run
+	for page := (postgres.Page{Number: 1, Size: 100}); ; page.Number++ {
+		some, total, err := s.db.Runs(r.Context(), postgres.RunFilter{WorkspaceID: of.WorkspaceID, Statuses: open, Page: page})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+		if page.Number*page.Size >= total {
+			return slices.DeleteFunc(all, func(r run.Run) bool { return r.Position >= of.Position || !r.Holds() }), nil
+		}
+	}
+}
+
+// makeWay ends a run so that another one can begin.
+func (s *Server) makeWay(r *request, ahead run.Run, forRun string) error {
+	comment := "to execute run " + forRun + " by force"
+	var end run.Input = run.Cancel{Comment: comment}
+	if ahead.AsksApproval() {
+		end = run.Discard{Comment: comment}
+	}
+	_, err := s.db.Transition(r.Context(), ahead.ID, end, postgres.Cause{Actor: r.token.Actor()})
+	if err == nil {
+		return nil
+	}
+	if now, again := s.db.Run(r.Context(), ahead.ID); again == nil && now.Status.Final() {
+		return nil // it ended by itself
+	}
+	return err
 }

@@ -229,6 +229,22 @@ func TestForceCancelHasToWait(t *testing.T) {
 	equal(t, "forced", f.look(r.ID), look{"force_canceled", "canceled", "unreachable", actions{}})
 }
 
+func TestForceExecuteEndsWhatIsAhead(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	cv := f.upload(false)
+	planning, between, wanted, after := f.createRun(cv, attributes{}), f.createRun(cv, attributes{}), f.createRun(cv, attributes{}), f.createRun(cv, attributes{})
+	beside := f.createRun(cv, attributes{"plan-only": true})
+	const action = "/actions/force-execute"
+	f.post("/api/v2/runs/"+planning.ID+action, adminToken, attributes{}).want(http.StatusConflict, messages.CodeRunNotAllowed).wantDetail("only a pending run waits")
+	f.post("/api/v2/runs/"+wanted.ID+action, adminToken, attributes{}).want(http.StatusAccepted, "")
+	var got []run.Status
+	for _, r := range []string{planning.ID, between.ID, wanted.ID, after.ID, beside.ID} {
+		got = append(got, f.mustRun(r).Status)
+	}
+	equal(t, "statuses", got, []run.Status{run.Canceled, run.Canceled, run.PlanQueued, run.Pending, run.PlanQueued})
+}
+
 func TestRunWaitsBehindOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
