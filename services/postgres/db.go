@@ -63,7 +63,7 @@ func DefaultTiming() Timing {
 
 // DB is a connection pool with Gantry's queries. Safe for concurrent use.
 type DB struct {
-	sql    *sqlx.DB // for what only reads
+	sql    *sqlx.DB // for what reads lists, and the past
 	steps  *sqlx.DB // for transactions, see planOnce
 	seal   Sealer
 	timing Timing
@@ -241,8 +241,14 @@ func (d *DB) tx(ctx context.Context, f func(*sqlx.Tx) error) error {
 	}
 }
 
-func (d *DB) once(ctx context.Context, f func(*sqlx.Tx) error) error {
-	tx, err := d.steps.BeginTxx(ctx, nil)
+func (d *DB) once(ctx context.Context, f func(*sqlx.Tx) error) error { return within(ctx, d.steps, f) }
+
+// weighed runs f in a transaction whose statements are planned with regard to their parameters: what has to know how little of
+// the past they ask for.
+func (d *DB) weighed(ctx context.Context, f func(*sqlx.Tx) error) error { return within(ctx, d.sql, f) }
+
+func within(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
+	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -273,7 +279,7 @@ func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
 // read runs f in a transaction that sees the database as it was at one moment.
 func (d *DB) read(ctx context.Context, f func(*sqlx.Tx) error) error {
-	return d.once(ctx, func(tx *sqlx.Tx) error {
+	return d.weighed(ctx, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ const told = `
 // NoteNotifications notes what is to be told of what happened since it was last called, by whichever server. The first call
 // ever starts from now.
 func (d *DB) NoteNotifications(ctx context.Context) error {
-	return d.once(ctx, func(tx *sqlx.Tx) error {
+	return d.weighed(ctx, func(tx *sqlx.Tx) error {
 		c, ok, err := eventStep(ctx, tx, notifyLock, notifyCursor)
 		if err != nil || !ok {
 			return err

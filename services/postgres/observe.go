@@ -36,7 +36,7 @@ const (
 // out once, so that servers of one database together count each run once. What a server was given when it was killed is not
 // given again. more tells that there may be others at once. The first call ever starts from now.
 func (d *DB) EndedRuns(ctx context.Context, limit int) (ended []EndedRun, more bool, err error) {
-	err = d.once(ctx, func(tx *sqlx.Tx) error {
+	err = d.weighed(ctx, func(tx *sqlx.Tx) error {
 		// A cursor that is lost with a power failure costs metrics only.
 		if _, err := tx.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
 			return err

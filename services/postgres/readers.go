@@ -35,7 +35,7 @@ const (
 // how many such organizations there are and whether there may be more at once. Several servers may call it: one works at a
 // time, and what it told when it was killed is told again by the next. Nobody listening costs one look at an empty table.
 func (d *DB) Announce(ctx context.Context, tell func(ctx context.Context, organizationID string, events []FeedEvent) error) (readers int, more bool, err error) {
-	err = d.once(ctx, func(tx *sqlx.Tx) error {
+	err = d.weighed(ctx, func(tx *sqlx.Tx) error {
 		// A position that is lost with a power failure makes some events come twice.
 		if _, err := tx.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
 			return err

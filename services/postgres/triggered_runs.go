@@ -19,7 +19,7 @@ const (
 // NoteTriggers notes which runs are to begin because runs of their workspaces' sources were applied since it was last called,
 // by whichever server. The first call ever starts from now.
 func (d *DB) NoteTriggers(ctx context.Context) error {
-	return d.once(ctx, func(tx *sqlx.Tx) error {
+	return d.weighed(ctx, func(tx *sqlx.Tx) error {
 		c, ok, err := eventStep(ctx, tx, triggerLock, triggerCursor)
 		if err != nil || !ok {
 			return err

@@ -102,7 +102,8 @@ func duplicateEvent() bug {
 	return bug{
 		name: "duplicate event applied: neither its id nor its stage is compared",
 		edits: []edit{
-			{"services/postgres/transition.go", "err != nil || seen {\n\t\t\treturn l.run, nil, err\n\t\t}", "err != nil {\n\t\t\treturn l.run, nil, err\n\t\t} else if seen {\n\t\t\tc.SourceID += messages.NewID(\"-\")\n\t\t}"},
+			{"services/postgres/project.go", "if l == nil || b.seen[e.ID()] {", "if l == nil {"},
+			{"services/postgres/project.go", "SourceID: e.ID()}", "SourceID: e.ID() + messages.NewID(\"-\")}"},
 			{"services/run/attempt.go", "if advances(a.Stage, in.Stage) {", "if in.Stage != \"\" {"},
 		},
 		faults: 3,

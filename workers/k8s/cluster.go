@@ -39,6 +39,7 @@ func Connect(how *rest.Config) (*Cluster, error) {
 	calls, watching, lead := rest.CopyConfig(how), rest.CopyConfig(how), rest.CopyConfig(how)
 	calls.QPS, calls.Timeout = cmp.Or(how.QPS, CallsPerSecond), callLimit
 	calls.Burst = max(1, 2*int(calls.QPS))
+	watching.QPS, watching.Burst, lead.QPS, lead.Burst = 0, 0, 0, 0 // few calls: what client-go does by itself
 	lead.Timeout = renewWithin / 2
 	c := &Cluster{asked: newCalls()}
 	for _, one := range []struct {
