@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -159,5 +160,10 @@ func (s *server) allow(address string) {
 	for _, name := range []string{"csrf", "redirect_uri", "code_challenge", "state"} {
 		form.Set(name, field(page, name))
 	}
-	open(browser.PostForm(base+"/app/~login/terraform", form)) // the redirect leads to terraform itself
+	res, err := browser.PostForm(base+"/app/~login/terraform", form)
+	var cut *url.Error
+	if errors.As(err, &cut) && strings.HasPrefix(cut.URL, "http://localhost:") {
+		return // the redirect led to terraform itself, which may close its page as soon as it has the code; how it exits tells
+	}
+	open(res, err)
 }
