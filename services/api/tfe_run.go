@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -144,15 +145,22 @@ type runAction struct {
 	Comment string `json:"comment"`
 }
 
+// comment is what the body of an action says, which may be empty.
+func (r *request) comment() (string, error) {
+	var in runAction
+	if len(r.body) == 0 {
+		return "", nil
+	}
+	err := r.decode(&in)
+	return in.Comment, err
+}
+
 func (s *Server) act(input func(comment string) run.Input) handler {
 	return func(r *request) (reply, error) {
-		var in runAction
-		if len(r.body) > 0 {
-			if err := r.decode(&in); err != nil {
-				return reply{}, err
-			}
+		comment, err := r.comment()
+		if err == nil {
+			_, err = s.db.Transition(r.Context(), r.PathValue("run"), input(comment), postgres.Cause{Actor: r.token.Actor()})
 		}
-		_, err := s.db.Transition(r.Context(), r.PathValue("run"), input(in.Comment), postgres.Cause{Actor: r.token.Actor()})
 		return reply{}, err
 	}
 }
@@ -188,6 +196,10 @@ func (s *Server) forceCancel(r *request) (reply, error) {
 // forceExecute ends what is ahead of a pending run in its workspace, each as a person would: what asks for approval is discarded, the
 // rest is asked to stop. The newest goes first, so that none of them begins because another one ended.
 func (s *Server) forceExecute(r *request) (reply, error) {
+	comment, err := r.comment()
+	if err != nil {
+		return reply{}, err
+	}
 	found, err := s.db.Run(r.Context(), r.PathValue("run"))
 	if err != nil {
 		return reply{}, err
@@ -201,7 +213,7 @@ func (s *Server) forceExecute(r *request) (reply, error) {
 		return reply{}, err
 	}
 	for _, other := range ahead {
-		if err := s.makeWay(r, other, found.ID); err != nil {
+		if err := s.makeWay(r, other, cmp.Or(comment, "to execute run "+found.ID+" by force")); err != nil {
 			return reply{}, err
 		}
 	}
@@ -225,8 +237,7 @@ func (s *Server) ahead(r *request, of run.Run) ([]run.Run, error) {
 }
 
 // makeWay ends a run so that another one can begin.
-func (s *Server) makeWay(r *request, ahead run.Run, forRun string) error {
-	comment := "to execute run " + forRun + " by force"
+func (s *Server) makeWay(r *request, ahead run.Run, comment string) error {
 	var end run.Input = run.Cancel{Comment: comment}
 	if ahead.AsksApproval() {
 		end = run.Discard{Comment: comment}

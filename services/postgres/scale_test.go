@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -74,13 +75,8 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 	runs := func(f postgres.RunFilter) func(context.Context, *postgres.DB) error {
 		return func(ctx context.Context, db *postgres.DB) error { _, _, err := db.Runs(ctx, f); return err }
 	}
-	found := func(part string) func(context.Context, *postgres.DB) error {
-		return func(ctx context.Context, db *postgres.DB) error {
-			_, _, err := db.FindWorkspaces(ctx, w.org.ID, postgres.WorkspaceFilter{Name: part}, page)
-			return err
-		}
-	}
-	return map[string]func(context.Context, *postgres.DB) error{
+	all := w.workspaceQuestions()
+	maps.Copy(all, map[string]func(context.Context, *postgres.DB) error{
 		"runs of a workspace":              runs(postgres.RunFilter{WorkspaceID: ws.ID}),
 		"runs of a workspace, page 3":      runs(postgres.RunFilter{WorkspaceID: ws.ID, Page: postgres.Page{Number: 3}}),
 		"runs of a workspace by status":    runs(postgres.RunFilter{WorkspaceID: ws.ID, Statuses: []run.Status{run.Errored}}),
@@ -114,31 +110,6 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 		},
 		"events of an organization": func(ctx context.Context, db *postgres.DB) error {
 			_, _, err := db.Follow(ctx, w.org.ID, cursor)
-			return err
-		},
-		"workspaces": func(ctx context.Context, db *postgres.DB) error {
-			_, _, err := db.Workspaces(ctx, w.org.ID, page)
-			return err
-		},
-		"workspaces, page 20": func(ctx context.Context, db *postgres.DB) error {
-			_, _, err := db.Workspaces(ctx, w.org.ID, postgres.Page{Number: 20})
-			return err
-		},
-		"workspaces by a part of their name":              found("past-00012"),
-		"workspaces by a part of their name, in capitals": found("AST-0012"),
-		"workspaces by a part of two letters":             found("zz"),
-		"workspaces by a part that all have":              found("past"),
-		"workspaces by a pattern":                         found("*-0012*"),
-		"workspaces of all organizations by a part of their name": func(ctx context.Context, db *postgres.DB) error {
-			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, Name: "00123"})
-			return err
-		},
-		"workspaces of all organizations by a part that all have": func(ctx context.Context, db *postgres.DB) error {
-			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, Name: "past"})
-			return err
-		},
-		"a workspace by name": func(ctx context.Context, db *postgres.DB) error {
-			_, err := db.WorkspaceByName(ctx, "acme", "network")
 			return err
 		},
 		"states of a workspace": func(ctx context.Context, db *postgres.DB) error {
@@ -176,6 +147,56 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 			_, _, err := db.PodsInFlight(ctx, messages.LocalPool, 100)
 			return err
 		},
+		"what people did to runs": func(ctx context.Context, db *postgres.DB) error {
+			_, err := db.RunActs(ctx, w.org.ID, time.Now(), 50)
+			return err
+		},
+		"placement: waiting sets": func(ctx context.Context, db *postgres.DB) error { _, err := db.WaitingSets(ctx); return err },
+		"observer":                func(ctx context.Context, db *postgres.DB) error { _, _, err := db.EndedRuns(ctx, 200); return err },
+		"relay": func(ctx context.Context, db *postgres.DB) error {
+			_, err := db.Relay(ctx, 100, sendNothing)
+			return err
+		},
+		"triggers: what happened": func(ctx context.Context, db *postgres.DB) error { return db.NoteTriggers(ctx) },
+	})
+	return all
+}
+
+// workspaceQuestions are those about workspaces.
+func (w *world) workspaceQuestions() map[string]func(context.Context, *postgres.DB) error {
+	page, site := postgres.Page{}, postgres.Token{Kind: postgres.TokenAdmin}
+	found := func(part string) func(context.Context, *postgres.DB) error {
+		return func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.FindWorkspaces(ctx, w.org.ID, postgres.WorkspaceFilter{Name: part}, page)
+			return err
+		}
+	}
+	return map[string]func(context.Context, *postgres.DB) error{
+		"workspaces": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.Workspaces(ctx, w.org.ID, page)
+			return err
+		},
+		"workspaces, page 20": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.Workspaces(ctx, w.org.ID, postgres.Page{Number: 20})
+			return err
+		},
+		"workspaces by a part of their name":              found("past-00012"),
+		"workspaces by a part of their name, in capitals": found("AST-0012"),
+		"workspaces by a part of two letters":             found("zz"),
+		"workspaces by a part that all have":              found("past"),
+		"workspaces by a pattern":                         found("*-0012*"),
+		"workspaces of all organizations by a part of their name": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, Name: "00123"})
+			return err
+		},
+		"workspaces of all organizations by a part that all have": func(ctx context.Context, db *postgres.DB) error {
+			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50, Name: "past"})
+			return err
+		},
+		"a workspace by name": func(ctx context.Context, db *postgres.DB) error {
+			_, err := db.WorkspaceByName(ctx, "acme", "network")
+			return err
+		},
 		"workspaces of all organizations": func(ctx context.Context, db *postgres.DB) error {
 			_, _, err := db.ListWorkspaces(ctx, site, postgres.WorkspaceQuery{Limit: 50})
 			return err
@@ -210,16 +231,6 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 		},
 		"projects": func(ctx context.Context, db *postgres.DB) error {
 			_, _, err := db.Projects(ctx, w.org.ID, postgres.ProjectFilter{}, page)
-			return err
-		},
-		"what people did to runs": func(ctx context.Context, db *postgres.DB) error {
-			_, err := db.RunActs(ctx, w.org.ID, time.Now(), 50)
-			return err
-		},
-		"placement: waiting sets": func(ctx context.Context, db *postgres.DB) error { _, err := db.WaitingSets(ctx); return err },
-		"observer":                func(ctx context.Context, db *postgres.DB) error { _, _, err := db.EndedRuns(ctx, 200); return err },
-		"relay": func(ctx context.Context, db *postgres.DB) error {
-			_, err := db.Relay(ctx, 100, sendNothing)
 			return err
 		},
 	}

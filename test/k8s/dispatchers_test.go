@@ -149,7 +149,7 @@ func newCandidate(t *testing.T, n *node, cluster *kubetest.Cluster, name string)
 		})
 	})
 	var err error
-	if c.cluster, err = k8s.Connect(how); err != nil {
+	if c.cluster, err = k8s.Connect(how, k8s.CallsPerSecond); err != nil {
 		t.Fatal(err)
 	}
 	c.exec = n.executor(t, c.cluster, c.leading)

@@ -82,7 +82,7 @@ func newNamespace(t *testing.T, cluster *kubetest.Cluster) *node {
 		t.Fatal(err)
 	}
 	n := &node{t: t, client: client, namespace: messages.NewID("runs-"), started: map[string]int{}, ends: map[string]int{}}
-	if n.cluster, err = k8s.Connect(cluster.Rest()); err != nil {
+	if n.cluster, err = k8s.Connect(cluster.Rest(), k8s.CallsPerSecond); err != nil {
 		t.Fatal(err)
 	}
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.namespace, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}

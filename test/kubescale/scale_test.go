@@ -53,7 +53,7 @@ func measure(b *testing.B, how *rest.Config, pods int) {
 	makeNamespace(b, how, namespace)
 	newNode(b, how, namespace, 16)
 	before := heap()
-	reached, err := k8s.Connect(&rest.Config{Host: how.Host, TLSClientConfig: how.TLSClientConfig})
+	reached, err := k8s.Connect(&rest.Config{Host: how.Host, TLSClientConfig: how.TLSClientConfig}, k8s.CallsPerSecond)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package k8s
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -34,12 +33,11 @@ type Cluster struct {
 	asked    *calls               // what all three ask
 }
 
-// Connect prepares the clients of a cluster, which make QPS calls a second at most, or CallsPerSecond. It does not wait for it.
-func Connect(how *rest.Config) (*Cluster, error) {
+// Connect prepares the clients of a cluster. It does not wait for it. perSecond bounds the calls, but not those of watching and
+// of electing, which are few and must not wait.
+func Connect(how *rest.Config, perSecond int) (*Cluster, error) {
 	calls, watching, lead := rest.CopyConfig(how), rest.CopyConfig(how), rest.CopyConfig(how)
-	calls.QPS, calls.Timeout = cmp.Or(how.QPS, CallsPerSecond), callLimit
-	calls.Burst = max(1, 2*int(calls.QPS))
-	watching.QPS, watching.Burst, lead.QPS, lead.Burst = 0, 0, 0, 0 // few calls: what client-go does by itself
+	calls.QPS, calls.Burst, calls.Timeout = float32(perSecond), 2*perSecond, callLimit
 	lead.Timeout = renewWithin / 2
 	c := &Cluster{asked: newCalls()}
 	for _, one := range []struct {
@@ -56,28 +54,26 @@ func Connect(how *rest.Config) (*Cluster, error) {
 	return c, nil
 }
 
-// ConnectTo prepares the clients of a cluster by its credentials; nil is the one this process runs in. calls is for Connect.
-func ConnectTo(cluster *wire.Cluster, userAgent string, calls int) (*Cluster, error) {
+// ConnectTo prepares the clients of a cluster by its credentials; nil is the one this process runs in.
+func ConnectTo(cluster *wire.Cluster, userAgent string, perSecond int) (*Cluster, error) {
 	how, err := RestConfig(cluster, userAgent)
 	if err != nil {
 		return nil, err
 	}
-	how.QPS = float32(calls)
-	return Connect(how)
+	return Connect(how, perSecond)
 }
 
 // ConnectFile prepares the clients of the cluster that a kubeconfig on this machine leads to; no path is the one this process runs in.
-// calls is for Connect.
-func ConnectFile(kubeconfig, userAgent string, calls int) (*Cluster, error) {
+func ConnectFile(kubeconfig, userAgent string, perSecond int) (*Cluster, error) {
 	if kubeconfig == "" {
-		return ConnectTo(nil, userAgent, calls)
+		return ConnectTo(nil, userAgent, perSecond)
 	}
 	how, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %s: %w", kubeconfig, err)
 	}
-	how.UserAgent, how.QPS = userAgent, float32(calls)
-	return Connect(how)
+	how.UserAgent = userAgent
+	return Connect(how, perSecond)
 }
 
 // Over is a cluster that is reached by a client that there is already, such as one in memory.

@@ -111,7 +111,7 @@ func TestAPICallsAreCounted(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}, ListMeta: metav1.ListMeta{ResourceVersion: "1"}})
 	}))
 	t.Cleanup(api.Close)
-	cluster, err := k8s.Connect(&rest.Config{Host: api.URL})
+	cluster, err := k8s.Connect(&rest.Config{Host: api.URL}, k8s.CallsPerSecond)
 	if err != nil {
 		t.Fatal(err)
 	}
