@@ -23,7 +23,7 @@ const (
 // shellSource is the shell of the terraform image: what provisioners need here, and nothing else.
 const shellSource = `package main
 
-import ("fmt"; "os"; "strings"; "time")
+import ("fmt"; "os"; "strconv"; "strings"; "time")
 
 func main() {
 	words := strings.Fields(os.Args[len(os.Args)-1])
@@ -33,6 +33,13 @@ func main() {
 		if err != nil { panic(err) }
 		fmt.Println("sleeping for", d)
 		time.Sleep(d)
+	case "count": // SECONDS
+		n, err := strconv.Atoi(words[1])
+		if err != nil { panic(err) }
+		for i := range n {
+			fmt.Printf("word %d said\n", i)
+			time.Sleep(time.Second)
+		}
 	default:
 		os.Exit(127)
 	}

@@ -4,13 +4,10 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"gantry.example/client"
 )
 
 // sleeping is applied by way of a provisioner that takes its time, beside a resource that is there before.
@@ -37,7 +34,7 @@ func TestPods(t *testing.T) {
 	for name, scenario := range map[string]func(*testing.T, pods){
 		"plan and apply": podsApply, "terraform fails": podsFail, "out of memory": podsMemory, "deleted in its apply": podsDeleted,
 		"image that is not there": podsImage, "large configuration": podsLarge, "quota": podsQuota, "no room": podsNoRoom,
-		"limit of an apply": podsLimit, "canceled": podsCanceled, "server away": podsServerAway, "API server away": podsAPIServerAway,
+		"limit of an apply": podsLimit, "canceled": podsCanceled, "server away": podsServerAway, "NATS away": podsNATSAway, "API server away": podsAPIServerAway,
 		"remote dispatchers": podsRemote, "killed while it places": podsKilled,
 	} {
 		running.Go(func() {
@@ -61,11 +58,7 @@ func podsApply(t *testing.T, p pods) {
 	p.must("run", "../../examples/hello", "-w", w, "--auto-approve")
 	id := p.runs(w)[0].ID
 	p.printed(id, "Apply complete!")
-	p.eventually("two logs that are what was printed", func() bool {
-		var shown client.RunDetails
-		decode(t, p.must("runs", "show", id, "-o", "json").stdout, &shown)
-		return len(shown.Logs) == 2 && !slices.ContainsFunc(shown.Logs, func(l client.LogCheck) bool { return l.Intact == nil || !*l.Intact })
-	})
+	p.whole(id)
 	if state := p.must("state", "pull", w).stdout; !strings.Contains(state, "Hello, Ada") {
 		t.Errorf("got state\n%s\nwant that of the apply", state)
 	}

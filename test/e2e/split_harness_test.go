@@ -62,10 +62,7 @@ func newSplit(t *testing.T) *split {
 	if out, err := exec.Command(s.bin, args...).CombinedOutput(); err != nil {
 		t.Fatalf("gantry admin nats-config: %v\n%s", err, out)
 	}
-	build := exec.Command("go", "build", "-o", s.path("nats-server"), "github.com/nats-io/nats-server/v2")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build nats-server: %v\n%s", err, out)
-	}
+	buildNATS(t, s.path("nats-server"))
 	s.api = newBalancer(t)
 	s.preparePostgres()
 	for name, roles := range splitRoles() {
@@ -74,6 +71,15 @@ func newSplit(t *testing.T) *split {
 		}
 	}
 	return s
+}
+
+// buildNATS makes a NATS server out of the module that the program embeds.
+func buildNATS(t *testing.T, to string) {
+	t.Helper()
+	build := exec.Command("go", "build", "-o", to, "github.com/nats-io/nats-server/v2")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build nats-server: %v\n%s", err, out)
+	}
 }
 
 func (s *split) path(elem ...string) string {

@@ -21,7 +21,7 @@ import (
 	"gantry.example/internal/pki"
 )
 
-// cluster is one NATS server, configured as those of a cluster are, and the broker for it.
+// cluster is a NATS of one server, configured as we do it, and the broker for it.
 func cluster(t *testing.T) (*broker.Cluster, []byte) {
 	t.Helper()
 	dir, creds := t.TempDir(), newCredentials(t)
@@ -44,8 +44,7 @@ func cluster(t *testing.T) (*broker.Cluster, []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.Port, opts.Websocket.Port, opts.HTTPPort, opts.NoSigs, opts.Cluster = server.RANDOM_PORT, server.RANDOM_PORT, 0, true, server.ClusterOpts{}
-	opts.JetStream = false
+	opts.Port, opts.Websocket.Port, opts.HTTPPort, opts.NoSigs = server.RANDOM_PORT, server.RANDOM_PORT, 0, true
 	ns, err := server.NewServer(opts)
 	if err != nil {
 		t.Fatal(err)
