@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"gantry.example/messages"
@@ -21,7 +22,11 @@ const (
 // largeBodies is how many bytes of bodies above maxJSONBody are in memory at the same time; who comes with more waits.
 const largeBodies = 512 << 20
 
-// readBody reads the body of a call, which is in memory from then on until done is called.
+// streamedBody is about what one takes that is stored as it comes: a part of a blob, in the forms it has on its way to Postgres.
+const streamedBody = 32 << 20
+
+// readBody reads the body of a call, which is in memory from then on until done is called. That of a streamed route, of which the
+// caller says how long it is, is left to the handler.
 func (s *Server) readBody(rt route, req *request) (done func(), err error) {
 	limit := rt.maxBody
 	if limit == 0 {
@@ -37,12 +42,20 @@ func (s *Server) readBody(rt route, req *request) (done func(), err error) {
 	if size < 0 {
 		size = limit
 	}
+	streamed := rt.streamed && req.ContentLength >= 0
+	room := min(size, largeBodies)
+	if streamed {
+		room = min(size, streamedBody)
+	}
 	done = func() {}
-	if room := min(size, largeBodies); room > maxJSONBody {
+	if room > maxJSONBody {
 		if err := s.large.Acquire(req.Context(), room); err != nil {
 			return nil, err
 		}
 		done = func() { s.large.Release(room) }
+	}
+	if streamed {
+		return done, nil
 	}
 	var body bytes.Buffer
 	if req.ContentLength > 0 {
@@ -50,7 +63,9 @@ func (s *Server) readBody(rt route, req *request) (done func(), err error) {
 	}
 	_, err = body.ReadFrom(http.MaxBytesReader(req.w, req.Body, limit))
 	if err == nil {
-		req.body = body.Bytes()
+		if req.body = body.Bytes(); rt.streamed {
+			req.Body, req.ContentLength = io.NopCloser(&body), int64(body.Len())
+		}
 		return done, nil
 	}
 	done()

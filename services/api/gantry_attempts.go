@@ -38,9 +38,9 @@ func (s *Server) attemptRoutes() []route {
 			summary: "Store a state that terraform wrote; header Content-MD5 is checked when sent", in: []byte{}, out: wire.StateRef{}},
 		{method: "GET", pattern: one + "/plan", access: attempt, handle: s.attemptPlan,
 			summary: "Read the plan file of the run", out: []byte{}},
-		{method: "PUT", pattern: one + "/plan", access: attempt, handle: s.putPlan(postgres.BlobPlan), point: "api.plan_stored", maxBody: maxPlan,
+		{method: "PUT", pattern: one + "/plan", access: attempt, handle: s.putPlan(postgres.BlobPlan), point: "api.plan_stored", maxBody: maxPlan, streamed: true,
 			summary: "Store the plan file of the run", in: []byte{}},
-		{method: "PUT", pattern: one + "/plan-json", access: attempt, handle: s.putPlan(postgres.BlobPlanJSON), maxBody: maxPlan,
+		{method: "PUT", pattern: one + "/plan-json", access: attempt, handle: s.putPlan(postgres.BlobPlanJSON), maxBody: maxPlan, streamed: true,
 			summary: "Store the plan of the run as terraform shows it in JSON", in: []byte{}},
 		{method: "POST", pattern: one + "/start", access: attempt, handle: s.startAttempt, point: "api.started",
 			summary: "Ask to execute terraform: only after a good answer it may be", in: wire.StartRequest{}, out: wire.StartAnswer{}},
@@ -169,7 +169,7 @@ func (s *Server) attemptInputs(r *request) (reply, error) {
 
 func (s *Server) attemptConfiguration(r *request) (reply, error) {
 	b, err := s.db.Blob(r.Context(), r.attempt.Run.ConfigurationVersionID, postgres.BlobConfiguration)
-	return reply{body: b, kind: kindBytes}, err
+	return reply{blob: b, kind: kindBytes}, err
 }
 
 // attemptState gives the workspace's current state. Should it have moved since the claim, the start tells.
@@ -207,15 +207,15 @@ func checkMD5(body []byte, header string) error {
 
 func (s *Server) attemptPlan(r *request) (reply, error) {
 	b, err := s.db.Blob(r.Context(), r.attempt.RunID, postgres.BlobPlan)
-	return reply{body: b, kind: kindBytes}, err
+	return reply{blob: b, kind: kindBytes}, err
 }
 
 func (s *Server) putPlan(kind postgres.BlobKind) handler {
 	return func(r *request) (reply, error) {
-		if len(r.body) == 0 {
+		if r.ContentLength == 0 {
 			return reply{}, invalid("the body is empty: it must be the %s", kind)
 		}
-		return reply{}, s.db.PutPlan(r.Context(), r.attempt, kind, r.body)
+		return reply{}, s.db.PutPlan(r.Context(), r.attempt, kind, r.Body, r.ContentLength)
 	}
 }
 

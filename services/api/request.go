@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -40,9 +41,11 @@ type route struct {
 	status  int    // of a good answer; 0 means 200
 	media   string // content type of a good answer, where the type of out does not say it
 	query   []string
-	create  bool   // honors Idempotency-Key
-	maxBody int64  // 0 means maxJSONBody
-	point   string // of package failpoint, passed when all is stored and nothing answered
+	create  bool  // honors Idempotency-Key
+	maxBody int64 // 0 means maxJSONBody
+	// streamed leaves the body, of ContentLength bytes, to the handler: it is stored as it comes.
+	streamed bool
+	point    string // of package failpoint, passed when all is stored and nothing answered
 	// permit checks the permission that the path of a public route carries, before the body is read.
 	permit func(*request) error
 	handle handler
@@ -68,7 +71,8 @@ type request struct {
 type reply struct {
 	status  int
 	body    []byte
-	kind    string // content type
+	blob    *postgres.Blob // in place of the body: sent part by part
+	kind    string         // content type
 	header  http.Header
 	handled bool // the handler wrote the answer itself (streams)
 }
@@ -207,7 +211,7 @@ func (s *Server) serve(rt route) http.Handler {
 		}
 		if !rep.handled && !req.streaming {
 			s.metrics.observe(rt, rep.code(rt), time.Since(began))
-			writeReply(w, rt, rep)
+			s.writeReply(req, rt, rep)
 		}
 	})
 }
@@ -295,27 +299,40 @@ func (rep reply) code(rt route) int {
 		return rep.status
 	case rt.status != 0:
 		return rt.status
-	case rep.body == nil:
+	case rep.body == nil && rep.blob == nil:
 		return http.StatusNoContent
 	default:
 		return http.StatusOK
 	}
 }
 
-func writeReply(w http.ResponseWriter, rt route, rep reply) {
-	status := rep.code(rt)
+func (s *Server) writeReply(r *request, rt route, rep reply) {
+	status, size := rep.code(rt), int64(len(rep.body))
+	if rep.blob != nil {
+		size = rep.blob.Size
+	}
+	h := r.w.Header()
 	for k, v := range rep.header {
-		w.Header()[k] = v
+		h[k] = v
 	}
 	if rep.kind != "" {
-		w.Header().Set("Content-Type", rep.kind)
+		h.Set("Content-Type", rep.kind)
 	}
-	w.Header().Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Content-Type-Options", "nosniff")
 	if status != http.StatusNoContent {
-		w.Header().Set("Content-Length", strconv.Itoa(len(rep.body)))
+		h.Set("Content-Length", strconv.FormatInt(size, 10))
 	}
-	w.WriteHeader(status)
-	_, _ = w.Write(rep.body) // the caller is gone: nobody to tell
+	r.w.WriteHeader(status)
+	if rep.blob == nil {
+		_, _ = r.w.Write(rep.body) // the caller is gone: nobody to tell
+		return
+	}
+	if _, err := io.Copy(r.w, rep.blob); err != nil {
+		if r.Context().Err() == nil {
+			s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+		panic(http.ErrAbortHandler) //nolint:forbidigo // so that the caller does not take what it has for all
+	}
 }
 
 // snapshotInterval is after how many seconds Terraform's CLI, applying on the user's machine, saves the state once more: what

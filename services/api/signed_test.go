@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"testing"
@@ -93,7 +94,9 @@ func TestUploadConfiguration(t *testing.T) {
 		f.call("PUT", good, "", body).want(http.StatusOK, "")
 	}
 	f.call("PUT", good, "", archive(t, 10)).want(http.StatusConflict, messages.CodeConflict)
-	have, err := f.db.Blob(t.Context(), cv.ID, postgres.BlobConfiguration)
+	blob, err := f.db.Blob(t.Context(), cv.ID, postgres.BlobConfiguration)
+	must(t, err)
+	have, err := io.ReadAll(blob)
 	if err != nil || !bytes.Equal(have, body) {
 		t.Errorf("stored archive: got %d bytes, %v; want the %d uploaded", len(have), err, len(body))
 	}

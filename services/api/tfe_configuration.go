@@ -41,11 +41,11 @@ func (s *Server) listConfigurations(r *request) (reply, error) {
 
 func (s *Server) downloadConfiguration(r *request) (reply, error) {
 	id := r.PathValue("configuration")
-	body, err := s.db.Blob(r.Context(), id, postgres.BlobConfiguration)
+	blob, err := s.db.Blob(r.Context(), id, postgres.BlobConfiguration)
 	if isNotFound(err) {
 		err = notFound("archive of configuration version", id)
 	}
-	return reply{body: body, kind: kindBytes}, err
+	return reply{blob: blob, kind: kindBytes}, err
 }
 
 // How long signed addresses stay good. A log is read while its run lasts.

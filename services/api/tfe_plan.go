@@ -163,9 +163,9 @@ func (s *Server) planJSON(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	body, err := s.db.Blob(r.Context(), found.ID, postgres.BlobPlanJSON)
+	blob, err := s.db.Blob(r.Context(), found.ID, postgres.BlobPlanJSON)
 	if isNotFound(err) {
 		return reply{}, nil
 	}
-	return reply{body: body, kind: kindJSON}, err
+	return reply{blob: blob, kind: kindJSON}, err
 }

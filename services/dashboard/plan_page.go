@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -79,7 +78,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request, session postgres.S
 
 // readPlan reads the JSON plan, if the server has it. A runner sends it after the plan's result, when there is time for it.
 func (s *Server) readPlan(r *http.Request, of run.Run, v *planView, most int) error {
-	body, err := s.cfg.DB.Blob(r.Context(), of.ID, postgres.BlobPlanJSON)
+	blob, err := s.cfg.DB.Blob(r.Context(), of.ID, postgres.BlobPlanJSON)
 	if notFound(err) {
 		v.State = planState(of)
 		return nil
@@ -88,7 +87,7 @@ func (s *Server) readPlan(r *http.Request, of run.Run, v *planView, most int) er
 		return err
 	}
 	var p planJSON
-	dec := json.NewDecoder(bytes.NewReader(body))
+	dec := json.NewDecoder(blob)
 	dec.UseNumber() // as they were written
 	if err := dec.Decode(&p); err != nil {
 		return fmt.Errorf("JSON plan of run %s: %w", of.ID, err)

@@ -39,7 +39,7 @@ func TestThePlanByResource(t *testing.T) {
 	must(t, err)
 	f.give(r.ID, run.Finish{AttemptID: a.ID, Outcome: run.Succeeded, HasChanges: true, Changes: &run.Changes{Add: 1}})
 	f.get(page+"/plan").want(http.StatusOK, "is being prepared", `hx-trigger="every`)
-	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, []byte(jsonPlan)))
+	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(jsonPlan), int64(len(jsonPlan))))
 	shown := f.get(page+"/plan").want(http.StatusOK, "aws_s3_bucket.logs", "is created", "logs &lt;b&gt;", "tags.env", "known after apply",
 		"aws_db.main", "is updated in place", "(sensitive)", "size", "10", "20", "aws_vm.old", "is replaced", "replace because cannot update", "token=***",
 		"https://example.com").without("hunter2", "topsecret", "aws_vm.same", "hx-trigger", "logs <b>")

@@ -2,7 +2,10 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -19,14 +22,101 @@ const (
 	BlobPlanJSON      BlobKind = "plan-json"
 )
 
-// Blob returns a configuration, plan or JSON plan. Errors: not_found.
-func (d *DB) Blob(ctx context.Context, owner string, kind BlobKind) ([]byte, error) {
+// Blob is the content of a stored configuration, plan or JSON plan, which is read part by part: a large one is never in memory as a
+// whole. It holds nothing of the database between reads and need not be closed. It is for one goroutine.
+type Blob struct {
+	Size int64 // in bytes
+
+	q        querier
+	seal     Sealer
+	ctx      context.Context //nolint:containedctx // that of the call it was opened for, which it must not outlive
+	owner    string
+	kind     BlobKind
+	parts    int
+	storedAt time.Time
+	next     int    // the part that is read next
+	rest     []byte // of the part before it
+}
+
+// Blob opens a configuration, plan or JSON plan. It is read while ctx lasts. Errors: not_found.
+func (d *DB) Blob(ctx context.Context, owner string, kind BlobKind) (*Blob, error) {
 	return d.blob(ctx, d.q(ctx), owner, kind)
 }
 
+func (d *DB) blob(ctx context.Context, q querier, owner string, kind BlobKind) (*Blob, error) {
+	var row struct {
+		Parts     int
+		Size      int64
+		Sealed    []byte
+		CreatedAt time.Time `db:"created_at"`
+	}
+	err := q.GetContext(ctx, &row, `SELECT parts, size, sealed, created_at FROM blobs WHERE owner = $1 AND kind = $2`, owner, kind)
+	if noRows(err) {
+		return nil, fail(messages.CodeNotFound, "%s has no %s", owner, kind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := &Blob{Size: row.Size, q: q, seal: d.seal, ctx: ctx, owner: owner, kind: kind, parts: row.Parts, storedAt: row.CreatedAt}
+	return b, b.open(row.Sealed)
+}
+
+// Read reads on. It fails if the blob was replaced or removed meanwhile.
+func (b *Blob) Read(p []byte) (int, error) {
+	if len(b.rest) == 0 {
+		if b.next == b.parts {
+			return 0, io.EOF
+		}
+		var sealed []byte
+		err := b.q.GetContext(b.ctx, &sealed, `
+			SELECT p.sealed FROM blob_parts p JOIN blobs b USING (owner, kind)
+			WHERE owner = $1 AND kind = $2 AND part = $3 AND b.created_at = $4`, b.owner, b.kind, b.next, b.storedAt)
+		if noRows(err) {
+			return 0, fmt.Errorf("the %s of %s was replaced or removed while it was read", b.kind, b.owner)
+		}
+		if err == nil {
+			err = b.open(sealed)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, b.rest)
+	b.rest = b.rest[n:]
+	return n, nil
+}
+
+// open unseals the next part.
+func (b *Blob) open(sealed []byte) (err error) {
+	b.rest, err = b.seal.Open(sealed, blobAAD(b.owner, b.kind, b.next, b.parts))
+	b.next++
+	return err
+}
+
 // PutPlan stores the plan file of an open plan attempt, or the JSON plan of one that is open or was the run's last: the
-// JSON plan follows the result, because nobody waits for it. Errors: attempt.closed.
-func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, body []byte) error {
+// JSON plan follows the result, because nobody waits for it. body has size bytes; what is more than a part goes to the database as
+// it comes, before the run's lock is taken. Errors: attempt.closed, forbidden, invalid (body is shorter).
+func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, body io.Reader, size int64) error {
+	if size <= blobPart {
+		content := make([]byte, size)
+		if err := readPart(body, content); err != nil {
+			return err
+		}
+		return d.putPlan(ctx, a, kind, func(tx *sqlx.Tx) error { return d.putBlob(ctx, tx, a.RunID, kind, content) })
+	}
+	u := upload{id: messages.NewID(uploadPrefix), owner: a.RunID, kind: kind, size: size}
+	err := d.receive(ctx, u, body)
+	if err == nil {
+		err = d.putPlan(ctx, a, kind, func(tx *sqlx.Tx) error { return u.complete(ctx, tx) })
+	}
+	if err != nil {
+		err = errors.Join(err, d.dropUpload(context.WithoutCancel(ctx), u))
+	}
+	return err
+}
+
+// putPlan has it stored, unless the attempt may not.
+func (d *DB) putPlan(ctx context.Context, a Attempt, kind BlobKind, store func(*sqlx.Tx) error) error {
 	return d.tx(ctx, func(tx *sqlx.Tx) error {
 		l, err := a.lock(ctx, tx)
 		if err != nil {
@@ -39,12 +129,14 @@ func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, body []byte)
 		if at.StartedAt == nil || (!at.Open() && (kind != BlobPlanJSON || t.Last().ID != a.ID)) {
 			return fail(messages.CodeAttemptClosed, "attempt %s is closed or did not start: its %s is not taken", a.ID, kind)
 		}
-		return d.putBlob(ctx, tx, a.RunID, kind, body)
+		return store(tx)
 	})
 }
 
 // blobPart is the size of all parts of a blob but the last, in bytes. What is not larger has one part.
 const blobPart = 4 << 20
+
+const insertPart = `INSERT INTO blob_parts (owner, kind, part, sealed) VALUES ($1, $2, $3, $4)`
 
 func (d *DB) putBlob(ctx context.Context, tx *sqlx.Tx, owner string, kind BlobKind, body []byte) error {
 	parts := max(1, (len(body)+blobPart-1)/blobPart)
@@ -60,54 +152,13 @@ func (d *DB) putBlob(ctx context.Context, tx *sqlx.Tx, owner string, kind BlobKi
 				ON CONFLICT (owner, kind) DO UPDATE SET size = $3, sealed = $4, created_at = $5, parts = $6`,
 				owner, kind, len(body), sealed, now(), parts)
 		} else {
-			_, err = tx.ExecContext(ctx, `INSERT INTO blob_parts (owner, kind, part, sealed) VALUES ($1, $2, $3, $4)`, owner, kind, i, sealed)
+			_, err = tx.ExecContext(ctx, insertPart, owner, kind, i, sealed)
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (d *DB) blob(ctx context.Context, q sqlx.QueryerContext, owner string, kind BlobKind) ([]byte, error) {
-	// One statement sees one version of the blob.
-	rows, err := q.QueryxContext(ctx, `
-		SELECT 0 AS part, parts, size, sealed FROM blobs WHERE owner = $1 AND kind = $2
-		UNION ALL SELECT part, 0, 0, sealed FROM blob_parts WHERE owner = $1 AND kind = $2
-		ORDER BY part`, owner, kind)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var body []byte
-	var parts, found int
-	for ; rows.Next(); found++ {
-		var row struct {
-			Part, Parts int
-			Size        int64
-			Sealed      []byte
-		}
-		if err := rows.StructScan(&row); err != nil {
-			return nil, err
-		}
-		if found == 0 {
-			parts, body = row.Parts, make([]byte, 0, row.Size)
-		}
-		opened, err := d.seal.Open(row.Sealed, blobAAD(owner, kind, row.Part, parts))
-		if err != nil {
-			return nil, err
-		}
-		body = append(body, opened...)
-	}
-	switch err := rows.Err(); {
-	case err != nil:
-		return nil, err
-	case found == 0:
-		return nil, fail(messages.CodeNotFound, "%s has no %s", owner, kind)
-	case found != parts:
-		return nil, fmt.Errorf("the %s of %s has %d parts, want %d", kind, owner, found, parts)
-	}
-	return body, nil
 }
 
 // blobAAD binds a part to its place.

@@ -1,7 +1,9 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -95,8 +97,12 @@ func (d *DB) UploadConfiguration(ctx context.Context, id string, archive []byte)
 			return fail(messages.CodeConflict, "configuration version %s was uploaded before and its archive was removed for its age: create another", id)
 		}
 		if cv.Status == ConfigurationUploaded {
-			have, err := d.blob(ctx, tx, id, BlobConfiguration)
-			if err == nil && string(have) != string(archive) {
+			blob, err := d.blob(ctx, tx, id, BlobConfiguration)
+			if err != nil {
+				return err
+			}
+			have, err := io.ReadAll(blob)
+			if err == nil && !bytes.Equal(have, archive) {
 				return fail(messages.CodeConflict, "configuration version %s was uploaded before and is immutable: create another", id)
 			}
 			return err

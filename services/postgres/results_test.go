@@ -150,9 +150,9 @@ func TestAPlanComesWithItsResult(t *testing.T) {
 	_, err := w.Start(ctx, a, startOf(claim, "runner"))
 	w.ok(err)
 	w.result(a, res)
-	got, err := w.Blob(ctx, r.ID, postgres.BlobPlan)
+	got, err := w.blob(r.ID, postgres.BlobPlan)
 	w.ok(err)
-	if string(got) != string(res.Plan) {
+	if got != string(res.Plan) {
 		t.Errorf("got plan %q, want %q", got, res.Plan)
 	}
 	var doc string
@@ -162,7 +162,7 @@ func TestAPlanComesWithItsResult(t *testing.T) {
 	}
 	res.Plan = []byte("another")
 	w.result(a, res) // the first one stands
-	if got, _ := w.Blob(ctx, r.ID, postgres.BlobPlan); string(got) == "another" {
+	if got, _ := w.blob(r.ID, postgres.BlobPlan); got == "another" {
 		t.Error("a repeated result replaced the plan")
 	}
 	w.status(r.ID, run.ApplyQueued)

@@ -20,7 +20,7 @@ func (w *world) finishedRun(ws postgres.Workspace, log string) run.Run {
 	_, a := w.started(r.ID)
 	w.says(a, 0, log, nil)
 	w.ends(a, int64(len(log)), nil)
-	w.ok(w.PutPlan(w.t.Context(), a, postgres.BlobPlan, []byte("plan")))
+	w.ok(w.putPlan(a, postgres.BlobPlan, "plan"))
 	w.result(a, planResult())
 	return w.get(r.ID)
 }

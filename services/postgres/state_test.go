@@ -140,26 +140,26 @@ func TestPlansAreTakenFromTheAttemptThatRuns(t *testing.T) {
 	ws := w.workspace("net")
 	r := w.newRun(ws, run.Options{})
 	c, a := w.claimed(r.ID)
-	w.refused(w.PutPlan(ctx, a, postgres.BlobPlan, []byte("early")), messages.CodeAttemptClosed)
+	w.refused(w.putPlan(a, postgres.BlobPlan, "early"), messages.CodeAttemptClosed)
 	_, err := w.Start(ctx, a, startOf(c, "n"))
 	w.ok(err)
-	w.ok(w.PutPlan(ctx, a, postgres.BlobPlan, []byte("plan")))
+	w.ok(w.putPlan(a, postgres.BlobPlan, "plan"))
 	w.result(a, planResult())
-	w.ok(w.PutPlan(ctx, a, postgres.BlobPlanJSON, []byte("{}")))
-	w.refused(w.PutPlan(ctx, a, postgres.BlobPlan, []byte("late")), messages.CodeAttemptClosed)
+	w.ok(w.putPlan(a, postgres.BlobPlanJSON, "{}"))
+	w.refused(w.putPlan(a, postgres.BlobPlan, "late"), messages.CodeAttemptClosed)
 	const part = 4 << 20
 	for _, size := range []int{part, part + 1, 2*part + 7, 2 * part, 1} { // a smaller one leaves nothing of a larger one
 		large := bytes.Repeat([]byte("0123456789abcdef-"), size/17+1)[:size]
-		w.ok(w.PutPlan(ctx, a, postgres.BlobPlanJSON, large))
-		if got, err := w.Blob(ctx, r.ID, postgres.BlobPlanJSON); err != nil || !bytes.Equal(got, large) {
+		w.ok(w.putPlan(a, postgres.BlobPlanJSON, string(large)))
+		if got, err := w.blob(r.ID, postgres.BlobPlanJSON); err != nil || got != string(large) {
 			t.Errorf("%d bytes: got %d, %v, want the same", size, len(got), err)
 		}
 	}
-	w.ok(w.PutPlan(ctx, a, postgres.BlobPlanJSON, []byte("{}")))
+	w.ok(w.putPlan(a, postgres.BlobPlanJSON, "{}"))
 	for kind, want := range map[postgres.BlobKind]string{postgres.BlobPlan: "plan", postgres.BlobPlanJSON: "{}"} {
-		got, err := w.Blob(ctx, r.ID, kind)
+		got, err := w.blob(r.ID, kind)
 		w.ok(err)
-		if string(got) != want {
+		if got != want {
 			t.Errorf("%s: got %q, want %q", kind, got, want)
 		}
 	}

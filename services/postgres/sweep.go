@@ -11,11 +11,13 @@ const (
 	keepAnswers = 24 * time.Hour     // to repeated requests
 	keepTokens  = 7 * 24 * time.Hour // of attempts, after their expiry
 	keepResults = 7 * 24 * time.Hour // after they were folded; run_events has what they said
+	keepUploads = 24 * time.Hour     // of large blobs, which were broken off by then
 	keepValues  = time.Hour          // of variables, after an attempt was given them, once its run is over
 )
 
 // Sweep deletes answers kept for their Idempotency-Key, sessions that are over, OAuth codes, logins that were
-// tried, readers of events that are gone, expired attempt tokens, folded results and the values that attempts of runs that are over were given.
+// tried, readers of events that are gone, expired attempt tokens, folded results, uploads
+// that were broken off, and the values that attempts of runs that are over were given.
 func (d *DB) Sweep(ctx context.Context) error {
 	at := now()
 	var failed error
@@ -30,6 +32,7 @@ func (d *DB) Sweep(ctx context.Context) error {
 		{`DELETE FROM login_attempts WHERE at < $1`, at.Add(-loginWindow)},
 		{`DELETE FROM attempt_tokens WHERE expires_at < $1`, at.Add(-keepTokens)},
 		{`DELETE FROM results WHERE received_at < $1`, at.Add(-keepResults)},
+		{`DELETE FROM blobs WHERE owner LIKE '` + uploadPrefix + `%' AND created_at < $1`, at.Add(-keepUploads)},
 		{`DELETE FROM attempt_variables v USING runs r WHERE r.id = v.run_id AND NOT r.holds AND v.created_at < $1`, at.Add(-keepValues)},
 	} {
 		_, err := d.q(ctx).ExecContext(ctx, q.statement, q.before)

@@ -129,9 +129,9 @@ func TestAnArchiveIsImmutable(t *testing.T) {
 	w.refused(err, messages.CodeConflict)
 	_, err = w.UploadConfiguration(ctx, "cv-none", []byte("two"))
 	w.refused(err, messages.CodeNotFound)
-	stored, err := w.Blob(ctx, cv.ID, postgres.BlobConfiguration)
+	stored, err := w.blob(cv.ID, postgres.BlobConfiguration)
 	w.ok(err)
-	if string(stored) != "one" || cv.Size != 3 || cv.Status != postgres.ConfigurationUploaded {
+	if stored != "one" || cv.Size != 3 || cv.Status != postgres.ConfigurationUploaded {
 		t.Errorf("got %q and %+v, want one", stored, cv)
 	}
 }

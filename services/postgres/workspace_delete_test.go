@@ -18,7 +18,7 @@ func (w *world) lived(name string, state []byte) (postgres.Workspace, run.Run) {
 	ws := w.workspace(name)
 	r := w.newRun(ws, run.Options{})
 	_, a := w.started(r.ID)
-	w.ok(w.PutPlan(w.t.Context(), a, postgres.BlobPlan, []byte("plan")))
+	w.ok(w.putPlan(a, postgres.BlobPlan, "plan"))
 	w.ok(w.AppendLog(w.t.Context(), postgres.LogChunk{AttemptID: a.ID, Data: []byte("log")}))
 	w.result(a, planResult())
 	_, err := w.Transition(w.t.Context(), r.ID, run.Confirm{}, postgres.Cause{Actor: "ada"})
@@ -128,7 +128,7 @@ func TestDeletingWhileOthersWrite(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, do := range []func() error{
 			func() error { return w.DeleteWorkspace(ctx, ws.ID, "ada", false) },
-			func() error { return w.PutPlan(ctx, a, postgres.BlobPlan, []byte("plan")) },
+			func() error { return w.putPlan(a, postgres.BlobPlan, "plan") },
 			func() error { return w.put(a, planResult()) },
 			func() error { return w.Project(ctx, []messages.Event{finishedEvent(a)}) },
 			func() error { _, err := w.UploadConfiguration(ctx, cv.ID, []byte("late")); return err },

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gantry.example/client"
@@ -103,6 +104,8 @@ func (r *attempt) upload(ctx context.Context, result *wire.Result) error {
 		result.Outcome, result.Code, result.Message = wire.OutcomeFailed, refusal.Code, err.Error()
 		if result.Code == "" {
 			result.Code = messages.CodeRunSetupFailed
+		} else { // who shows the message shows the code beside it
+			result.Message = strings.Replace(result.Message, refusal.Error(), refusal.Detail, 1)
 		}
 		return nil
 	}
