@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 )
@@ -142,7 +140,7 @@ const (
 
 // wantLabels remembers the labels (sorted) that a run of the pool requires, so that its agents look for such work. Errors:
 // execution.invalid when the pool has too many different sets.
-func wantLabels(ctx context.Context, tx *sqlx.Tx, pool string, labels []string) error {
+func wantLabels(ctx context.Context, tx *txn, pool string, labels []string) error {
 	doc, err := json.Marshal(append([]string{}, labels...))
 	if err != nil {
 		return err

@@ -18,40 +18,50 @@ import (
 // nonce. Errors with codes task.gone and task.taken are for good; task.not_ready may be asked again.
 func (d *DB) Claim(ctx context.Context, pool string, req wire.ClaimRequest) (wire.Claim, error) {
 	var out wire.Claim
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		var task struct {
-			Run       string `db:"run_id"`
-			Pool      string `db:"pool_id"`
-			Workspace string `db:"workspace_id"`
-			Exclusive bool   `db:"exclusive"`
-		}
-		err := tx.GetContext(ctx, &task, `
-			SELECT t.run_id, t.pool_id, r.workspace_id, r.exclusive FROM tasks t JOIN runs r ON r.id = t.run_id WHERE t.id = $1`, req.TaskID)
-		if noRows(err) || (err == nil && task.Pool != pool) {
+	err := d.tx(ctx, func(tx *txn) error {
+		l, of, err := lockTask(ctx, tx, req.TaskID)
+		if noRows(err) || (err == nil && of != pool) {
 			return fail(messages.CodeTaskGone, "task %s does not exist in pool %s", req.TaskID, pool)
 		}
 		if err != nil {
 			return err
 		}
-		l, err := lockIn(ctx, tx, task.Run, task.Workspace, task.Exclusive)
-		if err != nil {
-			return err
-		}
-		a, err := d.claim(ctx, l, req)
-		if err != nil {
-			return err
-		}
-		out, err = d.grant(ctx, l, a)
+		out, err = d.claim(ctx, l, req)
 		return err
 	})
 	return out, err
 }
 
-func (d *DB) claim(ctx context.Context, l *locked, req wire.ClaimRequest) (*run.Attempt, error) {
+// lockTask takes the locks of the run that the task is of, and returns the task's pool. Errors: sql.ErrNoRows.
+func lockTask(ctx context.Context, tx *txn, taskID string) (l *locked, pool string, err error) {
+	var row struct {
+		gate
+		Pool string `db:"pool_id"`
+		Doc  []byte `db:"doc"`
+	}
+	l = &locked{tx: tx}
+	err = tx.GetContext(ctx, &row, `
+		SELECT w.id, w.locked, w.gate_run_id, w.epoch, t.pool_id, r.doc
+		FROM tasks t JOIN runs r ON r.id = t.run_id JOIN workspaces w ON w.id = r.workspace_id
+		WHERE t.id = $1 AND r.exclusive FOR NO KEY UPDATE OF w, r`, taskID) // in the order of OF
+	if err == nil {
+		l.ws = &row.gate
+	} else if noRows(err) { // a plan-only run's
+		err = tx.GetContext(ctx, &row, `
+			SELECT t.pool_id, r.doc FROM tasks t JOIN runs r ON r.id = t.run_id WHERE t.id = $1 AND NOT r.exclusive FOR NO KEY UPDATE OF r`, taskID)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	l.run, err = decodeRun(row.Doc)
+	return l, row.Pool, err
+}
+
+func (d *DB) claim(ctx context.Context, l *locked, req wire.ClaimRequest) (wire.Claim, error) {
 	in := run.Claim{TaskID: req.TaskID, Worker: req.Worker, Nonce: req.Nonce, Deadline: now().Add(d.timing.StartWithin)}
 	exclusive := l.ws != nil && !l.run.Borrows()
 	if l.ws != nil && !l.run.Status.Final() && !l.mayPass() {
-		return nil, fail(messages.CodeTaskNotReady, "run %s does not hold the gate of its workspace", l.run.ID)
+		return wire.Claim{}, fail(messages.CodeTaskNotReady, "run %s does not hold the gate of its workspace", l.run.ID)
 	}
 	if exclusive {
 		in.Epoch = l.ws.Epoch
@@ -59,21 +69,24 @@ func (d *DB) claim(ctx context.Context, l *locked, req wire.ClaimRequest) (*run.
 		in.Epoch = last.Epoch // what writes no state has epochs that only order its own attempts
 	}
 	in.Epoch++
-	var err error
-	if in.Base, err = currentState(ctx, l.tx, l.run.WorkspaceID); err != nil {
-		return nil, err
+	at, err := d.surroundings(ctx, l.tx, l.run)
+	if err != nil {
+		return wire.Claim{}, err
 	}
-	before := l.run.Seq
-	after, refusal, err := l.apply(ctx, in, Cause{Actor: "worker " + req.Worker})
-	if err != nil || refusal != nil {
-		return nil, firstError(err, refusal)
-	}
-	if after.Seq != before && exclusive {
-		if _, err := l.tx.ExecContext(ctx, `UPDATE workspaces SET epoch = $2 WHERE id = $1`, l.ws.ID, in.Epoch); err != nil {
-			return nil, err
+	in.Base = at.state()
+	before, cause := l.run, Cause{Actor: "worker " + req.Worker}
+	events, refusal := l.decide(in, cause)
+	var token string
+	if refusal == nil {
+		if len(events) > 0 && exclusive {
+			l.ws.setEpoch(in.Epoch)
 		}
+		token = d.issue(l, l.run.TaskByID(req.TaskID).Last())
 	}
-	return after.TaskByID(req.TaskID).Last(), nil
+	if err := firstError(l.keep(ctx, before, events, cause), refusal); err != nil {
+		return wire.Claim{}, err
+	}
+	return d.grant(ctx, l, l.run.TaskByID(req.TaskID).Last(), token, at)
 }
 
 // mayPass reports whether the run has its workspace's gate, or looks into the lost run that has it.
@@ -85,34 +98,42 @@ func (l *locked) mayPass() bool {
 	return l.ws.Run != nil && *l.ws.Run == holder
 }
 
-// grant issues a token for the attempt and describes its work.
-func (d *DB) grant(ctx context.Context, l *locked, a *run.Attempt) (wire.Claim, error) {
+// issue makes a token for the attempt, whose hash is stored with what is kept next.
+func (d *DB) issue(l *locked, a *run.Attempt) string {
 	token := secrets.NewToken(prefixAttempt)
-	if _, err := l.tx.ExecContext(ctx, `INSERT INTO attempt_tokens (hash, attempt_id, run_id, expires_at) VALUES ($1, $2, $3, $4)`,
-		secrets.HashToken(token), a.ID, l.run.ID, now().Add(d.timing.TokenLife)); err != nil {
-		return wire.Claim{}, err
-	}
+	l.with.token = &newToken{hash: secrets.HashToken(token), attempt: a.ID, expires: now().Add(d.timing.TokenLife)}
+	return token
+}
+
+// grant describes the attempt's work to who holds its token.
+func (d *DB) grant(ctx context.Context, l *locked, a *run.Attempt, token string, at surroundings) (wire.Claim, error) {
 	values, err := d.giveValues(ctx, l.tx, l.run, a.ID)
-	if err != nil {
-		return wire.Claim{}, err
-	}
-	in, err := d.inputs(ctx, l.tx, l.run, a.ID, values)
 	return wire.Claim{
-		AttemptID: a.ID, Number: a.Number, Epoch: a.Epoch, Token: token, StartDeadline: a.StartDeadline, Inputs: in,
+		AttemptID: a.ID, Number: a.Number, Epoch: a.Epoch, Token: token, StartDeadline: a.StartDeadline,
+		Inputs: d.inputs(l.run, a.ID, values, at),
 	}, err
 }
 
-func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attemptID string, values []wire.Variable) (wire.Inputs, error) {
-	var names struct {
-		Workspace    string `db:"workspace"`
-		Organization string `db:"organization"`
-		LeaseTTL     int    `db:"lease_ttl"`
-	}
-	if err := sqlx.GetContext(ctx, q, &names, `
-		SELECT w.name AS workspace, o.name AS organization, COALESCE((SELECT NULLIF(lease_ttl_seconds, 0) FROM pools WHERE id = $2), $3) AS lease_ttl
-		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, r.WorkspaceID, r.Pool, d.timing.LeaseTTL/time.Second); err != nil {
-		return wire.Inputs{}, err
-	}
+// surroundings are what a run's attempts have to know of other rows.
+type surroundings struct {
+	Workspace    string `db:"workspace"` // name
+	Organization string `db:"organization"`
+	LeaseTTL     int    `db:"lease_ttl"` // seconds
+	Serial       int64  `db:"serial"`    // of the workspace's state, with its lineage; zero without one
+	Lineage      string `db:"lineage"`
+}
+
+func (s surroundings) state() run.StateRef { return run.StateRef{Serial: s.Serial, Lineage: s.Lineage} }
+
+func (d *DB) surroundings(ctx context.Context, q sqlx.QueryerContext, r run.Run) (out surroundings, err error) {
+	return out, sqlx.GetContext(ctx, q, &out, `
+		SELECT w.name AS workspace, o.name AS organization, COALESCE((SELECT NULLIF(lease_ttl_seconds, 0) FROM pools WHERE id = $2), $3) AS lease_ttl,
+		       COALESCE(s.serial, 0) AS serial, COALESCE(s.lineage, '') AS lineage
+		FROM workspaces w JOIN organizations o ON o.id = w.organization_id LEFT JOIN state_versions s ON s.id = w.state_id
+		WHERE w.id = $1`, r.WorkspaceID, r.Pool, d.timing.LeaseTTL/time.Second)
+}
+
+func (d *DB) inputs(r run.Run, attemptID string, values []wire.Variable, at surroundings) wire.Inputs {
 	t, a := r.Attempt(attemptID)
 	o := r.Options
 	asked, _ := r.StopAsked(a.ID)
@@ -121,17 +142,17 @@ func (d *DB) inputs(ctx context.Context, q sqlx.QueryerContext, r run.Run, attem
 		planned = last.ID
 	}
 	return wire.Inputs{
-		AttemptID: a.ID, TaskID: t.ID, RunID: r.ID, WorkspaceID: r.WorkspaceID, WorkspaceName: names.Workspace,
-		OrganizationID: r.OrganizationID, OrganizationName: names.Organization, Phase: t.Phase, Exclusive: r.ExclusiveTask(t.Phase),
+		AttemptID: a.ID, TaskID: t.ID, RunID: r.ID, WorkspaceID: r.WorkspaceID, WorkspaceName: at.Workspace,
+		OrganizationID: r.OrganizationID, OrganizationName: at.Organization, Phase: t.Phase, Exclusive: r.ExclusiveTask(t.Phase),
 		Pool: r.Pool, Epoch: a.Epoch, Execution: r.Execution, Base: wire.StateRef(a.Base), PlanAttemptID: planned,
 		Options: wire.RunOptions{
 			PlanOnly: o.PlanOnly, AutoApply: o.AutoApply, Destroy: o.Destroy, RefreshOnly: o.RefreshOnly, SkipRefresh: o.SkipRefresh,
 			TargetAddrs: o.TargetAddrs, ReplaceAddrs: o.ReplaceAddrs,
 		},
 		Variables:       values,
-		LeaseTTLSeconds: names.LeaseTTL, GraceSeconds: int(d.timing.Grace / time.Second), Cancel: asked,
+		LeaseTTLSeconds: at.LeaseTTL, GraceSeconds: int(d.timing.Grace / time.Second), Cancel: asked,
 		PlanLimit: planLimit, Traceparent: r.Traceparent,
-	}, nil
+	}
 }
 
 // Inputs describes the work of an attempt again.
@@ -144,7 +165,8 @@ func (d *DB) Inputs(ctx context.Context, a Attempt) (wire.Inputs, error) {
 	if err != nil {
 		return wire.Inputs{}, err
 	}
-	return d.inputs(ctx, d.q(ctx), r, a.ID, values)
+	at, err := d.surroundings(ctx, d.q(ctx), r)
+	return d.inputs(r, a.ID, values, at), err
 }
 
 // Attempt is the holder of an attempt token.
@@ -190,7 +212,7 @@ func (d *DB) RenewToken(ctx context.Context, a Attempt, token string) (time.Time
 func (d *DB) Start(ctx context.Context, a Attempt, req wire.StartRequest) (wire.StartAnswer, error) {
 	var out wire.StartAnswer
 	var refusal error
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
@@ -199,16 +221,14 @@ func (d *DB) Start(ctx context.Context, a Attempt, req wire.StartRequest) (wire.
 		if err != nil {
 			return err
 		}
-		var after run.Run
-		after, refusal, err = l.apply(ctx, run.Start{
-			AttemptID: a.ID, Nonce: req.Nonce, Base: run.StateRef(req.Base), Current: current,
-		}, Cause{Actor: "runner"})
-		if err != nil || refusal != nil {
-			return err
+		before, cause := l.run, Cause{Actor: "runner"}
+		events, refused := l.decide(run.Start{AttemptID: a.ID, Nonce: req.Nonce, Base: run.StateRef(req.Base), Current: current}, cause)
+		if refusal = refused; refusal == nil {
+			t, at := l.run.Attempt(a.ID)
+			out.StartedAt = *at.StartedAt
+			l.with.log = &newLog{task: t.ID, attempt: a.ID}
 		}
-		t, at := after.Attempt(a.ID)
-		out.StartedAt = *at.StartedAt
-		return beginLog(ctx, tx, t.ID, a.RunID, a.ID)
+		return l.keep(ctx, before, events, cause)
 	})
 	return out, firstError(err, refusal)
 }

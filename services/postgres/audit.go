@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/services/run"
 )
 
@@ -22,7 +20,7 @@ type Act struct {
 
 // RecordAct keeps an act. One that is lost with a power failure a moment later is not worth everybody's waiting for the disk.
 func (d *DB) RecordAct(ctx context.Context, a Act) error {
-	return d.once(ctx, func(tx *sqlx.Tx) error {
+	return d.once(ctx, func(tx *txn) error {
 		if _, err := tx.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
 			return err
 		}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -102,12 +100,12 @@ func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, body io.Read
 		if err := readPart(body, content); err != nil {
 			return err
 		}
-		return d.putPlan(ctx, a, kind, func(tx *sqlx.Tx) error { return d.putBlob(ctx, tx, a.RunID, kind, content) })
+		return d.putPlan(ctx, a, kind, func(tx *txn) error { return d.putBlob(ctx, tx, a.RunID, kind, content) })
 	}
 	u := upload{id: messages.NewID(uploadPrefix), owner: a.RunID, kind: kind, size: size}
 	err := d.receive(ctx, u, body)
 	if err == nil {
-		err = d.putPlan(ctx, a, kind, func(tx *sqlx.Tx) error { return u.complete(ctx, tx) })
+		err = d.putPlan(ctx, a, kind, func(tx *txn) error { return u.complete(ctx, tx) })
 	}
 	if err != nil {
 		err = errors.Join(err, d.dropUpload(context.WithoutCancel(ctx), u))
@@ -116,8 +114,8 @@ func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, body io.Read
 }
 
 // putPlan has it stored, unless the attempt may not.
-func (d *DB) putPlan(ctx context.Context, a Attempt, kind BlobKind, store func(*sqlx.Tx) error) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+func (d *DB) putPlan(ctx context.Context, a Attempt, kind BlobKind, store func(*txn) error) error {
+	return d.tx(ctx, func(tx *txn) error {
 		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
@@ -138,7 +136,7 @@ const blobPart = 4 << 20
 
 const insertPart = `INSERT INTO blob_parts (owner, kind, part, sealed) VALUES ($1, $2, $3, $4)`
 
-func (d *DB) putBlob(ctx context.Context, tx *sqlx.Tx, owner string, kind BlobKind, body []byte) error {
+func (d *DB) putBlob(ctx context.Context, tx *txn, owner string, kind BlobKind, body []byte) error {
 	parts := max(1, (len(body)+blobPart-1)/blobPart)
 	for i := range parts {
 		sealed, err := d.seal.Seal(body[i*blobPart:min((i+1)*blobPart, len(body))], blobAAD(owner, kind, i, parts))

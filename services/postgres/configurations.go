@@ -6,8 +6,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -85,7 +83,7 @@ func (d *DB) Configurations(ctx context.Context, workspaceID string, p Page) ([]
 // archive was uploaded before.
 func (d *DB) UploadConfiguration(ctx context.Context, id string, archive []byte) (ConfigurationVersion, error) {
 	var cv ConfigurationVersion
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		err := tx.GetContext(ctx, &cv, selectConfiguration+` WHERE id = $1 FOR UPDATE`, id)
 		if noRows(err) {
 			return notFound("configuration version", id)

@@ -73,6 +73,7 @@ type DB struct {
 	modes    []messages.Mode
 	// hashing holds a place for every password that is hashed right now.
 	hashing chan struct{}
+	waker   *waker
 }
 
 // Open connects and brings the schema up to date. Several servers may open the same database at once: migrations run
@@ -116,7 +117,8 @@ func connect(cfg Config) (*DB, error) {
 	if len(cfg.Modes) == 0 {
 		cfg.Modes = []messages.Mode{messages.ModeLocal}
 	}
-	return &DB{sql: db, steps: steps, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce)}, nil
+	return &DB{sql: db, steps: steps, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce),
+		waker: &waker{db: db, pending: map[wakeUp]struct{}{}}}, nil
 }
 
 func (d *DB) migrate(ctx context.Context) error {
@@ -163,7 +165,10 @@ func waitForLock(ctx context.Context, conn *sql.Conn, lock int64) error {
 }
 
 // Close closes the pool.
-func (d *DB) Close() error { return errors.Join(d.sql.Close(), d.steps.Close()) }
+func (d *DB) Close() error {
+	d.waker.wait()
+	return errors.Join(d.sql.Close(), d.steps.Close())
+}
 
 // Timing returns the deadlines in force.
 func (d *DB) Timing() Timing { return d.timing }
@@ -220,7 +225,7 @@ type querier interface {
 type txKey struct{}
 
 func (d *DB) q(ctx context.Context) querier {
-	if tx, ok := ctx.Value(txKey{}).(*sqlx.Tx); ok {
+	if tx, ok := ctx.Value(txKey{}).(*txn); ok {
 		return tx
 	}
 	return d.sql
@@ -228,8 +233,8 @@ func (d *DB) q(ctx context.Context) querier {
 
 // tx runs f in a transaction and repeats it when Postgres asks for that (deadlock, serialization failure). Inside an
 // idempotent request it joins that request's transaction.
-func (d *DB) tx(ctx context.Context, f func(*sqlx.Tx) error) error {
-	if tx, ok := ctx.Value(txKey{}).(*sqlx.Tx); ok {
+func (d *DB) tx(ctx context.Context, f func(*txn) error) error {
+	if tx, ok := ctx.Value(txKey{}).(*txn); ok {
 		return f(tx)
 	}
 	const tries = 5
@@ -241,22 +246,27 @@ func (d *DB) tx(ctx context.Context, f func(*sqlx.Tx) error) error {
 	}
 }
 
-func (d *DB) once(ctx context.Context, f func(*sqlx.Tx) error) error { return within(ctx, d.steps, f) }
+func (d *DB) once(ctx context.Context, f func(*txn) error) error { return d.within(ctx, d.steps, f) }
 
 // weighed runs f in a transaction whose statements are planned with regard to their parameters: what has to know how little of
 // the past they ask for.
-func (d *DB) weighed(ctx context.Context, f func(*sqlx.Tx) error) error { return within(ctx, d.sql, f) }
+func (d *DB) weighed(ctx context.Context, f func(*txn) error) error { return d.within(ctx, d.sql, f) }
 
-func within(ctx context.Context, db *sqlx.DB, f func(*sqlx.Tx) error) error {
-	tx, err := db.BeginTxx(ctx, nil)
+func (d *DB) within(ctx context.Context, db *sqlx.DB, f func(*txn) error) error {
+	begun, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
+	tx := &txn{Tx: begun}
 	defer func() { _ = tx.Rollback() }()
 	if err := f(tx); err != nil {
 		return err
 	}
-	return tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	d.waker.add(tx.wakes...)
+	return nil
 }
 
 func repeatable(err error) bool {
@@ -278,8 +288,8 @@ func refersToNothing(err error) bool {
 func noRows(err error) bool { return errors.Is(err, sql.ErrNoRows) }
 
 // read runs f in a transaction that sees the database as it was at one moment.
-func (d *DB) read(ctx context.Context, f func(*sqlx.Tx) error) error {
-	return d.weighed(ctx, func(tx *sqlx.Tx) error {
+func (d *DB) read(ctx context.Context, f func(*txn) error) error {
+	return d.weighed(ctx, func(tx *txn) error {
 		if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`); err != nil {
 			return err
 		}

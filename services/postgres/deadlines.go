@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -57,7 +55,7 @@ func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
 // RepeatStop tells the runners of the attempts again that they were asked to stop. A run whose last command was not sent yet
 // gets no other, so that an outbox which can't be sent does not grow.
 func (d *DB) RepeatStop(ctx context.Context, attempts []OpenAttempt) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		for _, a := range attempts {
 			var waits bool
 			if err := tx.GetContext(ctx, &waits, `SELECT EXISTS (SELECT 1 FROM outbox WHERE kind = $1 AND run_id = $2)`, OutboxCommand, a.RunID); err != nil {
@@ -66,11 +64,15 @@ func (d *DB) RepeatStop(ctx context.Context, attempts []OpenAttempt) error {
 			if waits {
 				continue
 			}
-			if err := enqueue(ctx, tx, OutboxCommand, a.RunID, CommandRow{Pool: a.Pool, Command: messages.Command{
-				V: messages.Version, AttemptID: a.ID, Cancel: true, Force: a.Force,
-			}}); err != nil {
+			again, err := document(CommandRow{Pool: a.Pool, Command: messages.Command{V: messages.Version, AttemptID: a.ID, Cancel: true, Force: a.Force}})
+			if err != nil {
 				return err
 			}
+			if _, err := tx.ExecContext(ctx, `INSERT INTO outbox (kind, run_id, payload, created_at) VALUES ($1, $2, $3, $4)`,
+				OutboxCommand, a.RunID, again, now()); err != nil {
+				return err
+			}
+			tx.wake(ChannelOutbox, "")
 		}
 		return nil
 	})
@@ -120,7 +122,7 @@ func (d *DB) FreeGates(ctx context.Context) error {
 		return err
 	}
 	for _, id := range ids {
-		if err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		if err := d.tx(ctx, func(tx *txn) error {
 			ws, err := lockGate(ctx, tx, id)
 			if err != nil {
 				return err

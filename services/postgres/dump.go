@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 )
 
 // A dump is a sequence of items, each a JSON head with its length before it. A table's head is followed by its rows: for each
@@ -42,7 +40,7 @@ func notDumped() []string {
 // goes on meanwhile. Secrets in it are sealed as they are in the tables.
 func (d *DB) Dump(ctx context.Context, to io.Writer) error {
 	w := bufio.NewWriterSize(to, 1<<18)
-	err := d.read(ctx, func(tx *sqlx.Tx) error {
+	err := d.read(ctx, func(tx *txn) error {
 		head := dumpItem{At: now()}
 		if err := tx.GetContext(ctx, &head.Schema, `SELECT max(version_id) FROM goose_db_version WHERE is_applied`); err != nil {
 			return err
@@ -71,7 +69,7 @@ func (d *DB) Dump(ctx context.Context, to io.Writer) error {
 }
 
 // dumpedTables describes the tables, each after those it refers to.
-func dumpedTables(ctx context.Context, tx *sqlx.Tx) ([]dumpItem, error) {
+func dumpedTables(ctx context.Context, tx *txn) ([]dumpItem, error) {
 	var columns []struct {
 		Table  string `db:"table_name"`
 		Column string `db:"column_name"`
@@ -123,7 +121,7 @@ func dumpedTables(ctx context.Context, tx *sqlx.Tx) ([]dumpItem, error) {
 	return ordered, err
 }
 
-func dumpTable(ctx context.Context, tx *sqlx.Tx, w *bufio.Writer, t dumpItem) error {
+func dumpTable(ctx context.Context, tx *txn, w *bufio.Writer, t dumpItem) error {
 	if err := writeItem(w, t); err != nil {
 		return err
 	}
@@ -162,7 +160,7 @@ func dumpTable(ctx context.Context, tx *sqlx.Tx, w *bufio.Writer, t dumpItem) er
 	return w.WriteByte(0)
 }
 
-func dumpSequences(ctx context.Context, tx *sqlx.Tx, w io.Writer) error {
+func dumpSequences(ctx context.Context, tx *txn, w io.Writer) error {
 	var all []struct {
 		Name string `db:"sequencename"`
 		Last int64  `db:"last_value"`

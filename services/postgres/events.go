@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -103,7 +101,7 @@ type FeedEvent struct {
 func (d *DB) Snapshot(ctx context.Context, organizationID string, limit int) ([]run.Run, Cursor, error) {
 	var out []run.Run
 	var c Cursor
-	err := d.read(ctx, func(tx *sqlx.Tx) error {
+	err := d.read(ctx, func(tx *txn) error {
 		var err error
 		if c, err = here(ctx, tx); err != nil {
 			return err
@@ -129,7 +127,7 @@ func (d *DB) Snapshot(ctx context.Context, organizationID string, limit int) ([]
 var ErrOtherEra = errors.New("the position is of a time before this server was restored from a backup")
 
 // here is the position after everything there is.
-func here(ctx context.Context, tx *sqlx.Tx) (Cursor, error) {
+func here(ctx context.Context, tx *txn) (Cursor, error) {
 	var row struct {
 		Snapshot string `db:"snapshot"`
 		Era      string `db:"era"`
@@ -143,7 +141,7 @@ func here(ctx context.Context, tx *sqlx.Tx) (Cursor, error) {
 // and the cursor after the last of them. Errors: ErrOtherEra.
 func (d *DB) Follow(ctx context.Context, organizationID string, c Cursor) ([]FeedEvent, Cursor, error) {
 	var out []FeedEvent
-	err := d.read(ctx, func(tx *sqlx.Tx) error {
+	err := d.read(ctx, func(tx *txn) error {
 		end, err := here(ctx, tx)
 		if err == nil && end.Era != c.Era {
 			err = ErrOtherEra
@@ -171,7 +169,7 @@ func (d *DB) FollowUntil(ctx context.Context, organizationID string, c, end Curs
 		return nil, c, ErrOtherEra
 	}
 	var out []FeedEvent
-	err := d.read(ctx, func(tx *sqlx.Tx) (err error) {
+	err := d.read(ctx, func(tx *txn) (err error) {
 		out, c, err = followUntil(ctx, tx, organizationID, c, end, limit)
 		return err
 	})
@@ -179,7 +177,7 @@ func (d *DB) FollowUntil(ctx context.Context, organizationID string, c, end Curs
 }
 
 // followUntil is FollowUntil in a transaction, within one era.
-func followUntil(ctx context.Context, tx *sqlx.Tx, organizationID string, c, end Cursor, limit int) ([]FeedEvent, Cursor, error) {
+func followUntil(ctx context.Context, tx *txn, organizationID string, c, end Cursor, limit int) ([]FeedEvent, Cursor, error) {
 	var out []FeedEvent
 	steps := []Cursor{c, {Era: c.Era, From: c.To, To: end.To}}
 	if c.From == c.To { // nothing was interrupted
@@ -198,11 +196,11 @@ func followUntil(ctx context.Context, tx *sqlx.Tx, organizationID string, c, end
 }
 
 // feed reads the events committed between the two snapshots of the step, after its ID.
-func feed(ctx context.Context, tx *sqlx.Tx, organizationID string, step Cursor) ([]FeedEvent, error) {
+func feed(ctx context.Context, tx *txn, organizationID string, step Cursor) ([]FeedEvent, error) {
 	return feedUpTo(ctx, tx, organizationID, step, math.MaxInt32)
 }
 
-func feedUpTo(ctx context.Context, tx *sqlx.Tx, organizationID string, step Cursor, limit int) ([]FeedEvent, error) {
+func feedUpTo(ctx context.Context, tx *txn, organizationID string, step Cursor, limit int) ([]FeedEvent, error) {
 	var rows []struct {
 		ID    int64  `db:"id"`
 		Event []byte `db:"event"`

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -159,7 +157,7 @@ func (d *DB) SetOrganizationExecution(ctx context.Context, organization string, 
 	if o.Execution, err = json.Marshal(settle(doc, target)); err != nil {
 		return o, err
 	}
-	return o, d.tx(ctx, func(tx *sqlx.Tx) error {
+	return o, d.tx(ctx, func(tx *txn) error {
 		_, err := tx.ExecContext(ctx, `UPDATE organizations SET execution = $2 WHERE id = $1`, o.ID, o.Execution)
 		return err
 	})

@@ -22,7 +22,7 @@ type Answer struct {
 func (d *DB) Idempotent(ctx context.Context, tokenID, key string, request []byte, create func(context.Context) (Answer, error)) (Answer, error) {
 	hash := requestHash(request)
 	var a Answer
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, tokenID+"/"+key); err != nil {
 			return err
 		}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/secrets"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -167,7 +165,7 @@ func (d *DB) CreateK8sConfig(ctx context.Context, organization string, in K8sCha
 	if err := in.apply(d, &row); err != nil {
 		return wire.K8sConfig{}, err
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.tx(ctx, func(tx *txn) error {
 		if _, err := tx.ExecContext(ctx, `INSERT INTO pools (id, organization_id, mode, name, created_at) VALUES ($1, $2, $3, $4, $5)`,
 			row.ID, o.ID, messages.ModeK8s, row.Name, now()); err != nil {
 			return err
@@ -189,7 +187,7 @@ func (d *DB) CreateK8sConfig(ctx context.Context, organization string, in K8sCha
 // UpdateK8sConfig changes a config (id or number). Runs that exist keep their target. Errors: not_found, invalid, name_taken.
 func (d *DB) UpdateK8sConfig(ctx context.Context, ref string, in K8sChange) (wire.K8sConfig, error) {
 	var row k8sRow
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		var err error
 		if row, err = k8sByRef(ctx, tx, ref, ` FOR UPDATE OF k`); err != nil {
 			return err
@@ -208,7 +206,7 @@ func (d *DB) UpdateK8sConfig(ctx context.Context, ref string, in K8sChange) (wir
 	return d.K8sConfig(ctx, row.ID)
 }
 
-func (r k8sRow) store(ctx context.Context, tx *sqlx.Tx) error {
+func (r k8sRow) store(ctx context.Context, tx *txn) error {
 	lists := make([][]byte, 2)
 	for i, list := range [][]string{r.Namespaces, r.ServiceAccounts} {
 		var err error
@@ -337,7 +335,7 @@ func (d *DB) Dispatched(ctx context.Context) ([]Dispatched, error) {
 // It is sealed beside the config, because every server of an installation needs the same.
 func (d *DB) dispatcherToken(ctx context.Context, id string) (string, error) {
 	var token string
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		row, err := k8sByRef(ctx, tx, id, ` FOR UPDATE OF k`)
 		if err != nil {
 			return err

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 
 	"gantry.example/messages"
@@ -71,13 +70,13 @@ func (d *DB) load(ctx context.Context, r *bufio.Reader) (Loaded, error) {
 	if err := d.migrateTo(ctx, head.Schema); err != nil {
 		return out, err
 	}
-	if err := d.once(ctx, func(tx *sqlx.Tx) error { return loadItems(ctx, tx, r) }); err != nil {
+	if err := d.once(ctx, func(tx *txn) error { return loadItems(ctx, tx, r) }); err != nil {
 		return out, err
 	}
 	if err := d.migrate(ctx); err != nil {
 		return out, err
 	}
-	err = d.once(ctx, func(tx *sqlx.Tx) error {
+	err = d.once(ctx, func(tx *txn) error {
 		if err := tx.GetContext(ctx, &out.Workspaces, `SELECT count(*) FROM workspaces`); err != nil {
 			return err
 		}
@@ -109,7 +108,7 @@ func (d *DB) migrateTo(ctx context.Context, schema int64) error {
 }
 
 // loadItems fills the tables. The first thing to be seen by others is all of it, marked as unfinished.
-func loadItems(ctx context.Context, tx *sqlx.Tx, r *bufio.Reader) error {
+func loadItems(ctx context.Context, tx *txn, r *bufio.Reader) error {
 	known, err := dumpedTables(ctx, tx)
 	if err != nil {
 		return err
@@ -142,7 +141,7 @@ func loadItems(ctx context.Context, tx *sqlx.Tx, r *bufio.Reader) error {
 	}
 }
 
-func loadTable(ctx context.Context, tx *sqlx.Tx, r *bufio.Reader, t dumpItem) (err error) {
+func loadTable(ctx context.Context, tx *txn, r *bufio.Reader, t dumpItem) (err error) {
 	if len(t.Bytes) != len(t.Columns) {
 		return errUnreadable
 	}
@@ -228,7 +227,7 @@ func readHead(r *bufio.Reader) (head []byte, null bool, err error) {
 }
 
 // endPast closes everything that somebody of before the backup could go on with. After it the database may be used.
-func endPast(ctx context.Context, tx *sqlx.Tx, at time.Time) ([]run.Run, error) {
+func endPast(ctx context.Context, tx *txn, at time.Time) ([]run.Run, error) {
 	var ids []string
 	// The newest first: a run that gives its gate back would release one that is to be ended next.
 	if err := tx.SelectContext(ctx, &ids, `SELECT id FROM runs WHERE status <> ALL ($1) ORDER BY position DESC`, finalStatuses()); err != nil {
@@ -260,7 +259,7 @@ func endPast(ctx context.Context, tx *sqlx.Tx, at time.Time) ([]run.Run, error) 
 	return ended, nil
 }
 
-func endPastRun(ctx context.Context, tx *sqlx.Tx, id string, at time.Time) (run.Run, error) {
+func endPastRun(ctx context.Context, tx *txn, id string, at time.Time) (run.Run, error) {
 	l, err := lock(ctx, tx, id)
 	if err != nil {
 		return run.Run{}, err

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -27,7 +26,7 @@ func (d *DB) ArchiveLogs(ctx context.Context, age time.Duration, limit int) (int
 	packed := 0
 	for _, id := range ids {
 		done := false
-		if err := d.tx(ctx, func(tx *sqlx.Tx) (err error) {
+		if err := d.tx(ctx, func(tx *txn) (err error) {
 			done, err = d.packLog(ctx, tx, id)
 			return err
 		}); err != nil {
@@ -41,7 +40,7 @@ func (d *DB) ArchiveLogs(ctx context.Context, age time.Duration, limit int) (int
 }
 
 // packLog packs one log, unless another server is at it.
-func (d *DB) packLog(ctx context.Context, tx *sqlx.Tx, taskID string) (bool, error) {
+func (d *DB) packLog(ctx context.Context, tx *txn, taskID string) (bool, error) {
 	var mine bool
 	err := tx.GetContext(ctx, &mine, `SELECT true FROM logs WHERE task_id = $1 AND complete AND NOT packed FOR UPDATE SKIP LOCKED`, taskID)
 	if noRows(err) {
@@ -68,7 +67,7 @@ func (d *DB) packLog(ctx context.Context, tx *sqlx.Tx, taskID string) (bool, err
 }
 
 // packedParts reads the chunks of a log as the rows of its archive: its only form that is in memory whole is the packed one.
-func (d *DB) packedParts(ctx context.Context, tx *sqlx.Tx, taskID string) ([][]byte, error) {
+func (d *DB) packedParts(ctx context.Context, tx *txn, taskID string) ([][]byte, error) {
 	pack, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return nil, err

@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -31,7 +29,7 @@ func (d *DB) LogChecks(ctx context.Context, runID string) ([]LogCheck, error) {
 }
 
 // checkLog compares what is stored of an attempt's log, from base on, with the hash that its runner sent with its end.
-func checkLog(ctx context.Context, tx *sqlx.Tx, taskID string, base int64, want string) error {
+func checkLog(ctx context.Context, tx *txn, taskID string, base int64, want string) error {
 	if want == "" {
 		return nil
 	}

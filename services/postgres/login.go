@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/secrets"
 	"gantry.example/messages"
 )
@@ -61,7 +59,7 @@ func (d *DB) LogIn(ctx context.Context, name, password, from string) (Token, err
 
 // countLogin notes an attempt, or refuses it where there were too many.
 func (d *DB) countLogin(ctx context.Context, subjects []string, at time.Time) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		for i, most := range []int{loginsOfName, loginsOfAddress} {
 			if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('login ' || $1, 0))`, subjects[i]); err != nil {
 				return err

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 )
 
 // LogChunk is a piece of an attempt's log: bytes at an offset; with End, nothing follows them.
@@ -40,7 +38,7 @@ func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 	if stored, err := d.appendNext(ctx, c); err != nil || stored {
 		return err
 	}
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		log, taskID, err := openLog(ctx, tx, c.AttemptID)
 		if err != nil || log == nil || log.Complete {
 			return err // readers were told that nothing follows
@@ -62,7 +60,8 @@ func (d *DB) AppendLog(ctx context.Context, c LogChunk) error {
 				return err
 			}
 		}
-		return notify(ctx, tx, ChannelLogs, taskID)
+		tx.wake(ChannelLogs, taskID)
+		return nil
 	})
 }
 
@@ -96,7 +95,7 @@ func (d *DB) appendNext(ctx context.Context, c LogChunk) (stored bool, err error
 // SkipLogGap gives up what is missing before the chunk, says so in the log, and appends the chunk. It is for a gap that was
 // waited for long enough: what was lost on its way does not come any more.
 func (d *DB) SkipLogGap(ctx context.Context, c LogChunk) error {
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		log, taskID, err := openLog(ctx, tx, c.AttemptID)
 		if err != nil || log == nil || log.Complete {
 			return err
@@ -127,7 +126,7 @@ type logRow struct {
 }
 
 // openLog returns the log the attempt may append to, or nil when a newer attempt has it or nobody knows the attempt.
-func openLog(ctx context.Context, tx *sqlx.Tx, attemptID string) (*logRow, string, error) {
+func openLog(ctx context.Context, tx *txn, attemptID string) (*logRow, string, error) {
 	var a struct {
 		Task    string    `db:"task_id"`
 		Run     string    `db:"run_id"`
@@ -160,13 +159,13 @@ func openLog(ctx context.Context, tx *sqlx.Tx, attemptID string) (*logRow, strin
 }
 
 // beginLog makes the task's log, empty, unless it has one.
-func beginLog(ctx context.Context, tx *sqlx.Tx, taskID, runID, attemptID string) error {
+func beginLog(ctx context.Context, tx *txn, taskID, runID, attemptID string) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO logs (task_id, run_id, attempt_id) VALUES ($1, $2, $3) ON CONFLICT (task_id) DO NOTHING`,
 		taskID, runID, attemptID)
 	return err
 }
 
-func appendChunk(ctx context.Context, tx *sqlx.Tx, taskID string, at int64, data []byte) error {
+func appendChunk(ctx context.Context, tx *txn, taskID string, at int64, data []byte) error {
 	if _, err := tx.ExecContext(ctx, `INSERT INTO log_chunks (task_id, position, data) VALUES ($1, $2, $3)`, taskID, at, data); err != nil {
 		return fmt.Errorf("append to the log of task %s: %w", taskID, err)
 	}
@@ -186,7 +185,7 @@ type LogPart struct {
 // ReadLog returns up to limit bytes of the task's log from offset.
 func (d *DB) ReadLog(ctx context.Context, taskID string, offset int64, limit int) (LogPart, error) {
 	var p LogPart
-	err := d.read(ctx, func(tx *sqlx.Tx) error {
+	err := d.read(ctx, func(tx *txn) error {
 		var row struct {
 			Size     int64 `db:"size"`
 			Complete bool  `db:"complete"`
@@ -241,7 +240,7 @@ const missingLog = time.Hour
 // result says that more was printed, that is waited for much longer, and in the end the log says what it lacks. A log that
 // somebody writes at that moment is left to the next call.
 func (d *DB) SealLogs(ctx context.Context, age time.Duration) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		var logs []struct {
 			Task    string `db:"task_id"`
 			Size    int64  `db:"size"`
@@ -267,9 +266,7 @@ func (d *DB) SealLogs(ctx context.Context, age time.Duration) error {
 			if _, err := tx.ExecContext(ctx, `UPDATE logs SET complete = true WHERE task_id = $1`, l.Task); err != nil {
 				return err
 			}
-			if err := notify(ctx, tx, ChannelLogs, l.Task); err != nil {
-				return err
-			}
+			tx.wake(ChannelLogs, l.Task)
 		}
 		return nil
 	})

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -32,7 +30,7 @@ func (d *DB) SetMember(ctx context.Context, organizationID, userID string, role 
 		return Membership{}, err
 	}
 	var out Membership
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		if err := setMember(ctx, tx, organizationID, userID, role); err != nil {
 			return err
 		}
@@ -41,7 +39,7 @@ func (d *DB) SetMember(ctx context.Context, organizationID, userID string, role 
 	return out, err
 }
 
-func setMember(ctx context.Context, tx *sqlx.Tx, organizationID, userID string, role Role) error {
+func setMember(ctx context.Context, tx *txn, organizationID, userID string, role Role) error {
 	if role != RoleAdmin {
 		if err := keepAdmin(ctx, tx, organizationID, userID); err != nil {
 			return err
@@ -65,7 +63,7 @@ func setMember(ctx context.Context, tx *sqlx.Tx, organizationID, userID string, 
 
 // RemoveMember ends a membership. Errors: not_found; conflict for the last admin.
 func (d *DB) RemoveMember(ctx context.Context, organizationID, userID string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		if err := keepAdmin(ctx, tx, organizationID, userID); err != nil {
 			return err
 		}
@@ -128,7 +126,7 @@ func (d *DB) MembershipsOf(ctx context.Context, userID string) ([]Membership, er
 
 // keepAdmin refuses to lose the last admin among the members of an organization. The lock makes two who leave at once wait
 // for each other.
-func keepAdmin(ctx context.Context, tx *sqlx.Tx, organizationID, userID string) error {
+func keepAdmin(ctx context.Context, tx *txn, organizationID, userID string) error {
 	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('admins of ' || $1, 0))`, organizationID); err != nil {
 		return err
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-
-	"github.com/jmoiron/sqlx"
 )
 
 // Names are found by a part of them: their column name_parts has all their parts of up to partSize characters, in small letters,
@@ -43,8 +41,8 @@ func nameParts(part string) []string {
 
 // planned runs f, which reads, in a transaction in which every statement is planned for its parameters. Whether a list is better
 // read in its order or by an index of what is looked for depends on how many have that.
-func (d *DB) planned(ctx context.Context, f func(*sqlx.Tx) error) error {
-	return d.once(ctx, func(tx *sqlx.Tx) error {
+func (d *DB) planned(ctx context.Context, f func(*txn) error) error {
+	return d.once(ctx, func(tx *txn) error {
 		if _, err := tx.ExecContext(ctx, `SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan`); err != nil {
 			return err
 		}

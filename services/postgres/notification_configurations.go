@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"gantry.example/messages"
@@ -172,7 +171,7 @@ func remembered(all []DeliveryResponse, newest DeliveryResponse) []DeliveryRespo
 // CreateNotificationConfiguration stores what Changed made, with what became of its verification, if there was one. Errors:
 // not_found (workspace), invalid (too many).
 func (d *DB) CreateNotificationConfiguration(ctx context.Context, c NotificationConfiguration, verified *DeliveryResponse) (NotificationConfiguration, error) {
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		w, _, err := lockedWorkspace(ctx, tx, c.WorkspaceID)
 		if err != nil {
 			return err
@@ -200,7 +199,7 @@ func (d *DB) CreateNotificationConfiguration(ctx context.Context, c Notification
 // UpdateNotificationConfiguration stores what Changed made of one there is. What waits for one that is not enabled any more is
 // dropped. Errors: not_found.
 func (d *DB) UpdateNotificationConfiguration(ctx context.Context, c NotificationConfiguration, verified *DeliveryResponse) (NotificationConfiguration, error) {
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		if err := d.storeNotification(ctx, tx, c, verified); err != nil || c.Enabled {
 			return err
 		}
@@ -214,7 +213,7 @@ func (d *DB) UpdateNotificationConfiguration(ctx context.Context, c Notification
 }
 
 // storeNotification writes what people decide. A receiver that was verified is taken to be well again.
-func (d *DB) storeNotification(ctx context.Context, tx *sqlx.Tx, c NotificationConfiguration, verified *DeliveryResponse) error {
+func (d *DB) storeNotification(ctx context.Context, tx *txn, c NotificationConfiguration, verified *DeliveryResponse) error {
 	plain, err := json.Marshal(notificationSecret{c.URL, c.Token})
 	if err != nil {
 		return err
@@ -239,7 +238,7 @@ func (d *DB) storeNotification(ctx context.Context, tx *sqlx.Tx, c NotificationC
 }
 
 // answered remembers what became of a delivery, and when the next may be tried.
-func answered(ctx context.Context, tx *sqlx.Tx, id string, got DeliveryResponse) error {
+func answered(ctx context.Context, tx *txn, id string, got DeliveryResponse) error {
 	var have struct {
 		Responses []byte `db:"responses"`
 		Failures  int    `db:"failures"`
@@ -270,7 +269,7 @@ func answered(ctx context.Context, tx *sqlx.Tx, id string, got DeliveryResponse)
 
 // NoteVerification remembers what became of a verification. Errors: not_found.
 func (d *DB) NoteVerification(ctx context.Context, id string, got DeliveryResponse) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error { return answered(ctx, tx, id, got) })
+	return d.tx(ctx, func(tx *txn) error { return answered(ctx, tx, id, got) })
 }
 
 // NotificationConfigurations lists those of a workspace (id), oldest first, and the number of them.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/services/run"
 )
 
@@ -60,7 +58,7 @@ const told = `
 // NoteNotifications notes what is to be told of what happened since it was last called, by whichever server. The first call
 // ever starts from now.
 func (d *DB) NoteNotifications(ctx context.Context) error {
-	return d.weighed(ctx, func(tx *sqlx.Tx) error {
+	return d.weighed(ctx, func(tx *txn) error {
 		c, ok, err := eventStep(ctx, tx, notifyLock, notifyCursor)
 		if err != nil || !ok {
 			return err
@@ -86,7 +84,7 @@ func (d *DB) NoteNotifications(ctx context.Context) error {
 // NextNotification is one that is to be sent now; ok is false where none is. Those of a receiver come in the order in which they
 // happened, the next one after Notified was called for the one before, or after a minute.
 func (d *DB) NextNotification(ctx context.Context) (out Notification, ok bool, err error) {
-	err = d.once(ctx, func(tx *sqlx.Tx) error {
+	err = d.once(ctx, func(tx *txn) error {
 		var id string
 		at := now()
 		err := tx.GetContext(ctx, &id, `
@@ -139,7 +137,7 @@ func (d *DB) NextNotification(ctx context.Context) (out Notification, ok bool, e
 // which is reported. A configuration that was deleted meanwhile is no error.
 func (d *DB) Notified(ctx context.Context, n Notification, got DeliveryResponse) (givenUp bool, err error) {
 	givenUp = !got.Successful && (n.Tries+1 >= maxTries || now().Sub(n.At) > notifyFor)
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.tx(ctx, func(tx *txn) error {
 		if err := answered(ctx, tx, n.Configuration.ID, got); err != nil {
 			return err
 		}

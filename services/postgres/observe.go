@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -36,7 +34,7 @@ const (
 // out once, so that servers of one database together count each run once. What a server was given when it was killed is not
 // given again. more tells that there may be others at once. The first call ever starts from now.
 func (d *DB) EndedRuns(ctx context.Context, limit int) (ended []EndedRun, more bool, err error) {
-	err = d.weighed(ctx, func(tx *sqlx.Tx) error {
+	err = d.weighed(ctx, func(tx *txn) error {
 		// A cursor that is lost with a power failure costs metrics only.
 		if _, err := tx.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
 			return err
@@ -65,7 +63,7 @@ func (d *DB) EndedRuns(ctx context.Context, limit int) (ended []EndedRun, more b
 
 // eventStep is what the holder of a lock is to read next of all events. ok is false if another server is at it, or if there was
 // nothing to go on from.
-func eventStep(ctx context.Context, tx *sqlx.Tx, lock int, cursor string) (c Cursor, ok bool, err error) {
+func eventStep(ctx context.Context, tx *txn, lock int, cursor string) (c Cursor, ok bool, err error) {
 	if err := tx.GetContext(ctx, &ok, `SELECT pg_try_advisory_xact_lock($1)`, lock); err != nil || !ok {
 		return c, false, err
 	}
@@ -88,7 +86,7 @@ func eventStep(ctx context.Context, tx *sqlx.Tx, lock int, cursor string) (c Cur
 	return c, true, nil
 }
 
-func saveCursor(ctx context.Context, tx *sqlx.Tx, cursor string, c Cursor) error {
+func saveCursor(ctx context.Context, tx *txn, cursor string, c Cursor) error {
 	_, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2`,
 		cursor, c.String())
 	return err
@@ -110,7 +108,7 @@ func snapshotPart(s string, i int) uint64 {
 }
 
 // endedRuns reads the step's events that brought a run to the end it has now.
-func endedRuns(ctx context.Context, tx *sqlx.Tx, step Cursor, limit int) (out []EndedRun, last int64, err error) {
+func endedRuns(ctx context.Context, tx *txn, step Cursor, limit int) (out []EndedRun, last int64, err error) {
 	var rows []struct {
 		ID  int64  `db:"id"`
 		Doc []byte `db:"doc"`
@@ -140,7 +138,7 @@ func endedRuns(ctx context.Context, tx *sqlx.Tx, step Cursor, limit int) (out []
 	return out, last, resultTimes(ctx, tx, out, attempts)
 }
 
-func resultTimes(ctx context.Context, tx *sqlx.Tx, ended []EndedRun, attempts []string) error {
+func resultTimes(ctx context.Context, tx *txn, ended []EndedRun, attempts []string) error {
 	if len(attempts) == 0 {
 		return nil
 	}
@@ -230,7 +228,7 @@ const poolWorkers = `
 // Backlog counts what waits. Its cost depends on that, not on how many workspaces there are and runs there were.
 func (d *DB) Backlog(ctx context.Context) (Backlog, error) {
 	var b Backlog
-	err := d.read(ctx, func(tx *sqlx.Tx) error {
+	err := d.read(ctx, func(tx *txn) error {
 		if err := tx.SelectContext(ctx, &b.Queues, `
 			SELECT p.id AS pool, p.mode, count(t.id) AS tasks,
 			       COALESCE(GREATEST(EXTRACT(epoch FROM now() - min(t.queued_at)), 0), 0)::float8 AS oldest

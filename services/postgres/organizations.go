@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -110,7 +108,7 @@ func (d *DB) UpdateOrganization(ctx context.Context, ref string, c OrganizationC
 		return found, err
 	}
 	var out Organization
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.tx(ctx, func(tx *txn) error {
 		if err := tx.GetContext(ctx, &out, selectOrganization+` WHERE o.id = $1 FOR UPDATE`, found.ID); err != nil {
 			return err
 		}
@@ -148,7 +146,7 @@ func (d *DB) DeleteOrganization(ctx context.Context, ref, by string) error {
 	if err != nil {
 		return err
 	}
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		// No workspace is created from here on: that takes a reference to the row.
 		if _, err := tx.ExecContext(ctx, `SELECT 1 FROM organizations WHERE id = $1 FOR UPDATE`, o.ID); err != nil {
 			return err

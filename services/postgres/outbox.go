@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -41,22 +39,6 @@ const (
 	ChannelReaders = "gantry_readers" // somebody begins to listen to events on NATS; no payload
 )
 
-func enqueue(ctx context.Context, tx *sqlx.Tx, kind, runID string, payload any) error {
-	b, err := document(payload)
-	if err != nil {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, `
-		WITH stored AS (INSERT INTO outbox (kind, run_id, payload, created_at) VALUES ($1, $2, $3, $4) RETURNING 1)
-		SELECT pg_notify($5, '') FROM stored`, kind, runID, b, now(), ChannelOutbox)
-	return err
-}
-
-func notify(ctx context.Context, tx *sqlx.Tx, channel, payload string) error {
-	_, err := tx.ExecContext(ctx, `SELECT pg_notify($1, $2)`, channel, payload)
-	return err
-}
-
 // relayLock serializes relays, so that the messages of one key leave in the order they were written.
 const relayLock = 0x72656c6179 // "relay"
 
@@ -65,7 +47,7 @@ const relayLock = 0x72656c6179 // "relay"
 // another gets n = 0 without waiting.
 func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []OutboxRow) (int, error)) (n int, err error) {
 	var sendErr error
-	err = d.once(ctx, func(tx *sqlx.Tx) error {
+	err = d.once(ctx, func(tx *txn) error {
 		var mine bool
 		if err := tx.GetContext(ctx, &mine, `SELECT pg_try_advisory_xact_lock($1)`, relayLock); err != nil || !mine {
 			return err
@@ -111,7 +93,7 @@ func (d *DB) Requeue(ctx context.Context, tasks []messages.Task) error {
 			}
 			runs[i], payloads[i] = t.RunID, string(b)
 		}
-		err := d.tx(ctx, func(tx *sqlx.Tx) error {
+		err := d.tx(ctx, func(tx *txn) error {
 			_, err := tx.ExecContext(ctx, `
 				INSERT INTO outbox (kind, run_id, payload, created_at)
 				SELECT $1, t.run_id, t.payload::jsonb, $4 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS t (run_id, payload, place)
@@ -120,7 +102,8 @@ func (d *DB) Requeue(ctx context.Context, tasks []messages.Task) error {
 			if err != nil {
 				return err
 			}
-			return notify(ctx, tx, ChannelOutbox, "")
+			tx.wake(ChannelOutbox, "")
+			return nil
 		})
 		if err != nil {
 			return err

@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -33,7 +31,7 @@ const visible = `($1 OR o.id = $2 OR o.id IN (SELECT organization_id FROM member
 func (d *DB) Overview(ctx context.Context, t Token, limit int) (Overview, error) {
 	out := Overview{Counts: map[run.Status]int{}}
 	who := []any{t.Site(), t.OrganizationID, t.UserID}
-	err := d.read(ctx, func(tx *sqlx.Tx) error {
+	err := d.read(ctx, func(tx *txn) error {
 		var counts []struct {
 			Status run.Status `db:"status"`
 			Count  int        `db:"count"`
@@ -66,7 +64,7 @@ func (d *DB) Overview(ctx context.Context, t Token, limit int) (Overview, error)
 	return out, err
 }
 
-func placedRuns(ctx context.Context, tx *sqlx.Tx, into *[]PlacedRun, where string, args ...any) error {
+func placedRuns(ctx context.Context, tx *txn, into *[]PlacedRun, where string, args ...any) error {
 	var rows []struct {
 		Doc          []byte `db:"doc"`
 		Organization string `db:"organization"`

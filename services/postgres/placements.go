@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/run"
@@ -22,7 +20,7 @@ func (d *DB) SawPlacements(ctx context.Context, pool string, in []wire.Placement
 	for i, p := range in {
 		ids[i] = p.AttemptID
 	}
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		var rows []struct {
 			ID    string           `db:"id"`
 			State run.AttemptState `db:"state"`
@@ -51,7 +49,7 @@ func (d *DB) SawPlacements(ctx context.Context, pool string, in []wire.Placement
 	return out, err
 }
 
-func (d *DB) extend(ctx context.Context, tx *sqlx.Tx, attempts, reasons []string) error {
+func (d *DB) extend(ctx context.Context, tx *txn, attempts, reasons []string) error {
 	if len(attempts) > 0 {
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO placements (attempt_id, until, reason) SELECT i, $3, r FROM unnest($1::text[], $2::text[]) AS x (i, r) ORDER BY i

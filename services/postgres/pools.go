@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"gantry.example/messages"
@@ -78,7 +77,7 @@ func (d *DB) CreatePool(ctx context.Context, organization string, in PoolChange)
 		return Pool{}, checkPoolName("pool", "")
 	}
 	id := messages.NewID("apool-")
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.tx(ctx, func(tx *txn) error {
 		if err := in.check(); err != nil {
 			return err
 		}
@@ -103,7 +102,7 @@ func (d *DB) UpdatePool(ctx context.Context, ref string, in PoolChange) (Pool, e
 	if err != nil {
 		return p, err
 	}
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.tx(ctx, func(tx *txn) error {
 		if err := in.check(); err != nil {
 			return err
 		}
@@ -118,7 +117,7 @@ func (d *DB) UpdatePool(ctx context.Context, ref string, in PoolChange) (Pool, e
 	return d.Pool(ctx, p.ID)
 }
 
-func (in PoolChange) store(ctx context.Context, tx *sqlx.Tx, id, organization string) error {
+func (in PoolChange) store(ctx context.Context, tx *txn, id, organization string) error {
 	if _, err := tx.ExecContext(ctx, `
 		UPDATE pools SET name = COALESCE($2, name), organization_scoped = COALESCE($3, organization_scoped),
 			lease_ttl_seconds = COALESCE($4, lease_ttl_seconds) WHERE id = $1`,
@@ -197,7 +196,7 @@ func (d *DB) DeletePool(ctx context.Context, ref string) error {
 type poolUse struct{ what, id, name, organizationID, organization, field string }
 
 func (d *DB) deletePool(ctx context.Context, p poolUse) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		if _, err := tx.ExecContext(ctx, `SELECT 1 FROM pools WHERE id = $1 FOR UPDATE`, p.id); err != nil {
 			return err
 		}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -20,7 +18,7 @@ func (d *DB) Project(ctx context.Context, events []messages.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		b, err := lockBatch(ctx, tx, events)
 		if err != nil {
 			return err
@@ -36,7 +34,7 @@ func (d *DB) Project(ctx context.Context, events []messages.Event) error {
 
 // locks are the runs of a batch of events, all under their locks.
 type locks struct {
-	tx    *sqlx.Tx
+	tx    *txn
 	runs  map[string]*locked
 	seen  map[string]bool // ids of the events that were folded before
 	stale bool            // runs may have been changed by what another one's end released
@@ -44,7 +42,7 @@ type locks struct {
 
 // lockBatch takes the locks of all runs that the events are of, in the order that everyone takes them: workspaces, then runs,
 // both sorted, so that any number of projectors wait for each other in turn. A plan-only run is locked without its workspace.
-func lockBatch(ctx context.Context, tx *sqlx.Tx, events []messages.Event) (*locks, error) {
+func lockBatch(ctx context.Context, tx *txn, events []messages.Event) (*locks, error) {
 	ids, sources := make([]string, len(events)), make([]string, len(events))
 	for i, e := range events {
 		ids[i], sources[i] = e.RunID, e.ID()

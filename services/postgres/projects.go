@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -179,7 +177,7 @@ func (d *DB) UpdateProject(ctx context.Context, id string, c ProjectChange) (Pro
 		return Project{}, err
 	}
 	var out Project
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		p, err := project(ctx, tx, id, ` FOR UPDATE OF p`)
 		if err != nil {
 			return err
@@ -208,7 +206,7 @@ func (d *DB) UpdateProject(ctx context.Context, id string, c ProjectChange) (Pro
 
 // DeleteProject deletes a project without workspaces. Errors: not_found; conflict for one that has some, and for the default one.
 func (d *DB) DeleteProject(ctx context.Context, id string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		p, err := project(ctx, tx, id, ` FOR UPDATE OF p`)
 		switch {
 		case err != nil:
@@ -246,7 +244,7 @@ func storedProject(organization, id string) *string {
 }
 
 // moveTo moves the workspace, which is under its row lock, to another project.
-func (c WorkspaceChange) moveTo(ctx context.Context, tx *sqlx.Tx, w Workspace) error {
+func (c WorkspaceChange) moveTo(ctx context.Context, tx *txn, w Workspace) error {
 	if c.Project == nil {
 		return nil
 	}

@@ -3,14 +3,12 @@ package postgres
 import (
 	"context"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 )
 
 // AddReader notes that somebody may listen to the events of an organization until then, and wakes whoever tells them: what
 // is committed from now on is for them.
 func (d *DB) AddReader(ctx context.Context, organizationID string, until time.Time) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		from, err := here(ctx, tx)
 		if err != nil {
 			return err
@@ -21,7 +19,8 @@ func (d *DB) AddReader(ctx context.Context, organizationID string, until time.Ti
 			organizationID, until, from.String()); err != nil {
 			return err
 		}
-		return notify(ctx, tx, ChannelReaders, "")
+		tx.wake(ChannelReaders, "")
+		return nil
 	})
 }
 
@@ -35,7 +34,7 @@ const (
 // how many such organizations there are and whether there may be more at once. Several servers may call it: one works at a
 // time, and what it told when it was killed is told again by the next. Nobody listening costs one look at an empty table.
 func (d *DB) Announce(ctx context.Context, tell func(ctx context.Context, organizationID string, events []FeedEvent) error) (readers int, more bool, err error) {
-	err = d.weighed(ctx, func(tx *sqlx.Tx) error {
+	err = d.weighed(ctx, func(tx *txn) error {
 		// A position that is lost with a power failure makes some events come twice.
 		if _, err := tx.ExecContext(ctx, `SET LOCAL synchronous_commit = off`); err != nil {
 			return err
@@ -73,7 +72,7 @@ func (d *DB) Announce(ctx context.Context, tell func(ctx context.Context, organi
 }
 
 // announce tells one organization's events between the two positions, at most a batch, and stores how far it came.
-func announce(ctx context.Context, tx *sqlx.Tx, organizationID string, from, end Cursor, tell func(context.Context, string, []FeedEvent) error) (full bool, err error) {
+func announce(ctx context.Context, tx *txn, organizationID string, from, end Cursor, tell func(context.Context, string, []FeedEvent) error) (full bool, err error) {
 	events, at, err := followUntil(ctx, tx, organizationID, from, end, readersBatch)
 	if err != nil {
 		return false, err

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/run"
@@ -30,7 +28,7 @@ type Recovery struct {
 // configuration.missing.
 func (d *DB) RecoverRun(ctx context.Context, in Recovery) (run.Run, error) {
 	var out run.Run
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		l, err := lock(ctx, tx, in.RunID)
 		if err != nil {
 			return err
@@ -64,20 +62,17 @@ func (d *DB) RecoverRun(ctx context.Context, in Recovery) (run.Run, error) {
 // beginRecovery creates the recovery of the run in l and queues its plan.
 func (d *DB) beginRecovery(ctx context.Context, l *locked, id string, in Recovery) (run.Run, error) {
 	lost := l.run
-	if _, _, err := usableConfiguration(ctx, l.tx, NewRun{WorkspaceID: lost.WorkspaceID, ConfigurationVersionID: lost.ConfigurationVersionID}, lost.WorkspaceID); err != nil {
+	cv, err := usableConfiguration(ctx, l.tx, NewRun{WorkspaceID: lost.WorkspaceID, ConfigurationVersionID: lost.ConfigurationVersionID}, lost.WorkspaceID)
+	if err != nil {
 		return run.Run{}, err
 	}
 	spec := run.Spec{
-		ID: id, OrganizationID: lost.OrganizationID, WorkspaceID: lost.WorkspaceID, ConfigurationVersionID: lost.ConfigurationVersionID,
+		ID: id, Position: cv.Position, OrganizationID: lost.OrganizationID, WorkspaceID: lost.WorkspaceID, ConfigurationVersionID: lost.ConfigurationVersionID,
 		Options: run.Options{RefreshOnly: true}, Execution: lost.Execution, Pool: lost.Pool, Recovers: lost.ID,
 		Note: in.Comment, Source: in.Source, CreatedBy: in.By, Traceparent: in.Traceparent, TraceParentSpan: in.TraceParentSpan,
 	}
 	if spec.Note == "" {
 		spec.Note = "Recovery of " + lost.ID
-	}
-	var err error
-	if spec.Position, err = nextPosition(ctx, l.tx, lost.WorkspaceID); err != nil {
-		return run.Run{}, err
 	}
 	r := &locked{tx: l.tx, ws: l.ws}
 	if _, _, err := r.apply(ctx, run.Create{Spec: spec}, Cause{Actor: in.By}); err != nil {
@@ -91,7 +86,7 @@ func (d *DB) beginRecovery(ctx context.Context, l *locked, id string, in Recover
 }
 
 // copyRunVariables gives a run the variables that another one brought along.
-func (d *DB) copyRunVariables(ctx context.Context, tx *sqlx.Tx, from, to string) error {
+func (d *DB) copyRunVariables(ctx context.Context, tx *txn, from, to string) error {
 	var sealed []byte
 	err := tx.GetContext(ctx, &sealed, `SELECT sealed FROM run_variables WHERE run_id = $1`, from)
 	if noRows(err) {
@@ -114,15 +109,11 @@ func (d *DB) copyRunVariables(ctx context.Context, tx *sqlx.Tx, from, to string)
 // takeOver gives the gate of the lost run to the recovery in l, which a person has just confirmed. The epoch moves first, so
 // that nothing of the lost runner lands any more.
 func (l *locked) takeOver(ctx context.Context, lostID, by string) error {
-	if l.ws.Run == nil || *l.ws.Run != lostID {
+	if !l.ws.heldBy(lostID) {
 		return fail(messages.CodeRunNotAllowed, "run %s can't be applied: run %s does not hold its workspace any more", l.run.ID, lostID)
 	}
-	if _, err := l.tx.ExecContext(ctx, `UPDATE workspaces SET epoch = epoch + 1, gate_run_id = $2 WHERE id = $1`, l.ws.ID, l.run.ID); err != nil {
-		return err
-	}
-	l.ws.Epoch++
-	holder := l.run.ID
-	l.ws.Run = &holder
+	l.ws.setEpoch(l.ws.Epoch + 1)
+	l.ws.hold(l.run.ID)
 	lost, err := lockRun(ctx, l.tx, lostID)
 	if err != nil {
 		return err
@@ -212,7 +203,7 @@ func (d *DB) sightings(ctx context.Context, r run.Run) (run.Sightings, error) {
 }
 
 // withdrawRecovery ends the recovery, if there is one, of the lost run that has the gate.
-func withdrawRecovery(ctx context.Context, tx *sqlx.Tx, ws *gate, by string) error {
+func withdrawRecovery(ctx context.Context, tx *txn, ws *gate, by string) error {
 	lost, err := lockRun(ctx, tx, *ws.Run)
 	if err != nil || lost.Recovery == "" {
 		return err

@@ -4,15 +4,13 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/services/run"
 )
 
 // Refold rebuilds runs, tasks and attempts from run_events, which is the truth. Organizations and workspaces must exist.
 // Changes of runs wait until it is done.
 func (d *DB) Refold(ctx context.Context) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
@@ -33,7 +31,7 @@ func (d *DB) Refold(ctx context.Context) error {
 				}
 				r = run.Fold(r, e)
 			}
-			if err := store(ctx, tx, run.Run{}, r, nil); err != nil {
+			if _, err := store(ctx, tx, run.Run{}, r, nil, beside{}); err != nil {
 				return err
 			}
 		}

@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/run"
@@ -27,7 +25,7 @@ func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.Re
 		return wire.ResultAnswer{}, err
 	}
 	var out wire.ResultAnswer
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.tx(ctx, func(tx *txn) error {
 		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
@@ -36,23 +34,19 @@ func (d *DB) PutResult(ctx context.Context, a Attempt, res wire.Result) (wire.Re
 		if err != nil {
 			return err
 		}
-		if first {
-			if plan != nil {
-				if err := d.planOfResult(ctx, l, a, plan); err != nil {
-					return err
-				}
-			}
-			if err := d.finish(ctx, l, a.ID, res); err != nil {
+		if first && plan != nil {
+			if err := d.planOfResult(ctx, l, a, plan); err != nil {
 				return err
 			}
 		}
-		out.Next, err = d.next(ctx, l, a.ID, res.CarryOn)
+		out.Next, err = d.finish(ctx, l, a.ID, res, first)
 		return err
 	})
 	return out, err
 }
 
-// putFirst stores the result and reports true, unless the attempt has one.
+// putFirst stores the result and reports true, unless the attempt has one. That of an open attempt, which has none, is stored with
+// what follows from it.
 func (l *locked) putFirst(ctx context.Context, a Attempt, doc []byte) (bool, error) {
 	if !l.run.TakesResult(a.ID) {
 		var stored bool
@@ -61,6 +55,10 @@ func (l *locked) putFirst(ctx context.Context, a Attempt, doc []byte) (bool, err
 			err = fail(messages.CodeAttemptClosed, "attempt %s is closed: its result is not taken", a.ID)
 		}
 		return false, err
+	}
+	if _, at := l.run.Attempt(a.ID); at.Open() {
+		l.with.result = &newResult{attempt: a.ID, doc: doc}
+		return true, nil
 	}
 	done, err := l.tx.ExecContext(ctx, `
 		INSERT INTO results (attempt_id, run_id, doc, received_at) VALUES ($1, $2, $3, $4) ON CONFLICT (attempt_id) DO NOTHING`,
@@ -81,8 +79,40 @@ func (d *DB) planOfResult(ctx context.Context, l *locked, a Attempt, plan []byte
 	return d.putBlob(ctx, l.tx, a.RunID, BlobPlan, plan)
 }
 
-// finish folds a result.
-func (d *DB) finish(ctx context.Context, l *locked, attemptID string, res wire.Result) error {
+// finish folds a result, unless that was done before, and grants the attempt that its runner goes on with, if there is one.
+func (d *DB) finish(ctx context.Context, l *locked, attemptID string, res wire.Result, first bool) (*wire.Claim, error) {
+	var at surroundings
+	var err error
+	if res.CarryOn != "" && l.ws != nil {
+		if at, err = d.surroundings(ctx, l.tx, l.run); err != nil {
+			return nil, err
+		}
+	}
+	before, cause := l.run, Cause{Actor: "runner"}
+	var events []run.Event
+	if first {
+		events, _ = l.decide(d.finishInput(l, attemptID, res, at), cause)
+	}
+	t, next := l.run.OpenAttempt()
+	if next != nil && next.Continues != attemptID {
+		next = nil
+	}
+	if next != nil && first {
+		l.ws.setEpoch(next.Epoch)
+		l.with.log = &newLog{task: t.ID, attempt: next.ID}
+	}
+	var token string
+	if next != nil && res.CarryOn != "" && next.RunnerNonce == res.CarryOn {
+		token = d.issue(l, next)
+	}
+	if err := l.keep(ctx, before, events, cause); err != nil || token == "" {
+		return nil, err
+	}
+	claim, err := d.grant(ctx, l, next, token, at)
+	return &claim, err
+}
+
+func (d *DB) finishInput(l *locked, attemptID string, res wire.Result, at surroundings) run.Finish {
 	in := run.Finish{
 		AttemptID: attemptID, Outcome: string(res.Outcome), Code: res.Code, Message: res.Message, HasChanges: res.HasChanges,
 		TerraformVersion: res.TerraformVersion,
@@ -96,32 +126,9 @@ func (d *DB) finish(ctx context.Context, l *locked, attemptID string, res wire.R
 		in.State = &s
 	}
 	if res.CarryOn != "" && l.ws != nil {
-		current, err := currentState(ctx, l.tx, l.run.WorkspaceID)
-		if err != nil {
-			return err
+		in.CarryOn = &run.CarryOn{
+			Nonce: res.CarryOn, Epoch: l.ws.Epoch + 1, Current: at.state(), Deadline: now().Add(d.timing.StartWithin),
 		}
-		in.CarryOn = &run.CarryOn{Nonce: res.CarryOn, Epoch: l.ws.Epoch + 1, Current: current, Deadline: now().Add(d.timing.StartWithin)}
 	}
-	after, _, err := l.apply(ctx, in, Cause{Actor: "runner"})
-	if err != nil {
-		return err
-	}
-	t, next := after.OpenAttempt()
-	if next == nil || next.Continues != attemptID {
-		return nil
-	}
-	if _, err := l.tx.ExecContext(ctx, `UPDATE workspaces SET epoch = $2 WHERE id = $1`, l.ws.ID, next.Epoch); err != nil {
-		return err
-	}
-	return beginLog(ctx, l.tx, t.ID, l.run.ID, next.ID)
-}
-
-// next grants the attempt that the runner of this one goes on with, if there is one.
-func (d *DB) next(ctx context.Context, l *locked, attemptID, nonce string) (*wire.Claim, error) {
-	_, next := l.run.OpenAttempt()
-	if nonce == "" || next == nil || next.Continues != attemptID || next.RunnerNonce != nonce {
-		return nil, nil
-	}
-	claim, err := d.grant(ctx, l, next)
-	return &claim, err
+	return in
 }

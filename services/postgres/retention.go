@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -73,7 +71,7 @@ const overRun = `r.created_at < $1 AND r.status = ANY ($2) AND NOT r.holds
 // search ends where the first young one is.
 func (d *DB) removeRuns(ctx context.Context, before time.Time) (int, error) {
 	var ids []string
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		if err := tx.SelectContext(ctx, &ids, `
 			SELECT r.id FROM runs r WHERE r.position < COALESCE((SELECT min(young.position) FROM runs young WHERE young.created_at >= $1), 9223372036854775807)
 			  AND `+overRun+`
@@ -116,7 +114,7 @@ func (d *DB) removeLogs(ctx context.Context, before time.Time) (int, error) {
 		Task string `db:"task_id"`
 		Run  string `db:"run_id"`
 	}
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		if err := tx.SelectContext(ctx, &rows, `
 			SELECT l.task_id, l.run_id FROM logs l JOIN tasks t ON t.id = l.task_id JOIN runs r ON r.id = t.run_id
 			WHERE l.complete AND NOT l.removed AND COALESCE(l.printed_at, '-infinity') < $1 AND `+overRun+`
@@ -166,7 +164,7 @@ func (d *DB) archiveConfigurations(ctx context.Context, before time.Time) (int, 
 		return 0, err
 	}
 	for _, f := range found {
-		if err := d.tx(ctx, func(tx *sqlx.Tx) error { return archiveConfiguration(ctx, tx, f.ID, f.Workspace, before) }); err != nil {
+		if err := d.tx(ctx, func(tx *txn) error { return archiveConfiguration(ctx, tx, f.ID, f.Workspace, before) }); err != nil {
 			return 0, err
 		}
 	}
@@ -178,7 +176,7 @@ func (d *DB) archiveConfigurations(ctx context.Context, before time.Time) (int, 
 }
 
 // archiveConfiguration looks again under the lock that a new run takes: none can be created from a configuration that goes.
-func archiveConfiguration(ctx context.Context, tx *sqlx.Tx, id, workspaceID string, before time.Time) error {
+func archiveConfiguration(ctx context.Context, tx *txn, id, workspaceID string, before time.Time) error {
 	if _, err := lockGate(ctx, tx, workspaceID); err != nil {
 		if isNotFound(err) { // deleted meanwhile, with its configurations
 			return nil

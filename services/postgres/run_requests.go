@@ -7,8 +7,6 @@ import (
 	"path"
 	"reflect"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/variable"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -68,7 +66,7 @@ func (in NewRun) Needs() Role {
 func (d *DB) CreateRunOnce(ctx context.Context, key string, request []byte, in NewRun) (string, error) {
 	hash := requestHash(request)
 	var id string
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		var known struct {
 			Request []byte `db:"request"`
 			RunID   string `db:"run_id"`

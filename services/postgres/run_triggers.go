@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -31,7 +29,7 @@ const selectTrigger = `
 // two, too many), name_taken for one there is.
 func (d *DB) CreateRunTrigger(ctx context.Context, workspaceID, sourceID string) (RunTrigger, error) {
 	var out RunTrigger
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		w, _, err := lockedWorkspace(ctx, tx, workspaceID)
 		if err != nil {
 			return err

@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/run"
@@ -29,34 +27,38 @@ type NewRun struct {
 // configuration.missing, execution.*.
 func (d *DB) CreateRun(ctx context.Context, in NewRun) (run.Run, error) {
 	var out run.Run
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
-		ws, err := lockGate(ctx, tx, in.WorkspaceID)
+	err := d.tx(ctx, func(tx *txn) error {
+		ws, err := lockTarget(ctx, tx, in.WorkspaceID)
 		if err != nil {
 			return inField(err, "workspace_id")
 		}
-		spec, err := d.runSpec(ctx, tx, in)
+		spec, err := d.runSpec(ctx, tx, in, ws)
 		if err != nil {
 			return err
 		}
-		if err := d.createIn(ctx, tx, ws, spec, in); err != nil {
+		created, err := d.createIn(ctx, tx, ws, spec, in)
+		if err != nil {
 			return err
 		}
-		out, err = lockRun(ctx, tx, spec.ID)
+		doc, err := document(created) // as it is stored, which takes not every text
+		if err != nil {
+			return err
+		}
+		out, err = decodeRun(doc)
 		return err
 	})
 	return out, err
 }
 
 // createIn stores a run and, where nothing is before it, its task with it.
-func (d *DB) createIn(ctx context.Context, tx *sqlx.Tx, ws *gate, spec run.Spec, in NewRun) error {
+func (d *DB) createIn(ctx context.Context, tx *txn, ws *runTarget, spec run.Spec, in NewRun) (run.Run, error) {
 	l, cause := &locked{tx: tx}, Cause{Actor: in.CreatedBy}
 	events, _ := l.decide(run.Create{Spec: spec}, cause)
 	goes, by := spec.Options.PlanOnly, cause
 	if !goes {
-		l.ws, by = ws, Cause{Actor: "gate"}
-		var err error
-		if goes, err = ws.pass(ctx, tx, spec.ID); err != nil {
-			return err
+		l.ws, by = &ws.gate, Cause{Actor: "gate"}
+		if goes = l.ws.Run == nil && !l.ws.Locked && !ws.waited; goes {
+			l.ws.hold(spec.ID)
 		}
 	}
 	if goes {
@@ -64,30 +66,40 @@ func (d *DB) createIn(ctx context.Context, tx *sqlx.Tx, ws *gate, spec run.Spec,
 		events = append(events, queued...)
 	}
 	if err := l.keep(ctx, run.Run{}, events, cause); err != nil {
-		return err
+		return run.Run{}, err
 	}
 	if err := d.putRunVariables(ctx, tx, spec.ID, in.Variables); err != nil || l.ws == nil {
-		return err
+		return l.run, err
 	}
-	return releaseNext(ctx, tx, ws) // which is one that was before it
+	return l.run, releaseNext(ctx, tx, l.ws) // which is one that was before it
+}
+
+// runTarget is a workspace under its row lock, with what a new run takes from it.
+type runTarget struct {
+	gate
+	Organization string `db:"organization_id"`
+	Name         string `db:"name"`
+	Execution    []byte `db:"execution"`
+	Defaults     []byte `db:"defaults"` // of its organization
+	Elsewhere    bool   `db:"runs_elsewhere"`
+	NeverDestroy bool   `db:"never_destroy"`
+	waited       bool   // other runs wait for the gate
+}
+
+func lockTarget(ctx context.Context, tx *txn, workspaceID string) (*runTarget, error) {
+	var ws runTarget
+	err := tx.GetContext(ctx, &ws, `
+		SELECT w.id, w.locked, w.gate_run_id, w.epoch, w.organization_id, w.name, w.execution, o.execution AS defaults, w.runs_elsewhere,
+		       COALESCE(w.kept ->> 'allow-destroy-plan' = 'false', false) AS never_destroy
+		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1 FOR NO KEY UPDATE OF w`, workspaceID)
+	if noRows(err) {
+		return nil, notFound("workspace", workspaceID)
+	}
+	return &ws, err
 }
 
 // runSpec resolves everything that is frozen into the run.
-func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, error) {
-	var ws struct {
-		Organization string `db:"organization_id"`
-		Name         string `db:"name"`
-		Execution    []byte `db:"execution"`
-		Defaults     []byte `db:"defaults"`
-		Elsewhere    bool   `db:"runs_elsewhere"`
-		NeverDestroy bool   `db:"never_destroy"`
-	}
-	if err := tx.GetContext(ctx, &ws, `
-		SELECT w.organization_id, w.name, w.execution, o.execution AS defaults, w.runs_elsewhere,
-		       COALESCE(w.kept ->> 'allow-destroy-plan' = 'false', false) AS never_destroy
-		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1`, in.WorkspaceID); err != nil {
-		return run.Spec{}, err
-	}
+func (d *DB) runSpec(ctx context.Context, tx *txn, in NewRun, ws *runTarget) (run.Spec, error) {
 	if in.OrganizationID != "" && in.OrganizationID != ws.Organization {
 		return run.Spec{}, inField(notFound("workspace", in.WorkspaceID), "workspace_id") // in the words for one that does not exist anywhere
 	}
@@ -110,56 +122,53 @@ func (d *DB) runSpec(ctx context.Context, tx *sqlx.Tx, in NewRun) (run.Spec, err
 			return run.Spec{}, inField(err, "execution.required_labels")
 		}
 	}
-	cv, speculative, err := usableConfiguration(ctx, tx, in, ws.Name)
+	cv, err := usableConfiguration(ctx, tx, in, ws.Name)
 	if err != nil {
 		return run.Spec{}, inField(err, "configuration_version_id")
 	}
-	in.Options.PlanOnly = in.Options.PlanOnly || speculative
-	spec := run.Spec{
-		ID: messages.NewID("run-"), OrganizationID: ws.Organization, WorkspaceID: in.WorkspaceID, ConfigurationVersionID: cv,
+	ws.waited = cv.Waited
+	in.Options.PlanOnly = in.Options.PlanOnly || cv.Speculative
+	return run.Spec{
+		ID: messages.NewID("run-"), Position: cv.Position, OrganizationID: ws.Organization, WorkspaceID: in.WorkspaceID, ConfigurationVersionID: cv.ID,
 		Options: in.Options, Execution: target, Pool: poolOf(target), Note: in.Message, Source: in.Source, CreatedBy: in.CreatedBy,
 		Traceparent: in.Traceparent, TraceParentSpan: in.TraceParentSpan,
-	}
-	spec.Position, err = nextPosition(ctx, tx, in.WorkspaceID)
-	return spec, err
+	}, nil
 }
 
-// nextPosition is that of a run which is created now, and the newest of its workspace from then on.
-func nextPosition(ctx context.Context, tx *sqlx.Tx, workspaceID string) (position int64, err error) {
-	err = tx.GetContext(ctx, &position, `
-		WITH before AS (UPDATE runs SET newest = NULL WHERE workspace_id = $1 AND newest)
-		SELECT nextval('run_positions')`, workspaceID)
-	return position, err
+// usable is a configuration version that a run may have, and what else is read with it once the workspace is locked.
+type usable struct {
+	ID          string `db:"id"`
+	Workspace   string `db:"workspace_id"`
+	Status      string `db:"status"`
+	Speculative bool   `db:"speculative"`
+	Position    int64  `db:"position"` // for the run
+	Waited      bool   `db:"waited"`   // runs of the workspace wait for its gate
 }
 
-func usableConfiguration(ctx context.Context, tx *sqlx.Tx, in NewRun, workspace string) (id string, speculative bool, err error) {
-	var cv struct {
-		ID          string `db:"id"`
-		Workspace   string `db:"workspace_id"`
-		Status      string `db:"status"`
-		Speculative bool   `db:"speculative"`
-	}
+func usableConfiguration(ctx context.Context, tx *txn, in NewRun, workspace string) (cv usable, err error) {
+	const columns = `
+		SELECT c.id, c.workspace_id, c.status, c.speculative, nextval('run_positions') AS position,
+		       EXISTS (SELECT 1 FROM runs WHERE workspace_id = $1 AND status IN ('pending', 'confirmed') AND exclusive) AS waited`
 	if in.ConfigurationVersionID == "" {
-		err = tx.GetContext(ctx, &cv, `
-			SELECT id, workspace_id, status, speculative FROM configuration_versions
-			WHERE workspace_id = $1 AND status = 'uploaded' AND NOT speculative ORDER BY created_at DESC LIMIT 1`, in.WorkspaceID)
+		err = tx.GetContext(ctx, &cv, columns+`
+			FROM (SELECT * FROM configuration_versions WHERE workspace_id = $1 AND status = 'uploaded' AND NOT speculative
+			      ORDER BY created_at DESC LIMIT 1) c`, in.WorkspaceID)
 	} else {
-		err = tx.GetContext(ctx, &cv, `
-			SELECT id, workspace_id, status, speculative FROM configuration_versions WHERE id = $1`, in.ConfigurationVersionID)
+		err = tx.GetContext(ctx, &cv, columns+` FROM configuration_versions c WHERE c.id = $2`, in.WorkspaceID, in.ConfigurationVersionID)
 	}
 	switch {
 	case noRows(err) && in.ConfigurationVersionID == "":
-		return "", false, fail(messages.CodeConfigurationMissing, "workspace %s has no configuration yet: upload a configuration version first", workspace)
+		return usable{}, fail(messages.CodeConfigurationMissing, "workspace %s has no configuration yet: upload a configuration version first", workspace)
 	case noRows(err), err == nil && cv.Workspace != in.WorkspaceID:
-		return "", false, notFound("configuration version", in.ConfigurationVersionID)
+		return usable{}, notFound("configuration version", in.ConfigurationVersionID)
 	case err != nil:
-		return "", false, err
+		return usable{}, err
 	case cv.Status == ConfigurationArchived:
-		return "", false, fail(messages.CodeConfigurationMissing, "the archive of configuration version %s was removed for its age: upload the configuration again", cv.ID)
+		return usable{}, fail(messages.CodeConfigurationMissing, "the archive of configuration version %s was removed for its age: upload the configuration again", cv.ID)
 	case cv.Status != ConfigurationUploaded:
-		return "", false, fail(messages.CodeConfigurationMissing, "configuration version %s is %s: upload its archive before starting a run", cv.ID, cv.Status)
+		return usable{}, fail(messages.CodeConfigurationMissing, "configuration version %s is %s: upload its archive before starting a run", cv.ID, cv.Status)
 	}
-	return cv.ID, cv.Speculative, nil
+	return cv, nil
 }
 
 // Run returns one run.

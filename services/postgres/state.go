@@ -52,7 +52,7 @@ func readStateHead(body []byte) (stateHead, error) {
 }
 
 // currentState names the workspace's current state.
-func currentState(ctx context.Context, tx *sqlx.Tx, workspaceID string) (run.StateRef, error) {
+func currentState(ctx context.Context, tx *txn, workspaceID string) (run.StateRef, error) {
 	var ref struct {
 		Serial  int64  `db:"serial"`
 		Lineage string `db:"lineage"`
@@ -75,7 +75,7 @@ func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRe
 	}
 	ref := run.StateRef{Serial: head.Serial, Lineage: head.Lineage}
 	var refusal error
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.tx(ctx, func(tx *txn) error {
 		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
@@ -117,7 +117,7 @@ func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRe
 
 // sameState reports whether the body is the workspace's current state, uploaded again; sameRef tells that serial and lineage
 // are.
-func sameState(ctx context.Context, tx *sqlx.Tx, workspaceID string, sameRef bool, body []byte) (bool, error) {
+func sameState(ctx context.Context, tx *txn, workspaceID string, sameRef bool, body []byte) (bool, error) {
 	if !sameRef {
 		return false, nil
 	}
@@ -130,7 +130,7 @@ func sameState(ctx context.Context, tx *sqlx.Tx, workspaceID string, sameRef boo
 	return sum == md5Hex(body), err
 }
 
-func (d *DB) insertState(ctx context.Context, tx *sqlx.Tx, l *locked, a Attempt, at *run.Attempt, h stateHead, body []byte, superseded bool) error {
+func (d *DB) insertState(ctx context.Context, tx *txn, l *locked, a Attempt, at *run.Attempt, h stateHead, body []byte, superseded bool) error {
 	from := newState{workspace: l.run.WorkspaceID, run: &a.RunID, attempt: &a.ID, superseded: superseded}
 	if at != nil {
 		from.epoch = at.Epoch

@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -21,7 +19,7 @@ func (d *DB) PromoteState(ctx context.Context, stateID, by string, force bool) (
 	if !aside.Superseded {
 		return aside, fail(messages.CodeInvalid, "state version %s was not kept aside: to go back to it, roll back", stateID)
 	}
-	return d.giveState(ctx, gift{aside.WorkspaceID, by, true}, func(tx *sqlx.Tx, have *StateVersion) ([]byte, error) {
+	return d.giveState(ctx, gift{aside.WorkspaceID, by, true}, func(tx *txn, have *StateVersion) ([]byte, error) {
 		body, err := d.stateBody(ctx, tx, stateID)
 		if err != nil || have == nil {
 			return body, err
@@ -40,7 +38,7 @@ func (d *DB) PromoteState(ctx context.Context, stateID, by string, force bool) (
 
 // follows reports whether the current state is one that the run of the aside one wrote, or began with: then whoever wrote the
 // aside one knew all of it.
-func follows(ctx context.Context, tx *sqlx.Tx, aside, have StateVersion) (bool, error) {
+func follows(ctx context.Context, tx *txn, aside, have StateVersion) (bool, error) {
 	if aside.RunID == nil {
 		return false, nil
 	}

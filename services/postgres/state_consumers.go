@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -22,7 +20,7 @@ func (d *DB) StateConsumers(ctx context.Context, id string, p Page) ([]Workspace
 
 // SetStateConsumers adds readers of a workspace's state, or replaces those there are. Errors: not_found, naming the workspace.
 func (d *DB) SetStateConsumers(ctx context.Context, id string, consumers []string, replace bool) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		w, _, err := lockedWorkspace(ctx, tx, id)
 		if err != nil {
 			return err

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -72,7 +70,7 @@ func (d *DB) PushState(ctx context.Context, in StatePush) (StateVersion, error) 
 	if err != nil {
 		return StateVersion{}, err
 	}
-	return d.giveState(ctx, gift{in.WorkspaceID, in.By, false}, func(tx *sqlx.Tx, have *StateVersion) ([]byte, error) {
+	return d.giveState(ctx, gift{in.WorkspaceID, in.By, false}, func(tx *txn, have *StateVersion) ([]byte, error) {
 		switch {
 		case have == nil, in.Force && have.MD5 != md5Hex(in.Body):
 			return in.Body, nil
@@ -92,7 +90,7 @@ func (d *DB) PushState(ctx context.Context, in StatePush) (StateVersion, error) 
 // RollbackState stores an old state version of the workspace anew, with the serial that follows the current one, and makes
 // it current. Errors: not_found; workspace.locked as for PushState.
 func (d *DB) RollbackState(ctx context.Context, workspaceID, stateID, by string) (StateVersion, error) {
-	return d.giveState(ctx, gift{workspaceID, by, false}, func(tx *sqlx.Tx, have *StateVersion) ([]byte, error) {
+	return d.giveState(ctx, gift{workspaceID, by, false}, func(tx *txn, have *StateVersion) ([]byte, error) {
 		var old StateVersion
 		err := tx.GetContext(ctx, &old, `SELECT `+stateColumns+` FROM state_versions WHERE id = $1 AND workspace_id = $2`, stateID, workspaceID)
 		if noRows(err) {
@@ -139,9 +137,9 @@ type gift struct {
 
 // giveState stores the state that choose returns as the workspace's current one, while no run can be between its plan and
 // its end. choose is given the current version, or nil; it returns no state to leave that as it is.
-func (d *DB) giveState(ctx context.Context, g gift, choose func(*sqlx.Tx, *StateVersion) ([]byte, error)) (StateVersion, error) {
+func (d *DB) giveState(ctx context.Context, g gift, choose func(*txn, *StateVersion) ([]byte, error)) (StateVersion, error) {
 	var out StateVersion
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		w, at, err := lockedWorkspace(ctx, tx, g.workspace)
 		if err != nil {
 			return err
@@ -197,7 +195,7 @@ type newState struct {
 }
 
 // storeState writes the state version and, unless it is superseded, makes it the workspace's current one.
-func (d *DB) storeState(ctx context.Context, tx *sqlx.Tx, from newState, h stateHead, body []byte) (id string, err error) {
+func (d *DB) storeState(ctx context.Context, tx *txn, from newState, h stateHead, body []byte) (id string, err error) {
 	id = messages.NewID("sv-")
 	sealed, err := d.seal.Seal(body, []byte("state/"+id))
 	if err != nil {

@@ -7,96 +7,114 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
 
-// store writes the events that led from before to r, the fold r, and those of its index rows that differ from before, which
-// is the zero value where that is not known; and it wakes those who follow the events. It is one statement: a run has half a
-// dozen transitions, and each statement costs a round trip while the workspace's lock is held.
-func store(ctx context.Context, tx *sqlx.Tx, before, r run.Run, events []run.Event) error {
-	doc, err := document(r)
-	if err != nil {
-		return err
-	}
-	tasks, attempts := changedRows(before, r)
-	rows := make([][]byte, 3)
-	for i, v := range []any{eventRows(events), tasks, attempts} {
-		if rows[i], err = document(v); err != nil {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, `
-		WITH happened AS (
-			INSERT INTO run_events (run_id, seq, organization_id, workspace_id, type, source_id, at, event)
-			SELECT $1, seq, $3, $4, type, source_id, at, event
-			FROM jsonb_to_recordset($11::jsonb) AS e (seq bigint, type text, source_id text, at timestamptz, event jsonb)
-			RETURNING 1),
-		fold AS (
-			INSERT INTO runs (id, position, organization_id, workspace_id, status, exclusive, holds, seq, doc, created_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-			ON CONFLICT (id) DO UPDATE SET status = $5, holds = $7, seq = $8, doc = $9),
-		queue AS (
-			INSERT INTO tasks (id, run_id, phase, state, pool_id, queued_at, labels, strategy)
-			SELECT id, $1, phase, state, pool, queued_at, labels, strategy
-			FROM jsonb_to_recordset($12::jsonb) AS t (id text, phase text, state text, pool text, queued_at timestamptz, labels text, strategy text)
-			ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, queued_at = EXCLUDED.queued_at),
-		tries AS (
-			INSERT INTO attempts (id, task_id, run_id, epoch, state, claimed_at, start_deadline, started_at, lost_at, closed_at)
-			SELECT id, task_id, $1, epoch, state, claimed_at, start_deadline, started_at, lost_at, closed_at
-			FROM jsonb_to_recordset($13::jsonb) AS a (id text, task_id text, epoch bigint, state text, claimed_at timestamptz,
-				start_deadline timestamptz, started_at timestamptz, lost_at timestamptz, closed_at timestamptz)
-			ON CONFLICT (id) DO UPDATE SET state = EXCLUDED.state, started_at = EXCLUDED.started_at, lost_at = EXCLUDED.lost_at,
-				closed_at = EXCLUDED.closed_at)
-		SELECT pg_notify($14, $1) FROM (SELECT count(*) AS n FROM happened) AS all_of_them WHERE n > 0`,
-		r.ID, r.Position, r.OrganizationID, r.WorkspaceID, r.Status, r.Exclusive(), r.Holds(), r.Seq, doc, r.CreatedAt,
-		rows[0], rows[1], rows[2], ChannelEvents); err != nil {
-		return fmt.Errorf("store run %s at its event %d: %w", r.ID, r.Seq, err)
-	}
-	return nil
+// beside is what a transition brings along: it is stored by the same statement.
+type beside struct {
+	outbox []sending
+	log    *newLog
+	token  *newToken
+	result *newResult
+
+	gate   *gate // nil where nothing of it changes
+	others bool  // tell whether other runs wait for the gate
 }
 
-type eventRow struct {
-	Seq      int64         `json:"seq"`
-	Type     run.EventType `json:"type"`
-	SourceID *string       `json:"source_id"` // NULL where nothing outside brought it
-	At       time.Time     `json:"at"`
-	Event    run.Event     `json:"event"`
+type sending struct {
+	kind    string
+	payload []byte
+}
+
+// newLog is the log of a task, which an attempt begins unless there is one.
+type newLog struct{ task, attempt string }
+
+type newToken struct {
+	hash    []byte
+	attempt string
+	expires time.Time
+}
+
+type newResult struct {
+	attempt string
+	doc     []byte
+}
+
+func (b *beside) empty() bool {
+	return len(b.outbox) == 0 && b.log == nil && b.token == nil && b.result == nil
+}
+
+func (b *beside) send(kind string, payload any) error {
+	doc, err := document(payload)
+	b.outbox = append(b.outbox, sending{kind, doc})
+	return err
+}
+
+// of adds what the run's workspace has to do with it.
+func (b beside) of(ws *gate, freed bool) beside {
+	if ws != nil && ws.moved {
+		b.gate = ws
+	}
+	b.others = freed
+	return b
+}
+
+// store writes the events that led from before to r, the fold r, those of its index rows that differ from before, which is the
+// zero value where that is not known, and what comes beside; those who follow the events are woken when all is committed. It is
+// one statement, made of the parts that are needed: a run has half a dozen transitions, and each statement costs a round trip
+// while the workspace's lock is held.
+//
+// others tells whether other runs wait for the gate, where that was asked.
+func store(ctx context.Context, tx *txn, before, r run.Run, events []run.Event, with beside) (others bool, err error) {
+	s := compound{}
+	s.run = s.arg(r.ID)
+	if err := s.happened(r, events); err != nil {
+		return false, err
+	}
+	if len(events) > 0 || before.ID == "" {
+		if err := s.fold(before, r, len(events) > 0); err != nil {
+			return false, err
+		}
+		s.rows(before, r)
+	}
+	s.beside(r, with)
+	query, args := s.build()
+	if err := tx.GetContext(ctx, &others, query, args...); err != nil {
+		return false, fmt.Errorf("store run %s at its event %d: %w", r.ID, r.Seq, err)
+	}
+	if len(events) > 0 {
+		tx.wake(ChannelEvents, r.ID)
+	}
+	if len(with.outbox) > 0 {
+		tx.wake(ChannelOutbox, "")
+	}
+	if with.gate != nil {
+		with.gate.moved = false
+	}
+	return others, nil
 }
 
 type taskRow struct {
-	ID       string            `json:"id"`
-	Phase    messages.Phase    `json:"phase"`
-	State    run.TaskState     `json:"state"`
-	Pool     string            `json:"pool"`
-	QueuedAt time.Time         `json:"queued_at"`
-	Labels   string            `json:"labels"` // separated by commas, which no label has
-	Strategy messages.Strategy `json:"strategy"`
+	ID       string
+	Phase    messages.Phase
+	State    run.TaskState
+	Pool     string
+	QueuedAt time.Time
+	Labels   string // separated by commas, which no label has
+	Strategy messages.Strategy
 }
 
 type attemptRow struct {
-	ID            string           `json:"id"`
-	TaskID        string           `json:"task_id"`
-	Epoch         int64            `json:"epoch"`
-	State         run.AttemptState `json:"state"`
-	ClaimedAt     time.Time        `json:"claimed_at"`
-	StartDeadline time.Time        `json:"start_deadline"`
-	StartedAt     *time.Time       `json:"started_at"`
-	LostAt        *time.Time       `json:"lost_at"`
-	ClosedAt      *time.Time       `json:"closed_at"`
-}
-
-func eventRows(events []run.Event) []eventRow {
-	out := make([]eventRow, len(events))
-	for i, e := range events {
-		out[i] = eventRow{Seq: e.Seq, Type: e.Type, At: e.At, Event: e}
-		if e.SourceID != "" {
-			out[i].SourceID = &e.SourceID
-		}
-	}
-	return out
+	ID            string
+	TaskID        string
+	Epoch         int64
+	State         run.AttemptState
+	ClaimedAt     time.Time
+	StartDeadline time.Time
+	StartedAt     *time.Time
+	LostAt        *time.Time
+	ClosedAt      *time.Time
 }
 
 // changedRows are the index rows of r that are not those of before.

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -204,7 +202,7 @@ func (d *DB) changeMembers(ctx context.Context, team string, users []string, own
 	if err != nil {
 		return err
 	}
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		for _, user := range users {
 			var member bool
 			if err := tx.GetContext(ctx, &member, `SELECT EXISTS (SELECT 1 FROM memberships WHERE organization_id = $1 AND user_id = $2)`, t.OrganizationID, user); err != nil {

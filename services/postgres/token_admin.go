@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/secrets"
 	"gantry.example/messages"
 )
@@ -137,7 +135,7 @@ func (d *DB) RevokedTokens(ctx context.Context, within time.Duration) ([]string,
 
 // RevokeToken ends a token the holder looks after, and the sessions that were begun with it, at once. Errors: not_found.
 func (d *DB) RevokeToken(ctx context.Context, by Token, id string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		res, err := tx.ExecContext(ctx, `
 			UPDATE tokens SET revoked_at = $5 WHERE id IN (
 			  SELECT t.id FROM tokens t LEFT JOIN pools p ON p.id = t.pool_id WHERE `+manageable+` AND t.id = $4)`, append(manager(by), id, now())...)

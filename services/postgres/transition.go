@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -22,7 +20,7 @@ type Cause struct {
 func (d *DB) Transition(ctx context.Context, runID string, in run.Input, c Cause) (run.Run, error) {
 	var after run.Run
 	var refusal error
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		l, err := lock(ctx, tx, runID)
 		if err != nil {
 			return err
@@ -36,24 +34,33 @@ func (d *DB) Transition(ctx context.Context, runID string, in run.Input, c Cause
 	return after, refusal
 }
 
-// gate is the part of a workspace that decides who may run.
+// gate is the part of a workspace that decides who may run. What changes of it is stored with the transition that changes it.
 type gate struct {
 	ID     string  `db:"id"`
 	Locked bool    `db:"locked"`
 	Run    *string `db:"gate_run_id"`
 	Epoch  int64   `db:"epoch"`
+	moved  bool    // differs from what is stored
 }
+
+func (g *gate) hold(runID string)    { g.Run, g.moved = &runID, true }
+func (g *gate) free()                { g.Run, g.moved = nil, true }
+func (g *gate) setEpoch(epoch int64) { g.Epoch, g.moved = epoch, true }
+
+// heldBy reports whether the run has the gate.
+func (g *gate) heldBy(runID string) bool { return g.Run != nil && *g.Run == runID }
 
 // locked is a run under its row lock and, when the run is exclusive, its workspace under its own.
 type locked struct {
-	tx  *sqlx.Tx
-	ws  *gate // nil for plan-only runs: they do not touch the gate
-	run run.Run
+	tx   *txn
+	ws   *gate // nil for plan-only runs: they do not touch the gate
+	run  run.Run
+	with beside // what the next transition brings along
 }
 
 // lock takes the locks in the order that everyone takes them: workspace, then run. They are NO KEY locks: a row that only
 // refers to the workspace or run (a log, a configuration) need not wait for them.
-func lock(ctx context.Context, tx *sqlx.Tx, runID string) (*locked, error) {
+func lock(ctx context.Context, tx *txn, runID string) (*locked, error) {
 	var row struct {
 		Workspace string `db:"workspace_id"`
 		Exclusive bool   `db:"exclusive"`
@@ -69,7 +76,7 @@ func lock(ctx context.Context, tx *sqlx.Tx, runID string) (*locked, error) {
 }
 
 // lockIn is lock for a caller that knows what never changes of the run.
-func lockIn(ctx context.Context, tx *sqlx.Tx, runID, workspaceID string, exclusive bool) (l *locked, err error) {
+func lockIn(ctx context.Context, tx *txn, runID, workspaceID string, exclusive bool) (l *locked, err error) {
 	l = &locked{tx: tx}
 	if !exclusive {
 		l.run, err = lockRun(ctx, tx, runID)
@@ -94,14 +101,14 @@ func lockIn(ctx context.Context, tx *sqlx.Tx, runID, workspaceID string, exclusi
 }
 
 // lock takes the locks for what an attempt does.
-func (a Attempt) lock(ctx context.Context, tx *sqlx.Tx) (*locked, error) {
+func (a Attempt) lock(ctx context.Context, tx *txn) (*locked, error) {
 	if a.Run.ID == "" { // not from its token
 		return lock(ctx, tx, a.RunID)
 	}
 	return lockIn(ctx, tx, a.RunID, a.Run.WorkspaceID, a.Run.Exclusive())
 }
 
-func lockGate(ctx context.Context, tx *sqlx.Tx, workspaceID string) (*gate, error) {
+func lockGate(ctx context.Context, tx *txn, workspaceID string) (*gate, error) {
 	var g gate
 	err := tx.GetContext(ctx, &g, `SELECT id, locked, gate_run_id, epoch FROM workspaces WHERE id = $1 FOR NO KEY UPDATE`, workspaceID)
 	if noRows(err) {
@@ -110,7 +117,7 @@ func lockGate(ctx context.Context, tx *sqlx.Tx, workspaceID string) (*gate, erro
 	return &g, err
 }
 
-func lockRun(ctx context.Context, tx *sqlx.Tx, runID string) (run.Run, error) {
+func lockRun(ctx context.Context, tx *txn, runID string) (run.Run, error) {
 	var doc []byte
 	err := tx.GetContext(ctx, &doc, `SELECT doc FROM runs WHERE id = $1 FOR NO KEY UPDATE`, runID)
 	if noRows(err) { // deleted with its workspace
@@ -152,50 +159,57 @@ func (l *locked) decide(in run.Input, c Cause) (events []run.Event, refusal erro
 	return events, refusal
 }
 
-// keep stores the events that led from before to l.run, and does what follows from them.
+// keep stores the events that led from before to l.run and what they bring along, and does what follows from them: it tells
+// the world by the outbox, and hands a freed gate to the next run.
 func (l *locked) keep(ctx context.Context, before run.Run, events []run.Event, c Cause) error {
-	if len(events) == 0 {
+	with := l.with
+	l.with = beside{}
+	if len(events) == 0 && with.empty() {
 		return nil
 	}
-	if err := store(ctx, l.tx, before, l.run, events); err != nil {
-		return err
-	}
-	return l.effects(ctx, before, c)
-}
-
-// effects writes to the outbox what the change must tell the world, and hands a freed gate to the next run.
-func (l *locked) effects(ctx context.Context, before run.Run, c Cause) error {
+	var withdraw string
+	var freed, waits bool
 	for _, e := range run.Effects(before, l.run) {
 		var err error
 		switch {
 		case e.TakeOver != "":
 			err = l.takeOver(ctx, e.TakeOver, c.Actor)
 		case e.Withdraw != "":
-			err = l.withdraw(ctx, e.Withdraw, "The outcome of run "+l.run.ID+" is settled, so there is nothing to recover.")
+			withdraw = e.Withdraw
 		case e.Publish != nil:
-			err = enqueue(ctx, l.tx, OutboxTask, l.run.ID, e.Publish)
+			err = with.send(OutboxTask, e.Publish)
 		case e.Delete != nil:
-			err = enqueue(ctx, l.tx, OutboxDelete, l.run.ID, e.Delete)
+			err = with.send(OutboxDelete, e.Delete)
 		case e.Command != nil:
-			err = enqueue(ctx, l.tx, OutboxCommand, l.run.ID, CommandRow{Pool: l.run.Pool, Command: *e.Command})
+			err = with.send(OutboxCommand, CommandRow{Pool: l.run.Pool, Command: *e.Command})
 		case e.Wait && l.ws != nil:
-			err = releaseNext(ctx, l.tx, l.ws)
-		case e.Free && l.ws != nil && l.ws.Run != nil && *l.ws.Run == l.run.ID:
-			l.ws.Run = nil
-			if _, err = l.tx.ExecContext(ctx, `UPDATE workspaces SET gate_run_id = NULL WHERE id = $1`, l.ws.ID); err == nil {
-				err = releaseNext(ctx, l.tx, l.ws)
-			}
+			waits = true
+		case e.Free && l.ws != nil && l.ws.heldBy(l.run.ID):
+			l.ws.free()
+			freed = true
 		}
 		if err != nil {
 			return err
 		}
+	}
+	others, err := store(ctx, l.tx, before, l.run, events, with.of(l.ws, freed))
+	if err != nil {
+		return err
+	}
+	if withdraw != "" {
+		if err := l.withdraw(ctx, withdraw, "The outcome of run "+l.run.ID+" is settled, so there is nothing to recover."); err != nil {
+			return err
+		}
+	}
+	if waits || freed && others {
+		return releaseNext(ctx, l.tx, l.ws)
 	}
 	return nil
 }
 
 // releaseNext gives a free, unlocked gate to the oldest waiting run. It is called in the transaction that freed the gate,
 // unlocked the workspace or created a run, so that no run waits for anything but time.
-func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
+func releaseNext(ctx context.Context, tx *txn, ws *gate) error {
 	if ws.Run != nil || ws.Locked {
 		return nil
 	}
@@ -213,28 +227,7 @@ func releaseNext(ctx context.Context, tx *sqlx.Tx, ws *gate) error {
 	if err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE workspaces SET gate_run_id = $2 WHERE id = $1`, ws.ID, next.ID); err != nil {
-		return err
-	}
-	ws.Run = &next.ID
+	ws.hold(next.ID)
 	_, _, err = (&locked{tx: tx, ws: ws, run: next}).apply(ctx, run.Queue{}, Cause{Actor: "gate"})
 	return err
-}
-
-// pass gives the gate to a run that is created now, if it is free and nobody waits for it.
-func (g *gate) pass(ctx context.Context, tx *sqlx.Tx, runID string) (bool, error) {
-	if g.Run != nil || g.Locked {
-		return false, nil
-	}
-	done, err := tx.ExecContext(ctx, `
-		UPDATE workspaces SET gate_run_id = $2 WHERE id = $1
-		AND NOT EXISTS (SELECT 1 FROM runs WHERE workspace_id = $1 AND status IN ('pending', 'confirmed') AND exclusive)`, g.ID, runID)
-	if err != nil {
-		return false, err
-	}
-	n, err := done.RowsAffected()
-	if n == 1 {
-		g.Run = &runID
-	}
-	return n == 1, err
 }

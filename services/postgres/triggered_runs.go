@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/services/run"
 )
 
@@ -19,7 +17,7 @@ const (
 // NoteTriggers notes which runs are to begin because runs of their workspaces' sources were applied since it was last called,
 // by whichever server. The first call ever starts from now.
 func (d *DB) NoteTriggers(ctx context.Context) error {
-	return d.weighed(ctx, func(tx *sqlx.Tx) error {
+	return d.weighed(ctx, func(tx *txn) error {
 		c, ok, err := eventStep(ctx, tx, triggerLock, triggerCursor)
 		if err != nil || !ok {
 			return err
@@ -51,7 +49,7 @@ type Triggered struct {
 // BeginTriggered makes the run of one trigger that went off; ok is false when none waits. A run that its workspace refuses (it
 // has no configuration, or runs elsewhere) is given up.
 func (d *DB) BeginTriggered(ctx context.Context) (out Triggered, ok bool, err error) {
-	err = d.once(ctx, func(tx *sqlx.Tx) error {
+	err = d.once(ctx, func(tx *txn) error {
 		var next struct {
 			ID         int64  `db:"id"`
 			Workspace  string `db:"workspace_id"`

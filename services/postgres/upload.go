@@ -4,8 +4,6 @@ import (
 	"context"
 	"io"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -55,7 +53,7 @@ func readPart(body io.Reader, part []byte) error {
 }
 
 // complete makes the upload the blob of its owner. The content of the parts is not moved.
-func (u upload) complete(ctx context.Context, tx *sqlx.Tx) error {
+func (u upload) complete(ctx context.Context, tx *txn) error {
 	for _, step := range []struct {
 		statement string
 		args      []any

@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/secrets"
 	"gantry.example/messages"
 )
@@ -166,7 +164,7 @@ func (d *DB) SetPassword(ctx context.Context, id, password, keep string) error {
 	if err != nil {
 		return err
 	}
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		res, err := tx.ExecContext(ctx, `UPDATE users SET password = $2 WHERE id = $1 AND deleted_at IS NULL`, id, hash)
 		if err != nil {
 			return err
@@ -182,7 +180,7 @@ func (d *DB) SetPassword(ctx context.Context, id, password, keep string) error {
 // SetSiteAdmin makes a user a site admin or takes that away. Errors: not_found; conflict for the last one there is while no
 // admin token is good either.
 func (d *DB) SetSiteAdmin(ctx context.Context, id string, admin bool) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		if !admin {
 			if err := keepSiteAdmin(ctx, tx, id); err != nil {
 				return err
@@ -203,7 +201,7 @@ func (d *DB) SetSiteAdmin(ctx context.Context, id string, admin bool) error {
 // DeleteUser deletes a user with all memberships, tokens and sessions. What the user did stays in the history, and the name
 // is not given again. Errors: not_found; conflict for the last admin of an organization or of the site.
 func (d *DB) DeleteUser(ctx context.Context, id string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		if err := keepSiteAdmin(ctx, tx, id); err != nil {
 			return err
 		}
@@ -250,7 +248,7 @@ func (d *DB) changeUser(ctx context.Context, id, statement string, value any) er
 
 // keepSiteAdmin refuses to lose the last who can administrate the site. The lock makes two who leave at once wait for each
 // other.
-func keepSiteAdmin(ctx context.Context, tx *sqlx.Tx, userID string) error {
+func keepSiteAdmin(ctx context.Context, tx *txn, userID string) error {
 	if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('site admins', 0))`); err != nil {
 		return err
 	}

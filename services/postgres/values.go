@@ -52,7 +52,7 @@ const selectCandidates = `
 // giveValues decides which values an attempt gets, and remembers them. A plan gets what holds now. An apply gets terraform's
 // values as its plan had them, because the plan is made of them, and the rest of the environment as it is now, so that a
 // credential that was renewed since counts. Asked again it gives the same.
-func (d *DB) giveValues(ctx context.Context, tx *sqlx.Tx, r run.Run, attemptID string) ([]wire.Variable, error) {
+func (d *DB) giveValues(ctx context.Context, tx *txn, r run.Run, attemptID string) ([]wire.Variable, error) {
 	var planned string
 	if t, _ := r.Attempt(attemptID); t.Phase == messages.PhaseApply && r.Plan.Last() != nil {
 		planned = r.Plan.Last().ID
@@ -169,7 +169,7 @@ func (d *DB) EffectiveVariables(ctx context.Context, w Workspace) ([]Variable, e
 
 func attemptPlace(attemptID string) []byte { return []byte("attempt-variables/" + attemptID) }
 
-func (d *DB) keepValues(ctx context.Context, tx *sqlx.Tx, runID, attemptID string, values []wire.Variable) error {
+func (d *DB) keepValues(ctx context.Context, tx *txn, runID, attemptID string, values []wire.Variable) error {
 	if len(values) == 0 {
 		return nil
 	}
@@ -209,7 +209,7 @@ func (d *DB) givenValues(ctx context.Context, attemptID string) ([]wire.Variable
 }
 
 // putRunVariables stores what a run brings along.
-func (d *DB) putRunVariables(ctx context.Context, tx *sqlx.Tx, runID string, vars []wire.RunVariable) error {
+func (d *DB) putRunVariables(ctx context.Context, tx *txn, runID string, vars []wire.RunVariable) error {
 	if len(vars) == 0 {
 		return nil
 	}

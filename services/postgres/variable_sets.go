@@ -6,8 +6,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/variable"
 	"gantry.example/messages"
 )
@@ -76,7 +74,7 @@ func (d *DB) CreateVariableSet(ctx context.Context, in NewVariableSet) (Variable
 		return VariableSet{}, err
 	}
 	var out VariableSet
-	err = d.tx(ctx, func(tx *sqlx.Tx) error {
+	err = d.tx(ctx, func(tx *txn) error {
 		id := messages.NewID("varset-")
 		if _, err := tx.ExecContext(ctx, `
 			INSERT INTO variable_sets (id, organization_id, name, description, global, priority, created_at, updated_at)
@@ -188,7 +186,7 @@ func addMembers(ctx context.Context, q querier, sets []VariableSet) error {
 // UpdateVariableSet changes a variable set. Runs that were planned keep their values. Errors: not_found, invalid, name_taken.
 func (d *DB) UpdateVariableSet(ctx context.Context, id string, c VariableSetChange) (VariableSet, error) {
 	var out VariableSet
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		s, err := variableSet(ctx, tx, id, ` FOR UPDATE OF s`)
 		if err != nil {
 			return err
@@ -231,7 +229,7 @@ func (d *DB) UpdateVariableSet(ctx context.Context, id string, c VariableSetChan
 
 // GiveVariableSet gives a set to workspaces of its organization; those that have it already keep it. Errors: not_found.
 func (d *DB) GiveVariableSet(ctx context.Context, id string, workspaces []string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		if _, err := variableSet(ctx, tx, id, ` FOR UPDATE OF s`); err != nil {
 			return err
 		}
@@ -239,7 +237,7 @@ func (d *DB) GiveVariableSet(ctx context.Context, id string, workspaces []string
 	})
 }
 
-func giveSet(ctx context.Context, tx *sqlx.Tx, id string, workspaces []string) error {
+func giveSet(ctx context.Context, tx *txn, id string, workspaces []string) error {
 	for _, workspace := range workspaces {
 		var known bool
 		if err := tx.GetContext(ctx, &known, `
@@ -270,7 +268,7 @@ func (d *DB) TakeVariableSet(ctx context.Context, id string, workspaces []string
 // GiveVariableSetToProjects gives a set to projects of its organization; those that have it already keep it. Errors: not_found,
 // invalid naming the project.
 func (d *DB) GiveVariableSetToProjects(ctx context.Context, id string, projects []string) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error {
+	return d.tx(ctx, func(tx *txn) error {
 		s, err := variableSet(ctx, tx, id, ` FOR UPDATE OF s`)
 		if err != nil {
 			return err
@@ -279,7 +277,7 @@ func (d *DB) GiveVariableSetToProjects(ctx context.Context, id string, projects 
 	})
 }
 
-func giveSetToProjects(ctx context.Context, tx *sqlx.Tx, organization, id string, projects []string) error {
+func giveSetToProjects(ctx context.Context, tx *txn, organization, id string, projects []string) error {
 	for _, p := range projects {
 		if p == DefaultProjectID(organization) { // there may be no row yet
 			if _, err := project(ctx, tx, p, ""); err != nil {

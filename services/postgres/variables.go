@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"unicode/utf8"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/internal/variable"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -173,7 +171,7 @@ func (v Variable) check() error {
 // not_found, invalid, name_taken.
 func (d *DB) UpdateVariable(ctx context.Context, h Holder, id string, c VariableChange) (Variable, error) {
 	var out Variable
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		v, err := d.variable(ctx, tx, h, id, ` FOR UPDATE`)
 		if err != nil {
 			return err

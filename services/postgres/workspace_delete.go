@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -14,10 +12,10 @@ import (
 // told to stop. With safely, it is refused when somebody locked it or its state still has resources. Errors: not_found;
 // workspace.locked while a run holds the gate (or, safely, by hand); conflict (safely) for resources.
 func (d *DB) DeleteWorkspace(ctx context.Context, id, by string, safely bool) error {
-	return d.tx(ctx, func(tx *sqlx.Tx) error { return d.deleteWorkspace(ctx, tx, id, by, safely) })
+	return d.tx(ctx, func(tx *txn) error { return d.deleteWorkspace(ctx, tx, id, by, safely) })
 }
 
-func (d *DB) deleteWorkspace(ctx context.Context, tx *sqlx.Tx, id, by string, safely bool) error {
+func (d *DB) deleteWorkspace(ctx context.Context, tx *txn, id, by string, safely bool) error {
 	w, _, err := lockedWorkspace(ctx, tx, id)
 	if err != nil {
 		return err
@@ -37,7 +35,7 @@ func (d *DB) deleteWorkspace(ctx context.Context, tx *sqlx.Tx, id, by string, sa
 }
 
 // safeToDelete must not say "locked" of a workspace that has resources: clients of TFE tell the two apart by that word.
-func (d *DB) safeToDelete(ctx context.Context, tx *sqlx.Tx, w Workspace) error {
+func (d *DB) safeToDelete(ctx context.Context, tx *txn, w Workspace) error {
 	if w.Locked {
 		return fail(messages.CodeWorkspaceLocked, "workspace %s is locked by User %s%s: unlock it before deleting it", w.path(), w.LockedBy, because(w.LockReason))
 	}
@@ -73,7 +71,7 @@ func (d *DB) safeToDelete(ctx context.Context, tx *sqlx.Tx, w Workspace) error {
 
 // stopRuns cancels the runs that are not over, so that queued messages are taken back and runners told to stop. They are
 // locked in the order in which the projector locks plan-only runs: no exclusive run goes on, because none holds the gate.
-func stopRuns(ctx context.Context, tx *sqlx.Tx, workspaceID, by string) error {
+func stopRuns(ctx context.Context, tx *txn, workspaceID, by string) error {
 	var docs [][]byte
 	if err := tx.SelectContext(ctx, &docs, `SELECT doc FROM runs WHERE workspace_id = $1 AND status IN `+openStatuses+` ORDER BY id FOR UPDATE`,
 		workspaceID); err != nil {
@@ -99,7 +97,7 @@ func stopRuns(ctx context.Context, tx *sqlx.Tx, workspaceID, by string) error {
 
 // deleteRows removes what belongs to the workspace. Rows that only belong to a run or configuration go with it; they are
 // deleted before their blobs, so that who is just storing one has done so, or finds its owner gone.
-func deleteRows(ctx context.Context, tx *sqlx.Tx, workspaceID string) error {
+func deleteRows(ctx context.Context, tx *txn, workspaceID string) error {
 	var owners []string
 	if err := tx.SelectContext(ctx, &owners, `
 		WITH gone AS (DELETE FROM configuration_versions WHERE workspace_id = $1 RETURNING id),

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/services/run"
 )
 
@@ -96,7 +94,7 @@ func (d *DB) ListWorkspaces(ctx context.Context, t Token, q WorkspaceQuery) (out
 		query += ` AND lower(o.name) = lower(` + c.arg(q.Organization) + `)`
 	}
 	var ids []string
-	if err := d.planned(ctx, func(tx *sqlx.Tx) error {
+	if err := d.planned(ctx, func(tx *txn) error {
 		return tx.SelectContext(ctx, &ids, query+` ORDER BY lower(o.name), w.name LIMIT `+limit, c.args...)
 	}); err != nil {
 		return nil, false, err
@@ -111,7 +109,7 @@ func (d *DB) ListWorkspaces(ctx context.Context, t Token, q WorkspaceQuery) (out
 // listed reads the workspaces with their newest runs.
 func (d *DB) listed(ctx context.Context, ids []string) ([]ListedWorkspace, error) {
 	var out []ListedWorkspace
-	err := d.read(ctx, func(tx *sqlx.Tx) error {
+	err := d.read(ctx, func(tx *txn) error {
 		var all []Workspace
 		if err := tx.SelectContext(ctx, &all, selectWorkspace+` WHERE w.id = ANY ($1) ORDER BY lower(o.name), lower(w.name)`, textArray(nonNil(ids))); err != nil {
 			return err

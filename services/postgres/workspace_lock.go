@@ -4,14 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
 
 // lockedWorkspace is a workspace under its row lock. Nothing of it changes until the transaction ends.
-func lockedWorkspace(ctx context.Context, tx *sqlx.Tx, id string) (Workspace, *gate, error) {
+func lockedWorkspace(ctx context.Context, tx *txn, id string) (Workspace, *gate, error) {
 	g, err := lockGate(ctx, tx, id)
 	if err != nil {
 		return Workspace{}, nil, err
@@ -89,7 +87,7 @@ type lockChange struct {
 
 func (d *DB) setLock(ctx context.Context, id string, allow func(Workspace) error, c lockChange) (Workspace, error) {
 	var out Workspace
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		w, g, err := lockedWorkspace(ctx, tx, id)
 		if err != nil {
 			return err
@@ -120,11 +118,8 @@ func (d *DB) setLock(ctx context.Context, id string, allow func(Workspace) error
 }
 
 // freeUnknown ends the hold of the gate's run on a person's word. The epoch moves first, so that nothing of it lands any more.
-func freeUnknown(ctx context.Context, tx *sqlx.Tx, g *gate, by string) error {
-	if _, err := tx.ExecContext(ctx, `UPDATE workspaces SET epoch = epoch + 1 WHERE id = $1`, g.ID); err != nil {
-		return err
-	}
-	g.Epoch++
+func freeUnknown(ctx context.Context, tx *txn, g *gate, by string) error {
+	g.setEpoch(g.Epoch + 1)
 	r, err := lockRun(ctx, tx, *g.Run)
 	if err != nil {
 		return err

@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"slices"
 
-	"github.com/jmoiron/sqlx"
-
 	"gantry.example/messages"
 )
 
@@ -38,7 +36,7 @@ type TagChange struct {
 const maxTags = 100
 
 // store writes the changed tags of the workspace, which is under its row lock. Nil changes nothing.
-func (c *TagChange) store(ctx context.Context, tx *sqlx.Tx, w Workspace) error {
+func (c *TagChange) store(ctx context.Context, tx *txn, w Workspace) error {
 	if c == nil {
 		return nil
 	}
@@ -148,7 +146,7 @@ func (d *DB) FindWorkspaces(ctx context.Context, organization string, f Workspac
 	n := len(args)
 	var total int
 	var out []Workspace
-	err = d.planned(ctx, func(tx *sqlx.Tx) error {
+	err = d.planned(ctx, func(tx *txn) error {
 		if err := tx.GetContext(ctx, &total, fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM workspaces w%s LIMIT $%d) AS counted`, where, n+1),
 			append(args[:n:n], p.offset()+p.limit()+maxCount)...); err != nil {
 			return err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"gantry.example/messages"
@@ -165,7 +164,7 @@ func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) 
 		}
 	}
 	var out Workspace
-	err := d.tx(ctx, func(tx *sqlx.Tx) error {
+	err := d.tx(ctx, func(tx *txn) error {
 		w, _, err := lockedWorkspace(ctx, tx, id)
 		if err != nil {
 			return err
@@ -196,7 +195,7 @@ func (d *DB) UpdateWorkspace(ctx context.Context, id string, c WorkspaceChange) 
 }
 
 // execution is the document to store, or nil when it stays.
-func (c WorkspaceChange) execution(ctx context.Context, tx *sqlx.Tx, d *DB, w Workspace) ([]byte, error) {
+func (c WorkspaceChange) execution(ctx context.Context, tx *txn, d *DB, w Workspace) ([]byte, error) {
 	doc := c.Execution
 	if c.Revise != nil {
 		revised, err := c.Revise(w)
