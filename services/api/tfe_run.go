@@ -51,11 +51,7 @@ func (s *Server) createRun(r *request) (reply, error) {
 	if err := s.admitWorkspace(r, in.Workspace.ID, postgres.RolePlan); err != nil {
 		return reply{}, err
 	}
-	w, err := s.db.Workspace(r.Context(), in.Workspace.ID)
-	if err != nil {
-		return reply{}, err
-	}
-	create, err := in.newRun(w, r.source(sourceAPI))
+	create, err := in.newRun(r.source(sourceAPI))
 	if err != nil {
 		return reply{}, err
 	}
@@ -65,7 +61,9 @@ func (s *Server) createRun(r *request) (reply, error) {
 		}
 	}
 	// Whoever may only plan gets no apply from a workspace that approves by itself either.
-	create.Options.AutoApply = create.Options.AutoApply && r.role.Covers(postgres.RoleWrite)
+	if !r.role.Covers(postgres.RoleWrite) {
+		create.AutoApplyAsSet, create.Options.AutoApply = false, false
+	}
 	create.CreatedBy = r.token.Actor()
 	create.Traceparent, create.TraceParentSpan = telemetry.NewRun(r.Header.Get(telemetry.Header), s.traces)
 	created, err := s.db.CreateRun(r.Context(), create)

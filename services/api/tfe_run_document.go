@@ -82,11 +82,11 @@ func (r *request) source(other string) string {
 	}
 }
 
-func (in tfeRunInput) newRun(w postgres.Workspace, source string) (postgres.NewRun, error) {
+func (in tfeRunInput) newRun(source string) (postgres.NewRun, error) {
 	out := postgres.NewRun{
-		WorkspaceID: w.ID, Message: in.Message, Source: source,
+		WorkspaceID: in.Workspace.ID, AutoApplyAsSet: in.AutoApply == nil, Message: in.Message, Source: source,
 		Options: run.Options{
-			PlanOnly: in.PlanOnly, AutoApply: w.AutoApply, Destroy: in.IsDestroy, RefreshOnly: in.RefreshOnly,
+			PlanOnly: in.PlanOnly, Destroy: in.IsDestroy, RefreshOnly: in.RefreshOnly,
 			SkipRefresh: in.Refresh != nil && !*in.Refresh, TargetAddrs: in.TargetAddrs, ReplaceAddrs: in.ReplaceAddrs,
 		},
 	}
@@ -100,7 +100,7 @@ func (in tfeRunInput) newRun(w postgres.Workspace, source string) (postgres.NewR
 		if in.AutoApply != nil && *in.AutoApply {
 			return out, invalid("field save-plan: can't go together with auto-apply")
 		}
-		out.Options.SavePlan, out.Options.AutoApply = true, false
+		out.Options.SavePlan, out.AutoApplyAsSet = true, false
 	}
 	o := messages.RunOptions{RefreshOnly: in.RefreshOnly, Destroy: in.IsDestroy, SkipRefresh: out.Options.SkipRefresh, ReplaceAddrs: in.ReplaceAddrs}
 	if other := o.ExcludedByRefreshOnly(); other != "" {

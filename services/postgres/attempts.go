@@ -217,7 +217,7 @@ func (d *DB) Start(ctx context.Context, a Attempt, req wire.StartRequest) (wire.
 		if err != nil {
 			return err
 		}
-		current, err := currentState(ctx, tx, l.run.WorkspaceID)
+		current, err := l.current(ctx)
 		if err != nil {
 			return err
 		}

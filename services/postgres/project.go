@@ -88,7 +88,7 @@ func (b *locks) project(ctx context.Context, e messages.Event) (err error) {
 	}
 	b.seen[e.ID()] = true
 	if b.stale {
-		if l, err = lockIn(ctx, b.tx, e.RunID, l.run.WorkspaceID, l.run.Exclusive()); err != nil {
+		if l, err = lockIn(ctx, b.tx, l.run); err != nil {
 			return err
 		}
 	}

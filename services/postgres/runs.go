@@ -14,6 +14,7 @@ type NewRun struct {
 	OrganizationID         string // the workspace must belong to it; empty: any will do
 	ConfigurationVersionID string // empty: the newest uploaded one of the workspace
 	Options                run.Options
+	AutoApplyAsSet         bool // auto-apply is what the workspace says
 	Variables              []wire.RunVariable
 	Execution              messages.Execution // the run's own document, merged over the workspace's
 	Message                string
@@ -82,6 +83,7 @@ type runTarget struct {
 	Execution    []byte `db:"execution"`
 	Defaults     []byte `db:"defaults"` // of its organization
 	Elsewhere    bool   `db:"runs_elsewhere"`
+	AutoApply    bool   `db:"auto_apply"`
 	NeverDestroy bool   `db:"never_destroy"`
 	waited       bool   // other runs wait for the gate
 }
@@ -89,7 +91,7 @@ type runTarget struct {
 func lockTarget(ctx context.Context, tx *txn, workspaceID string) (*runTarget, error) {
 	var ws runTarget
 	err := tx.GetContext(ctx, &ws, `
-		SELECT w.id, w.locked, w.gate_run_id, w.epoch, w.organization_id, w.name, w.execution, o.execution AS defaults, w.runs_elsewhere,
+		SELECT w.id, w.locked, w.gate_run_id, w.epoch, w.organization_id, w.name, w.execution, o.execution AS defaults, w.runs_elsewhere, w.auto_apply,
 		       COALESCE(w.kept ->> 'allow-destroy-plan' = 'false', false) AS never_destroy
 		FROM workspaces w JOIN organizations o ON o.id = w.organization_id WHERE w.id = $1 FOR NO KEY UPDATE OF w`, workspaceID)
 	if noRows(err) {
@@ -128,6 +130,9 @@ func (d *DB) runSpec(ctx context.Context, tx *txn, in NewRun, ws *runTarget) (ru
 	}
 	ws.waited = cv.Waited
 	in.Options.PlanOnly = in.Options.PlanOnly || cv.Speculative
+	if in.AutoApplyAsSet {
+		in.Options.AutoApply = ws.AutoApply
+	}
 	return run.Spec{
 		ID: messages.NewID("run-"), Position: cv.Position, OrganizationID: ws.Organization, WorkspaceID: in.WorkspaceID, ConfigurationVersionID: cv.ID,
 		Options: in.Options, Execution: target, Pool: poolOf(target), Note: in.Message, Source: in.Source, CreatedBy: in.CreatedBy,

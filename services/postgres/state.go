@@ -92,7 +92,7 @@ func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRe
 			refusal = fail(messages.CodeStateStaleEpoch, "attempt %s no longer stands: state serial %d was kept aside, not applied", a.ID, head.Serial)
 			return d.insertState(ctx, tx, l, a, at, head, body, true)
 		}
-		have, err := currentState(ctx, tx, l.run.WorkspaceID)
+		have, err := l.current(ctx)
 		if err != nil {
 			return err
 		}

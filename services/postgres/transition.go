@@ -56,6 +56,8 @@ type locked struct {
 	ws   *gate // nil for plan-only runs: they do not touch the gate
 	run  run.Run
 	with beside // what the next transition brings along
+
+	state *run.StateRef // the workspace's when it was locked, nil where that is not known
 }
 
 // lock takes the locks in the order that everyone takes them: workspace, then run. They are NO KEY locks: a row that only
@@ -72,31 +74,42 @@ func lock(ctx context.Context, tx *txn, runID string) (*locked, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lockIn(ctx, tx, runID, row.Workspace, row.Exclusive)
+	return lockIn(ctx, tx, run.Run{Spec: run.Spec{ID: runID, WorkspaceID: row.Workspace, Options: run.Options{PlanOnly: !row.Exclusive}}})
 }
 
-// lockIn is lock for a caller that knows what never changes of the run.
-func lockIn(ctx context.Context, tx *txn, runID, workspaceID string, exclusive bool) (l *locked, err error) {
-	l = &locked{tx: tx}
-	if !exclusive {
-		l.run, err = lockRun(ctx, tx, runID)
-		return l, err
-	}
+// lockIn is lock for a caller that has read the run before: it is read again only if it has changed since.
+func lockIn(ctx context.Context, tx *txn, known run.Run) (l *locked, err error) {
+	l = &locked{tx: tx, run: known}
 	var row struct {
 		gate
-		Doc []byte `db:"doc"`
+		StateID *string `db:"state_id"`
+		Serial  *int64  `db:"serial"`
+		Lineage *string `db:"lineage"`
+		Doc     []byte  `db:"doc"` // NULL if it is the known one
 	}
-	err = tx.GetContext(ctx, &row, `
-		SELECT w.id, w.locked, w.gate_run_id, w.epoch, r.doc FROM workspaces w JOIN runs r ON r.workspace_id = w.id
-		WHERE w.id = $1 AND r.id = $2 FOR NO KEY UPDATE OF w, r`, workspaceID, runID) // in the order of OF
+	if known.Exclusive() {
+		err = tx.GetContext(ctx, &row, `
+			SELECT w.id, w.locked, w.gate_run_id, w.epoch, w.state_id, s.serial, s.lineage, CASE WHEN r.seq <> $3 THEN r.doc END AS doc
+			FROM workspaces w JOIN runs r ON r.workspace_id = w.id LEFT JOIN state_versions s ON s.id = w.state_id
+			WHERE w.id = $1 AND r.id = $2 FOR NO KEY UPDATE OF w, r`, known.WorkspaceID, known.ID, known.Seq) // in the order of OF
+		l.ws = &row.gate
+	} else {
+		err = tx.GetContext(ctx, &row, `SELECT CASE WHEN seq <> $2 THEN doc END AS doc FROM runs WHERE id = $1 FOR NO KEY UPDATE`, known.ID, known.Seq)
+	}
 	if noRows(err) { // deleted with its workspace
-		return nil, notFound("run", runID)
+		return nil, notFound("run", known.ID)
 	}
 	if err != nil {
 		return nil, err
 	}
-	l.ws = &row.gate
-	l.run, err = decodeRun(row.Doc)
+	if row.StateID == nil && l.ws != nil {
+		l.state = &run.StateRef{}
+	} else if row.Serial != nil { // else its row came while the lock was waited for
+		l.state = &run.StateRef{Serial: *row.Serial, Lineage: *row.Lineage}
+	}
+	if row.Doc != nil {
+		l.run, err = decodeRun(row.Doc)
+	}
 	return l, err
 }
 
@@ -105,7 +118,15 @@ func (a Attempt) lock(ctx context.Context, tx *txn) (*locked, error) {
 	if a.Run.ID == "" { // not from its token
 		return lock(ctx, tx, a.RunID)
 	}
-	return lockIn(ctx, tx, a.RunID, a.Run.WorkspaceID, a.Run.Exclusive())
+	return lockIn(ctx, tx, a.Run)
+}
+
+// current names the workspace's current state.
+func (l *locked) current(ctx context.Context) (run.StateRef, error) {
+	if l.state != nil {
+		return *l.state, nil
+	}
+	return currentState(ctx, l.tx, l.run.WorkspaceID)
 }
 
 func lockGate(ctx context.Context, tx *txn, workspaceID string) (*gate, error) {
