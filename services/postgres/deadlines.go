@@ -39,6 +39,7 @@ func (a OpenAttempt) Timeouts() messages.Timeouts {
 // OpenAttempts lists all attempts that may still write.
 func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
 	var out []OpenAttempt
+	// LIMIT 1 has each looked up: where a thousand are open, Postgres would rather read all tasks and logs there ever were.
 	err := d.q(ctx).SelectContext(ctx, &out, `
 		SELECT a.id, a.task_id, a.run_id, a.state, a.epoch, GREATEST(a.start_deadline, p.until) AS start_deadline, a.started_at, a.lost_at, t.pool_id, t.phase,
 		       CASE WHEN r.exclusive AND NOT (t.phase = 'plan' AND r.doc ? 'recovers') THEN r.workspace_id ELSE r.id END AS key,
@@ -46,7 +47,9 @@ func (d *DB) OpenAttempts(ctx context.Context) ([]OpenAttempt, error) {
 		       r.doc @> '{"force_requested": true}' AS force,
 		       CASE WHEN l.attempt_id = a.id THEN l.printed_at END AS printed_at, r.doc -> 'execution' -> 'timeouts' AS limits,
 		       COALESCE(q.lease_ttl_seconds, 0) AS lease_ttl
-		FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN runs r ON r.id = a.run_id LEFT JOIN logs l ON l.task_id = a.task_id
+		FROM attempts a JOIN LATERAL (SELECT pool_id, phase FROM tasks WHERE id = a.task_id LIMIT 1) t ON true
+		     JOIN LATERAL (SELECT id, workspace_id, exclusive, doc FROM runs WHERE id = a.run_id LIMIT 1) r ON true
+		     LEFT JOIN LATERAL (SELECT attempt_id, printed_at FROM logs WHERE task_id = a.task_id LIMIT 1) l ON true
 		     LEFT JOIN placements p ON p.attempt_id = a.id LEFT JOIN pools q ON q.id = t.pool_id
 		WHERE a.state <> 'closed' ORDER BY a.claimed_at`)
 	return out, err

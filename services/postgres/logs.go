@@ -246,12 +246,14 @@ func (d *DB) SealLogs(ctx context.Context, age time.Duration) error {
 			Size    int64  `db:"size"`
 			Missing int64  `db:"missing"`
 		}
-		// Every attempt that started has a log (see beginLog), so the few that are not complete are all there is to look at.
+		// Every attempt that started has a log (see beginLog), so the few that are not complete are all there is to look at; LIMIT 1 has
+		// what belongs to them looked up, where Postgres would rather read all there is once they are a thousand.
 		if err := tx.SelectContext(ctx, &logs, `
 			SELECT task_id, size, missing FROM (
 				SELECT l.task_id, l.size, COALESCE((r.doc->>'log_size')::bigint, 0) - (l.size - l.base) AS missing,
 				       (SELECT max(COALESCE(a.closed_at, 'infinity')) FROM attempts a WHERE a.task_id = t.id) AS over
-				FROM logs l JOIN tasks t ON t.id = l.task_id LEFT JOIN results r ON r.attempt_id = l.attempt_id
+				FROM logs l JOIN LATERAL (SELECT id, state FROM tasks WHERE id = l.task_id LIMIT 1) t ON true
+				     LEFT JOIN LATERAL (SELECT doc FROM results WHERE attempt_id = l.attempt_id LIMIT 1) r ON true
 				WHERE NOT l.complete AND t.state = 'finished'
 				FOR UPDATE OF l SKIP LOCKED) open
 			WHERE COALESCE(over, '-infinity') < CASE WHEN missing > 0 THEN $2::timestamptz ELSE $1::timestamptz END`, now().Add(-age), now().Add(-age-missingLog)); err != nil {

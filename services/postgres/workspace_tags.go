@@ -147,14 +147,18 @@ func (d *DB) FindWorkspaces(ctx context.Context, organization string, f Workspac
 	var total int
 	var out []Workspace
 	err = d.planned(ctx, func(tx *txn) error {
-		if err := tx.GetContext(ctx, &total, fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM workspaces w%s LIMIT $%d) AS counted`, where, n+1),
-			append(args[:n:n], p.offset()+p.limit()+maxCount)...); err != nil {
-			return err
-		}
 		// Of the workspaces on the pages before no more is read than their order.
 		page := fmt.Sprintf(`(SELECT w.id FROM workspaces w%s%s LIMIT $%d OFFSET $%d)`, where, order, n+1, n+2)
-		return tx.SelectContext(ctx, &out, selectWorkspace+` JOIN `+page+` AS page ON page.id = w.id`+order,
-			append(args[:n:n], p.limit(), p.offset())...)
+		if err := tx.SelectContext(ctx, &out, selectWorkspace+` JOIN `+page+` AS page ON page.id = w.id`+order,
+			append(args[:n:n], p.limit(), p.offset())...); err != nil {
+			return err
+		}
+		if last := len(out) < p.limit() && (len(out) > 0 || p.offset() == 0); last {
+			total = p.offset() + len(out)
+			return nil
+		}
+		return tx.GetContext(ctx, &total, fmt.Sprintf(`SELECT count(*) FROM (SELECT 1 FROM workspaces w%s LIMIT $%d) AS counted`, where, n+1),
+			append(args[:n:n], p.offset()+p.limit()+maxCount)...)
 	})
 	return out, total, err
 }

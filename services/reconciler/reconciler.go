@@ -66,6 +66,7 @@ type Reconciler struct {
 	looked  time.Time            // when lost messages were last looked for
 	tidied  time.Time            // when unused label sets were
 	swept   time.Time            // when what deleted pools left was
+	sealed  time.Time            // when logs without an end were looked for
 }
 
 // New returns a reconciler. Its fields are used by Run's goroutine only.
@@ -96,7 +97,20 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.pools(ctx), r.db.SealLogs(ctx, r.timing.SealLogs))
+	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.pools(ctx), r.logs(ctx))
+}
+
+// logs seals those without an end. It looks several times in the time that they are given, not at every round: with a thousand tasks
+// at work each look has its price.
+func (r *Reconciler) logs(ctx context.Context) error {
+	if time.Since(r.sealed) < r.timing.SealLogs/12 {
+		return nil
+	}
+	if err := r.db.SealLogs(ctx, r.timing.SealLogs); err != nil {
+		return fmt.Errorf("logs without an end: %w", err)
+	}
+	r.sealed = time.Now()
+	return nil
 }
 
 // judge gives a verdict. One that cannot be stored is about one run and must not keep the others from being judged; when
