@@ -120,11 +120,16 @@ func (s *session) verdict(state client.RunState) error {
 		if why == "" {
 			why = "its log says why"
 		}
-		if state.Code != "" {
-			why += " (" + state.Code + ")"
-		}
-		return fmt.Errorf("run %s in workspace %s %s: %s", s.run.ID, s.name, state.Status, why)
+		return fmt.Errorf("run %s in workspace %s %s: %s", s.run.ID, s.name, state.Status, withCode(why, state.Code))
 	}
+}
+
+// withCode is why a run failed, with the code that says so to programs, if it has one.
+func withCode(why, code string) string {
+	if code == "" {
+		return why
+	}
+	return why + " (" + code + ")"
 }
 
 // outputsSeen passes a log on and notices whether Terraform printed the outputs itself.

@@ -200,7 +200,7 @@ func (v *runView) tell(t *table, run client.Run, n workspaceName) {
 		t.row("Waits:", v.Waiting.Text)
 	}
 	if run.Failure != "" {
-		t.row("Failure:", run.Failure)
+		t.row("Failure:", withCode(run.Failure, run.Code))
 	}
 	tellCondition(t, v.Condition)
 	t.row("Created:", run.CreatedAt)

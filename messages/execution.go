@@ -213,6 +213,9 @@ func (e Execution) Validate() error {
 	if e.Engine != "" && e.Engine != EngineTerraform && e.Engine != EngineOpenTofu {
 		return &FieldError{"engine", CodeExecutionInvalid, fmt.Sprintf("%q is not one of terraform, tofu", e.Engine)}
 	}
+	if !validVersions(e.TerraformVersion) {
+		return &FieldError{"terraform_version", CodeExecutionInvalid, fmt.Sprintf("%q is neither a version, such as 1.11.4, nor a constraint, such as ~> 1.11, nor latest", e.TerraformVersion)}
+	}
 	if err := e.validWorkdir(); err != nil {
 		return err
 	}
@@ -248,6 +251,31 @@ func (e Execution) Validate() error {
 		return e.PodTemplate.Validate("pod_template")
 	}
 	return nil
+}
+
+// validVersions reports whether the text looks like a version, or like constraints with commas between them. Whether there is one
+// is known where it is looked for.
+func validVersions(text string) bool {
+	if text == "" || text == "latest" {
+		return true
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		for _, operator := range []string{"~>", ">=", "<=", "!=", ">", "<", "="} {
+			if rest, found := strings.CutPrefix(part, operator); found {
+				part = strings.TrimSpace(rest)
+				break
+			}
+		}
+		part = strings.TrimPrefix(part, "v")
+		strange := func(r rune) bool {
+			return !('0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune(".-+~", r))
+		}
+		if part == "" || part[0] < '0' || part[0] > '9' || strings.ContainsFunc(part, strange) {
+			return false
+		}
+	}
+	return true
 }
 
 // validWorkdir judges what can be judged without the server's settings.

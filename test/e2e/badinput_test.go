@@ -1,7 +1,10 @@
 package e2e_test
 
 import (
+	"bufio"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,4 +67,81 @@ resource "terraform_data" "second" {
 		}
 	}
 	s.must("run", config(t, `output "x" { value = 1 }`), "-w", "default/other", "--auto-approve")
+}
+
+// TestUnknownField: an execution document with a field that nobody knows is refused by its path, wherever it is given, and nothing
+// comes of it.
+func TestUnknownField(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	const ws = "default/fields"
+	s.must("run", config(t, `output "x" { value = 1 }`), "-w", ws, "--auto-approve")
+	for field, doc := range map[string]string{
+		"terraform_versoin":             `{"terraform_versoin":"1.11.4"}`,
+		"pod_template.resources.limitz": `{"execution_mode":"k8s","pod_template":{"resources":{"limitz":{}}}}`,
+	} {
+		want := "field " + field + ": unknown field"
+		for _, command := range [][]string{
+			{"run", config(t, `output "x" { value = 2 }`), "-w", ws, "--execution"}, {"workspaces", "edit", ws, "--execution"}, {"organizations", "edit", "default", "--execution"},
+		} {
+			s.expect(1, want, append(command, document(t, doc))...)
+		}
+		status, answer := s.call("PUT", "/api/gantry/v1/organizations/default/execution", doc)
+		if status != http.StatusUnprocessableEntity || !strings.Contains(string(answer), want) || !strings.Contains(string(answer), "execution.unknown_field") {
+			t.Errorf("PUT %s: got %d: %s, want 422 and %q", doc, status, answer, want)
+		}
+	}
+	if got := s.runs(ws); len(got) != 1 {
+		t.Errorf("got %d runs, want only the first", len(got))
+	}
+}
+
+// TestMessageThatIsNotJSON: what a producer publishes and nobody can read is kept with the reason, and the next request is carried
+// out.
+func TestMessageThatIsNotJSON(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	s.start()
+	const workspace = "default/messages"
+	s.must("run", config(t, `output "x" { value = 1 }`), "-w", workspace, "--auto-approve")
+	var orgs []struct {
+		ID string `json:"external_id"`
+	}
+	decode(t, s.must("organizations", "list", "-o", "json").stdout, &orgs)
+	var ws struct{ ID string }
+	decode(t, s.must("workspaces", "show", workspace, "-o", "json").stdout, &ws)
+	var token struct{ Token string }
+	decode(t, s.must("tokens", "new", "bot", "--org", "default", "-o", "json").stdout, &token)
+	publish(t, s.value("--nats"), token.Token, "intake.run."+orgs[0].ID, "{this is not JSON", "\x00\xff", fmt.Sprintf(`{"workspace_id":%q,"options":{"plan_only":true}}`, ws.ID))
+	s.waitUntil("the last message is a run", func() bool { return len(s.runs(workspace)) == 2 })
+	s.waitFor(s.runs(workspace)[0].ID, "planned_and_finished")
+	letters := s.must("admin", "deadletters", "list").stdout
+	if strings.Count(letters, "the run request is not JSON") != 2 || strings.Count(letters, "intake.run."+orgs[0].ID) != 2 {
+		t.Errorf("got\n%s\nwant both messages, with the reason", letters)
+	}
+}
+
+// publish sends messages to NATS as any client does, and returns when the server has them.
+func publish(t *testing.T, address, token, subject string, messages ...string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "CONNECT {\"auth_token\":%q,\"verbose\":false,\"pedantic\":false,\"lang\":\"test\",\"version\":\"1\"}\r\n", token)
+	for _, m := range messages {
+		fmt.Fprintf(conn, "PUB %s %d\r\n%s\r\n", subject, len(m), m)
+	}
+	fmt.Fprint(conn, "PING\r\n")
+	for lines := bufio.NewScanner(conn); lines.Scan(); {
+		switch line := lines.Text(); {
+		case line == "PONG":
+			return
+		case strings.HasPrefix(line, "-ERR"):
+			t.Fatalf("NATS answers %s", line)
+		}
+	}
+	t.Fatal("NATS hung up")
 }

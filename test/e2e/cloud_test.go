@@ -183,6 +183,12 @@ func (c *cloudCLI) state() stateContent {
 // api calls TFE's API as a script does.
 func (s *server) api(method, path, body string) (status int, answer []byte) {
 	s.t.Helper()
+	return s.call(method, "/api/v2"+path, body)
+}
+
+// call is api for any call.
+func (s *server) call(method, path, body string) (status int, answer []byte) {
+	s.t.Helper()
 	ca, err := os.ReadFile(filepath.Join(s.dir, "ca.pem"))
 	if err != nil {
 		s.t.Fatal(err)
@@ -191,7 +197,7 @@ func (s *server) api(method, path, body string) (status int, answer []byte) {
 	pool.AppendCertsFromPEM(ca)
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+s.cloudHost()+"/api/v2"+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(s.t.Context(), method, "https://"+s.cloudHost()+path, strings.NewReader(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
