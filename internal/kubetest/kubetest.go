@@ -1,5 +1,6 @@
-// Package kubetest starts a real Kubernetes for a test: etcd and API server (Start), or a whole node that runs Pods (StartNode). The
-// program is compiled from test/kubernetes the first time (scripts/kubernetes), which takes minutes: only `make e2e` uses it.
+// Package kubetest starts a real Kubernetes for a test: etcd and API server (Start), controllers too (StartControlled), or a whole node
+// that runs Pods (StartNode). The program is compiled from test/kubernetes the first time (scripts/kubernetes), which takes minutes:
+// only `make e2e` uses it.
 package kubetest
 
 import (
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 )
 
@@ -44,6 +46,30 @@ func (c *Cluster) Rest() *rest.Config {
 // Start starts etcd and an API server, without anything that would run a Pod. It takes seconds and needs no root.
 func Start(t testing.TB) *Cluster {
 	t.Helper()
+	// Nobody makes ServiceAccounts here.
+	return start(t, "--disable-admission-plugins=ServiceAccount")
+}
+
+// StartControlled is Start with the controllers of a cluster too: a Deployment makes Pods, a namespace has its ServiceAccount, and what
+// is deleted takes along what it owns. Nothing schedules or runs Pods.
+func StartControlled(t testing.TB) *Cluster {
+	t.Helper()
+	c := start(t)
+	c.run("kube-controller-manager", "--kubeconfig="+c.Kubeconfig, "--authentication-kubeconfig="+c.Kubeconfig, "--authorization-kubeconfig="+c.Kubeconfig,
+		"--service-account-private-key-file="+c.pki.file("sa.key"), "--root-ca-file="+c.pki.file("ca.crt"), "--use-service-account-credentials=false",
+		"--leader-elect=false", "--bind-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", freePort(t)), "--kube-api-qps=500", "--kube-api-burst=1000",
+		"--flex-volume-plugin-dir="+filepath.Join(c.dir, "plugins"))
+	client := c.client()
+	c.await("the controllers", func(ctx context.Context) error {
+		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
+		return err
+	})
+	return c
+}
+
+// start starts etcd, and an API server with the arguments.
+func start(t testing.TB, args ...string) *Cluster {
+	t.Helper()
 	c := &Cluster{t: t, bin: programs(t), dir: folder(t)}
 	port, client, peer := freePort(t), freePort(t), freePort(t)
 	c.url = fmt.Sprintf("https://127.0.0.1:%d", port)
@@ -52,13 +78,13 @@ func Start(t testing.TB) *Cluster {
 		fmt.Sprintf("--listen-client-urls=http://127.0.0.1:%d", client), fmt.Sprintf("--advertise-client-urls=http://127.0.0.1:%d", client),
 		fmt.Sprintf("--listen-peer-urls=http://127.0.0.1:%d", peer), fmt.Sprintf("--initial-advertise-peer-urls=http://127.0.0.1:%d", peer),
 		fmt.Sprintf("--initial-cluster=default=http://127.0.0.1:%d", peer))
-	c.run("kube-apiserver", fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", client), "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-		fmt.Sprintf("--secure-port=%d", port), "--service-cluster-ip-range=10.0.0.0/24", "--client-ca-file="+c.pki.file("ca.crt"),
-		"--tls-cert-file="+c.pki.file("apiserver.crt"), "--tls-private-key-file="+c.pki.file("apiserver.key"),
-		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file="+c.pki.file("sa.pub"),
-		"--service-account-signing-key-file="+c.pki.file("sa.key"), "--authorization-mode=RBAC",
-		// Nobody makes ServiceAccounts here, and no endpoints are needed.
-		"--disable-admission-plugins=ServiceAccount", "--endpoint-reconciler-type=none")
+	c.run("kube-apiserver", append([]string{
+		fmt.Sprintf("--etcd-servers=http://127.0.0.1:%d", client), "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
+		fmt.Sprintf("--secure-port=%d", port), "--service-cluster-ip-range=10.0.0.0/24", "--client-ca-file=" + c.pki.file("ca.crt"),
+		"--tls-cert-file=" + c.pki.file("apiserver.crt"), "--tls-private-key-file=" + c.pki.file("apiserver.key"),
+		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + c.pki.file("sa.pub"),
+		"--service-account-signing-key-file=" + c.pki.file("sa.key"), "--authorization-mode=RBAC", "--endpoint-reconciler-type=none",
+	}, args...)...)
 	c.awaitReady()
 	return c
 }

@@ -1,6 +1,6 @@
 // Package chart_test holds the Helm chart to what Gantry and Kubernetes are: what it renders is looked at (golden files), taken by a
-// real API server in namespaces that enforce the Pod Security Standard "restricted", and what its Pods are told is understood by the
-// programs. Golden files are written anew with GANTRY_GOLDEN=write.
+// real API server in namespaces that enforce the Pod Security Standard "restricted", installed, upgraded and uninstalled there by Helm's
+// own code, and what its Pods are told is understood by the programs. Golden files are written anew with GANTRY_GOLDEN=write.
 package chart_test
 
 import (
@@ -46,21 +46,25 @@ func (o object) text(keys ...string) string {
 
 func (o object) String() string { return o.text("kind") + " " + o.text("metadata", "name") }
 
-// chart is the program that renders it.
-type chart struct{ program string }
+// chart is the folder of the programs that do with it what helm does: render, and release.
+type chart struct{ programs string }
 
-// TestChart builds the renderer for all that is asked of the chart.
+// folder is that of the chart.
+const folder = root + "/deploy/helm/gantry"
+
+// TestChart builds these programs for all that is asked of the chart.
 func TestChart(t *testing.T) {
 	t.Parallel()
-	c := chart{filepath.Join(t.TempDir(), "render")}
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", c.program, ".")
+	c := chart{t.TempDir()}
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", c.programs, "./...")
 	cmd.Dir, cmd.Env = "render", append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the renderer: %v\n%s", err, out)
+		t.Fatalf("build what Helm does: %v\n%s", err, out)
 	}
 	for name, test := range map[string]func(*testing.T){
 		"Golden": c.golden, "RefusedValues": c.refusedValues, "RunsNamespaceIsTheManifest": c.runsNamespace,
 		"APIServerTakesEveryManifest": c.taken, "SettingsAreGantrys": c.settings, "CertificatesAreForTheNames": c.certificates,
+		"InstalledUpgradedUninstalled": c.released,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -72,7 +76,7 @@ func TestChart(t *testing.T) {
 // render returns what the chart makes of a file of values, and what it says to who installs it, or why it refuses.
 func (c chart) render(t *testing.T, values string) (manifests, notes string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), c.program, filepath.Join(root, "deploy", "helm", "gantry"), release, namespace, values)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(c.programs, "render"), folder, release, namespace, values)
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	err = cmd.Run()

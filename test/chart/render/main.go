@@ -2,7 +2,7 @@
 //
 //	render CHART RELEASE NAMESPACE VALUES.yaml
 //
-// It is a module of its own, outside go.work: Helm's dependencies are no business of Gantry's.
+// Together with release, which installs, it is a module of its own, outside go.work: Helm's dependencies are no business of Gantry's.
 package main
 
 import (
