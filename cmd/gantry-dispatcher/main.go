@@ -29,6 +29,8 @@ import (
 	"gantry.example/workers/station"
 )
 
+var version = "dev" // set by the linker: see Makefile
+
 type config struct {
 	Address     string
 	NATSURL     string
@@ -67,7 +69,7 @@ func main() {
 func command() *cobra.Command {
 	var cfg config
 	cmd := &cobra.Command{
-		Use: "gantry-dispatcher", Short: "Carry out the runs of a k8s config in Pods", Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		Use: "gantry-dispatcher", Short: "Carry out the runs of a k8s config in Pods", Args: cobra.NoArgs, Version: version, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := settings.Load(cmd.Flags(), os.Getenv, ""); err != nil {
 				return err
@@ -115,7 +117,7 @@ func dispatch(ctx context.Context, cfg config) error {
 		}
 	}
 	d.Runner = runner.Assignment{Address: d.Address, NATSURL: d.NATSURL, CACert: string(d.CACert)}
-	if d.Cluster, err = k8s.ConnectFile(cfg.Kubeconfig, "gantry-dispatcher", cfg.Calls); err != nil {
+	if d.Cluster, err = k8s.ConnectFile(cfg.Kubeconfig, "gantry-dispatcher/"+version, cfg.Calls); err != nil {
 		return err
 	}
 	return cfg.serve(ctx, d)

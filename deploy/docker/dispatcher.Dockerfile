@@ -5,6 +5,7 @@ FROM golang:${GO_VERSION}-trixie AS build
 WORKDIR /src
 COPY go.mod go.sum go.work go.work.sum ./
 COPY messages/go.mod messages/
+COPY examples/producer/go.mod examples/producer/go.sum examples/producer/
 RUN go mod download
 COPY . .
 ARG VERSION=dev

@@ -126,22 +126,3 @@ func TestComposeWorkersReachNothingElse(t *testing.T) {
 		}
 	}
 }
-
-// TestDockerfileCopiesWhatIsThere: every COPY from the repository names something that exists.
-func TestDockerfileCopiesWhatIsThere(t *testing.T) {
-	t.Parallel()
-	for line := range strings.Lines(read(t, filepath.Join(root, "deploy", "docker", "Dockerfile"))) {
-		words := strings.Fields(line)
-		if len(words) < 3 || words[0] != "COPY" || strings.Contains(line, "--from=") {
-			continue
-		}
-		for _, source := range words[1 : len(words)-1] {
-			if strings.HasPrefix(source, "--") {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join(root, source)); err != nil {
-				t.Errorf("%s: %v", strings.TrimSpace(line), err)
-			}
-		}
-	}
-}
