@@ -27,7 +27,6 @@ const dispatchersEvery = 5 * time.Second
 // dispatchers are those of the k8s configs whose clusters this server reaches itself. They are a prometheus.Collector.
 type dispatchers struct {
 	server *server
-	rules  *k8s.Classifier
 
 	mu      sync.Mutex // guards running, which one goroutine changes
 	running map[string]dispatching
@@ -49,11 +48,7 @@ func (d dispatching) end() {
 
 // runDispatchers serves the k8s configs until ctx ends. One that can't be served is said and keeps no other from being served.
 func (s *server) runDispatchers(ctx context.Context) error {
-	rules, err := k8s.NewClassifier(k8s.Rules())
-	if err != nil {
-		return err
-	}
-	d := &dispatchers{server: s, rules: rules, running: map[string]dispatching{}}
+	d := &dispatchers{server: s, running: map[string]dispatching{}}
 	if err := s.metrics.Register(d); err != nil {
 		return err
 	}
@@ -142,7 +137,7 @@ func (d *dispatchers) open(c postgres.Dispatched) (*dispatcher.Dispatcher, error
 	}
 	return dispatcher.New(dispatcher.Config{
 		Name: station.Name("dispatcher-"), Address: s.apiURL(), NATSURL: s.natsURL(), CACert: ca, Token: c.Token, Cluster: cluster, Pods: pods,
-		Judge: d.rules.Classify, Runner: told, Log: s.log, Passed: s.fail.Hit,
+		Runner: told, Log: s.log, Passed: s.fail.Hit,
 	})
 }
 

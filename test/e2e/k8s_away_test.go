@@ -90,6 +90,10 @@ func podsRemote(t *testing.T, p pods) {
 	if log := p.must("runs", "logs", r.ID).stdout; strings.Count(log, "sleeping for 5s") != 1 {
 		t.Errorf("got log\n%s\nwant one apply", log)
 	}
+	image := p.node.Registry + "/nothing/far:1" // what Pods show is judged there as it is here
+	r = p.detach("../../examples/hello", p.workspace("far-image", "far", `"pod_template":{"image":"`+image+`"}`))
+	p.shown(r.ID, "can't be pulled")
+	p.ended(r.ID, "errored", image)
 }
 
 // dispatcher starts gantry-dispatcher, which ends with the test.

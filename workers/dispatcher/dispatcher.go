@@ -37,7 +37,7 @@ const (
 	startAgain = 2 * time.Second
 )
 
-// Config describes a dispatcher. All fields but CACert, Judge, LogLimit, OfflineLimit and Passed are required.
+// Config describes a dispatcher. All fields but CACert and Passed are required.
 type Config struct {
 	Name    string // shown with every attempt
 	Address string // of the API
@@ -47,7 +47,6 @@ type Config struct {
 
 	Cluster *k8s.Cluster
 	Pods    k8s.Config
-	Judge   func(k8s.Evidence) k8s.Verdict
 	// Runner is what runners are told beside their claims: where they, from their Pods, find API and NATS.
 	Runner runner.Assignment
 
@@ -58,6 +57,7 @@ type Config struct {
 // Dispatcher is a worker of a pool whose runners are Pods. It is a prometheus.Collector.
 type Dispatcher struct {
 	cfg       Config
+	rules     *k8s.Classifier
 	transport *client.Transport
 	closeNATS func()
 	bus       *bus.Bus
@@ -73,8 +73,11 @@ type session struct {
 
 // New connects to API and NATS, and waits for nobody. Close it after Run.
 func New(cfg Config) (*Dispatcher, error) {
-	d := &Dispatcher{cfg: cfg}
-	var err error
+	rules, err := k8s.NewClassifier(k8s.Rules())
+	if err != nil {
+		return nil, err
+	}
+	d := &Dispatcher{cfg: cfg, rules: rules}
 	d.transport, err = client.NewTransport(client.Config{Address: cfg.Address, Token: cfg.Token, CACert: cfg.CACert, Budget: claimBudget})
 	if err != nil {
 		return nil, err
@@ -123,7 +126,7 @@ func (d *Dispatcher) serve(ctx context.Context) error {
 	leading := make(chan struct{})
 	exec, err := k8s.New(ctx, k8s.ExecutorConfig{
 		Config: d.cfg.Pods, Cluster: d.cfg.Cluster, Assignment: d.assignment(), Configurations: configurations{d.cfg}, Log: d.cfg.Log,
-		Judge: d.cfg.Judge, Leads: leading, Passed: d.cfg.Passed,
+		Judge: d.rules.Classify, Leads: leading, Passed: d.cfg.Passed,
 	})
 	if err != nil {
 		return err
