@@ -22,7 +22,7 @@ const syncLimit = 30 * time.Second
 // podCache knows the Pods of a pool. It may be behind: nothing is destroyed on its word alone.
 type podCache struct {
 	informers []cache.SharedIndexInformer
-	changed   func(*corev1.Pod)
+	changed   func(before, now *corev1.Pod)
 	vanished  func(*corev1.Pod)
 	log       *slog.Logger
 	err       error // of the construction
@@ -33,8 +33,9 @@ type podCache struct {
 
 const indexAttempt = "attempt"
 
-// newPodCache returns a cache that does nothing yet. changed and vanished are called from goroutines of its own and must not block.
-func newPodCache(client kubernetes.Interface, cfg Config, log *slog.Logger, changed, vanished func(*corev1.Pod)) *podCache {
+// newPodCache returns a cache that does nothing yet. changed (from nil, of a Pod that was not known) and vanished are called from
+// goroutines of its own and must not block.
+func newPodCache(client kubernetes.Interface, cfg Config, log *slog.Logger, changed func(before, now *corev1.Pod), vanished func(*corev1.Pod)) *podCache {
 	c := &podCache{changed: changed, vanished: vanished, log: log}
 	for _, namespace := range cfg.namespaces() {
 		factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace), informers.WithTransform(slim),
@@ -50,8 +51,8 @@ func newPodCache(client kubernetes.Interface, cfg Config, log *slog.Logger, chan
 			return c
 		}
 		if _, c.err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(o any) { c.changed(o.(*corev1.Pod)) },
-			UpdateFunc: func(_, o any) { c.changed(o.(*corev1.Pod)) },
+			AddFunc:    func(o any) { c.changed(nil, o.(*corev1.Pod)) },
+			UpdateFunc: func(before, o any) { c.changed(before.(*corev1.Pod), o.(*corev1.Pod)) },
 			DeleteFunc: c.deleted,
 		}); c.err != nil {
 			return c

@@ -55,7 +55,7 @@ func (e *Executor) place(ctx context.Context, a executor.Attempt) error {
 	}
 	e.cfg.Passed("dispatcher.pod_created")
 	e.mu.Lock()
-	e.created[a.AttemptID] = pod
+	e.created[a.AttemptID] = made{pod, time.Now()}
 	e.mu.Unlock()
 	if terminal(pod) || !gated(pod) {
 		e.metrics.adopted.Inc()

@@ -66,13 +66,19 @@ type Executor struct {
 
 	metrics *metrics
 
-	mu       sync.Mutex             // guards the rest
-	creating map[string]int         // attempts whose Pod is being made here, by how many calls
-	created  map[string]*corev1.Pod // what was made here and the cache may not have yet, by attempt
-	over     map[string]gone        // exits that were handled or found, by attempt
-	why      map[string]Verdict     // why we delete a Pod, by attempt: its exit has this reason
-	waits    map[string]string      // what keeps Pods from starting, for people, by attempt
-	started  map[string]bool        // attempts that the server has let begin
+	mu       sync.Mutex         // guards the rest
+	creating map[string]int     // attempts whose Pod is being made here, by how many calls
+	created  map[string]made    // what was made here and the cache may not have yet, by attempt
+	over     map[string]gone    // exits that were handled or found, by attempt
+	why      map[string]Verdict // why we delete a Pod, by attempt: its exit has this reason
+	waits    map[string]string  // what keeps Pods from starting, for people, by attempt
+	started  map[string]bool    // attempts that the server has let begin
+}
+
+// made is a Pod that was made here, and when that was.
+type made struct {
+	pod *corev1.Pod
+	at  time.Time
 }
 
 // gone is a remembered exit.
@@ -96,10 +102,10 @@ func New(ctx context.Context, cfg ExecutorConfig) (*Executor, error) {
 	}
 	e := &Executor{
 		cfg: cfg, log: cfg.Log.With("pool", cfg.Config.Pool), exits: executor.NewBacklog(), metrics: newMetrics(cfg.Config.Pool, cfg.Cluster.asked),
-		creating: map[string]int{}, created: map[string]*corev1.Pod{}, over: map[string]gone{}, why: map[string]Verdict{}, waits: map[string]string{}, started: map[string]bool{},
+		creating: map[string]int{}, created: map[string]made{}, over: map[string]gone{}, why: map[string]Verdict{}, waits: map[string]string{}, started: map[string]bool{},
 	}
 	e.ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
-	e.pods = newPodCache(cfg.Cluster.watching, cfg.Config, e.log, e.changed, e.vanished)
+	e.pods = newPodCache(cfg.Cluster.watching, cfg.Config, e.log, e.watched, e.vanished)
 	if err := e.pods.start(ctx, e.ctx, &e.wg); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -190,7 +196,7 @@ func (e *Executor) Status(_ context.Context, attemptID string) (executor.Status,
 	}
 	pod := e.pods.byAttempt(attemptID)
 	if pod == nil {
-		pod = e.created[attemptID]
+		pod = e.created[attemptID].pod
 	}
 	switch {
 	case pod == nil:
@@ -215,8 +221,8 @@ func (e *Executor) live() map[string]*corev1.Pod {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := map[string]*corev1.Pod{}
-	for id, pod := range e.created {
-		out[id] = pod
+	for id, m := range e.created {
+		out[id] = m.pod
 	}
 	for _, pod := range e.pods.list() {
 		id := pod.Labels[LabelAttempt]
@@ -276,7 +282,7 @@ func (e *Executor) Cancel(ctx context.Context, attemptID string, force bool) err
 	pod := e.pods.byAttempt(attemptID)
 	if pod == nil {
 		e.mu.Lock()
-		pod = e.created[attemptID]
+		pod = e.created[attemptID].pod
 		e.mu.Unlock()
 	}
 	if pod == nil || terminal(pod) {

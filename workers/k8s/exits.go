@@ -63,6 +63,14 @@ func exitOf(pod *corev1.Pod) executor.Exit {
 	return x
 }
 
+// watched is told what the cluster's watch shows. How long a Pod took to start is seen once, by who leads.
+func (e *Executor) watched(before, pod *corev1.Pod) {
+	if at := startedAt(pod); e.leads() && before != nil && startedAt(before).IsZero() && !at.IsZero() {
+		e.metrics.starting.Observe(at.Sub(pod.CreationTimestamp.Time).Seconds())
+	}
+	e.changed(pod)
+}
+
 // changed looks at a Pod that is new or different.
 func (e *Executor) changed(pod *corev1.Pod) {
 	id := pod.Labels[LabelAttempt]

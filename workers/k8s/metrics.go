@@ -9,6 +9,7 @@ import (
 // metrics are the numbers of one executor.
 type metrics struct {
 	placing   prometheus.Histogram
+	starting  prometheus.Histogram
 	adopted   prometheus.Counter
 	strangers prometheus.Counter
 	refused   *prometheus.CounterVec
@@ -17,6 +18,7 @@ type metrics struct {
 	waiting   *prometheus.Desc
 	states    *prometheus.Desc
 	overdue   *prometheus.Desc
+	lag       *prometheus.Desc
 	asked     []prometheus.Collector // of the cluster
 }
 
@@ -30,6 +32,10 @@ func newMetrics(pool string, asked *calls) *metrics {
 			Name: "gantry_dispatcher_placing_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.01, 2, 14),
 			Help: "From a granted claim to a Pod that may be scheduled.",
 		}),
+		starting: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "gantry_dispatcher_starting_seconds", ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(1, 2, 12),
+			Help: "From a Pod's creation until its runner began, in the cluster's whole seconds, seen by the dispatcher that leads.",
+		}),
 		adopted:   prometheus.NewCounter(count("gantry_dispatcher_adopted_total", "Starts that found their Pod there already.")),
 		strangers: prometheus.NewCounter(count("gantry_dispatcher_strangers_total", "Pods that ran on although their attempt was over for the server.")),
 		refused:   prometheus.NewCounterVec(count("gantry_dispatcher_refused_total", "Calls that the cluster refused for now, by its reason."), []string{"reason"}),
@@ -38,6 +44,7 @@ func newMetrics(pool string, asked *calls) *metrics {
 		waiting:   prometheus.NewDesc("gantry_dispatcher_pods_waiting", "Pods that can't start now, for reasons that people read.", nil, labels),
 		states:    prometheus.NewDesc("gantry_dispatcher_pod_states", "Pods of all dispatchers of the pool, those that are over included, by how far they are.", []string{"state"}, labels),
 		overdue:   prometheus.NewDesc("gantry_dispatcher_unreported_seconds", "How long ago the Pod ended that waits for longest to be reported.", nil, labels),
+		lag:       prometheus.NewDesc("gantry_dispatcher_watch_lag_seconds", "How long ago the Pod was made here that the cluster's watch does not show for longest.", nil, labels),
 	}
 	for _, c := range asked.all() {
 		m.asked = append(m.asked, prometheus.WrapCollectorWith(labels, c))
@@ -46,7 +53,7 @@ func newMetrics(pool string, asked *calls) *metrics {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return append([]prometheus.Collector{m.placing, m.adopted, m.strangers, m.refused, m.failures}, m.asked...)
+	return append([]prometheus.Collector{m.placing, m.starting, m.adopted, m.strangers, m.refused, m.failures}, m.asked...)
 }
 
 // Describe implements prometheus.Collector.
@@ -58,6 +65,7 @@ func (e *Executor) Describe(out chan<- *prometheus.Desc) {
 	out <- e.metrics.waiting
 	out <- e.metrics.states
 	out <- e.metrics.overdue
+	out <- e.metrics.lag
 }
 
 // Collect implements prometheus.Collector.
@@ -75,4 +83,18 @@ func (e *Executor) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(e.metrics.states, prometheus.GaugeValue, float64(states[s]), string(s))
 	}
 	out <- prometheus.MustNewConstMetric(e.metrics.overdue, prometheus.GaugeValue, unreported.Seconds())
+	out <- prometheus.MustNewConstMetric(e.metrics.lag, prometheus.GaugeValue, e.watchLag().Seconds())
+}
+
+// watchLag is how far the watch is behind what was made here: by how long ago, not by resource versions, which count what everybody
+// changes and would take a call to ask for.
+func (e *Executor) watchLag() (lag time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, m := range e.created {
+		if e.pods.byAttempt(id) == nil {
+			lag = max(lag, time.Since(m.at))
+		}
+	}
+	return lag
 }

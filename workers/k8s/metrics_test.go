@@ -14,13 +14,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/rest"
+	clienttesting "k8s.io/client-go/testing"
 
+	"gantry.example/messages"
+	"gantry.example/workers/executor/executortest"
 	"gantry.example/workers/k8s"
 )
 
-// values are the metrics of a name: those of its label, or the one under "".
+// values are the metrics of a name: those of its label, or the one under ""; of a histogram the sum.
 func values(t *testing.T, c prometheus.Collector, name, label string) map[string]float64 {
 	t.Helper()
 	r := prometheus.NewPedanticRegistry()
@@ -43,7 +47,7 @@ func values(t *testing.T, c prometheus.Collector, name, label string) map[string
 					key = l.GetValue()
 				}
 			}
-			out[key] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			out[key] += m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetHistogram().GetSampleSum()
 		}
 	}
 	return out
@@ -97,6 +101,70 @@ func TestPodStates(t *testing.T) {
 	if got := values(t, e, "gantry_dispatcher_unreported_seconds", "")[""]; got < 3590 || got > 3700 {
 		t.Errorf("unreported: got %v seconds, want an hour", got)
 	}
+}
+
+// TestPodsTakeTheirTimeToStart: how long is seen once, by who leads, whether the runner still runs when it is seen or not.
+func TestPodsTakeTheirTimeToStart(t *testing.T) {
+	t.Parallel()
+	created := time.Now().Add(-time.Minute).Truncate(time.Second)
+	client := fake.NewClientset()
+	e, err := k8s.New(t.Context(), k8s.ExecutorConfig{
+		Config: config(), Cluster: k8s.Over(client), Configurations: archives{}, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	began := metav1.NewTime(created.Add(7 * time.Second))
+	pods := client.CoreV1().Pods("runs")
+	for name, states := range map[string][]corev1.ContainerState{
+		"seen":   {{Running: &corev1.ContainerStateRunning{StartedAt: began}}, {Terminated: &corev1.ContainerStateTerminated{StartedAt: began}}},
+		"missed": {{Terminated: &corev1.ContainerStateTerminated{StartedAt: began}}},
+		"never":  {{Terminated: &corev1.ContainerStateTerminated{Reason: "ContainerStatusUnknown"}}},
+	} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: "runs", CreationTimestamp: metav1.NewTime(created), Labels: map[string]string{k8s.LabelPool: config().Pool, k8s.LabelAttempt: "att-" + name},
+		}}
+		if pod, err = pods.Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, state := range states {
+			pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: k8s.ContainerRunner, State: state}}
+			if pod, err = pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	executortest.Wait(t, "both starts", func() bool { return values(t, e, "gantry_dispatcher_starting_seconds", "")[""] == 14 })
+}
+
+// TestWatchLag: a Pod that was made and that the watch does not show says how far behind it is.
+func TestWatchLag(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	silent := watch.NewFake()
+	n.client.(*fake.Clientset).PrependWatchReactor("pods", func(clienttesting.Action) (bool, watch.Interface, error) { return true, silent, nil })
+	e, err := k8s.New(t.Context(), n.config(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() })
+	lag := func() float64 { return values(t, e, "gantry_dispatcher_watch_lag_seconds", "")[""] }
+	if got := lag(); got != 0 {
+		t.Errorf("got a lag of %v s where nothing was made, want 0", got)
+	}
+	a := executortest.NewAttempt(messages.PhasePlan)
+	if err := e.StartPlan(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	first := lag()
+	executortest.Wait(t, "a lag that grows", func() bool { return first > 0 && lag() > first })
+	pod, err := n.client.CoreV1().Pods("runs").Get(t.Context(), k8s.PodName(a.AttemptID), metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent.Add(pod)
+	executortest.Wait(t, "the end of the lag", func() bool { return lag() == 0 })
 }
 
 // TestAPICallsAreCounted: by method and by what the API server answered.

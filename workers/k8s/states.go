@@ -48,6 +48,18 @@ func stateOf(pod *corev1.Pod) podState {
 	return statePending
 }
 
+// startedAt is when the runner of a Pod began, as the node says; zero if it has not.
+func startedAt(pod *corev1.Pod) time.Time {
+	switch c := runnerStatus(pod); {
+	case c == nil:
+	case c.State.Running != nil:
+		return c.State.Running.StartedAt.Time
+	case c.State.Terminated != nil:
+		return c.State.Terminated.StartedAt.Time
+	}
+	return time.Time{}
+}
+
 // endedAt is when the runner of a terminal Pod ended, as the node says.
 func endedAt(pod *corev1.Pod) time.Time {
 	if c := runnerStatus(pod); c != nil && c.State.Terminated != nil && !c.State.Terminated.FinishedAt.IsZero() {

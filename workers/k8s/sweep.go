@@ -136,9 +136,9 @@ func (e *Executor) forget(ctx context.Context) {
 			delete(e.why, id)
 		}
 	}
-	for _, pod := range e.created {
-		if time.Since(pod.CreationTimestamp.Time) > cachePatience && e.creating[pod.Labels[LabelAttempt]] == 0 {
-			unseen = append(unseen, pod)
+	for id, m := range e.created {
+		if time.Since(m.at) > cachePatience && e.creating[id] == 0 {
+			unseen = append(unseen, m.pod)
 		}
 	}
 	e.mu.Unlock()
