@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -51,6 +52,9 @@ func makeWork(runs, base, attemptID string) (workFolder, error) {
 	place := w.dir
 	if base != "" {
 		place = filepath.Join(base, attemptID)
+		if err := makeBase(base); err != nil {
+			return w, err
+		}
 	}
 	if err := errors.Join(os.MkdirAll(runs, 0o700), os.MkdirAll(place, 0o700)); err != nil {
 		return w, err
@@ -61,6 +65,20 @@ func makeWork(runs, base, attemptID string) (workFolder, error) {
 		}
 	}
 	return w, w.hold()
+}
+
+// makeBase makes a base that is not there. Whoever terraform runs as passes through it, and sees nothing of it.
+func makeBase(base string) error {
+	if _, err := os.Stat(base); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := makeBase(filepath.Dir(base)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(base, 0o711); err != nil && !errors.Is(err, fs.ErrExist) { // another run was faster
+		return err
+	}
+	return os.Chmod(base, 0o711) // the umask may have taken it away
 }
 
 // hold takes the shared lock. An error means that somebody is removing the folder, or that there is none.

@@ -57,7 +57,10 @@ func (u *User) MakeDir(dir string) error {
 		return err
 	}
 	if err := u.Do(func() error { _, err := os.ReadDir(dir); return err }); err != nil {
-		return fmt.Errorf("the user that terraform runs as (uid %d) cannot get to its folder; let others pass through those above it (chmod o+x): %w", u.UID, err)
+		if place, linked := filepath.EvalSymlinks(dir); linked == nil {
+			dir = place
+		}
+		return fmt.Errorf("the user that terraform runs as (uid %d) cannot get to its folder %s; let others pass through those above it (chmod o+x): %w", u.UID, dir, err)
 	}
 	return nil
 }
