@@ -126,6 +126,13 @@ func (t *Transport) As(token string) *Transport {
 	return &other
 }
 
+// Traced returns a Transport whose requests carry another trace context (W3C), otherwise like As.
+func (t *Transport) Traced(traceparent string) *Transport {
+	other := *t
+	other.trace = traceparent
+	return &other
+}
+
 // Close drops idle connections.
 func (t *Transport) Close() { t.http.CloseIdleConnections() }
 

@@ -12,18 +12,12 @@ import (
 	"gantry.example/workers/executor"
 )
 
-// configurations asks the API for the configuration of an attempt, with the attempt's own token.
-type configurations struct{ cfg Config }
+// configurations asks the API for the configuration of an attempt, with the attempt's own token, on the connections that there are.
+type configurations struct{ transport *client.Transport }
 
 // Configuration implements k8s.Configurations. The archive passes through a file: it may be large, and many are placed at once.
 func (c configurations) Configuration(ctx context.Context, a executor.Attempt, limit int64) (archive []byte, digest string, err error) {
-	transport, err := client.NewTransport(client.Config{
-		Address: c.cfg.Address, CACert: c.cfg.CACert, Token: a.Token, Traceparent: a.Inputs.Traceparent, Budget: claimBudget,
-	})
-	if err != nil {
-		return nil, "", err
-	}
-	defer transport.Close()
+	transport := c.transport.As(a.Token).Traced(a.Inputs.Traceparent)
 	f, err := os.CreateTemp("", "gantry-configuration-")
 	if err != nil {
 		return nil, "", err

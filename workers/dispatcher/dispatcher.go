@@ -125,7 +125,7 @@ func (d *Dispatcher) serve(ctx context.Context) error {
 	defer end()
 	leading := make(chan struct{})
 	exec, err := k8s.New(ctx, k8s.ExecutorConfig{
-		Config: d.cfg.Pods, Cluster: d.cfg.Cluster, Assignment: d.assignment(), Configurations: configurations{d.cfg}, Log: d.cfg.Log,
+		Config: d.cfg.Pods, Cluster: d.cfg.Cluster, Assignment: d.assignment(), Configurations: configurations{d.transport}, Log: d.cfg.Log,
 		Judge: d.rules.Classify, Leads: leading, Passed: d.cfg.Passed,
 	})
 	if err != nil {
