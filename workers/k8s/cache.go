@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -27,8 +28,9 @@ type podCache struct {
 	log       *slog.Logger
 	err       error // of the construction
 
-	mu     sync.Mutex // guards failed
-	failed error      // why a list or watch did not work, last
+	mu     sync.Mutex             // guards the rest
+	failed error                  // why a list or watch did not work, last
+	alive  map[string]*corev1.Pod // those that are not over, by attempt: asked for before every task, when thousands are kept
 }
 
 const indexAttempt = "attempt"
@@ -36,7 +38,7 @@ const indexAttempt = "attempt"
 // newPodCache returns a cache that does nothing yet. changed (from nil, of a Pod that was not known) and vanished are called from
 // goroutines of its own and must not block.
 func newPodCache(client kubernetes.Interface, cfg Config, log *slog.Logger, changed func(before, now *corev1.Pod), vanished func(*corev1.Pod)) *podCache {
-	c := &podCache{changed: changed, vanished: vanished, log: log}
+	c := &podCache{changed: changed, vanished: vanished, log: log, alive: map[string]*corev1.Pod{}}
 	for _, namespace := range cfg.namespaces() {
 		factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(namespace), informers.WithTransform(slim),
 			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = LabelPool + "=" + cfg.Pool }))
@@ -51,8 +53,8 @@ func newPodCache(client kubernetes.Interface, cfg Config, log *slog.Logger, chan
 			return c
 		}
 		if _, c.err = informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(o any) { c.changed(nil, o.(*corev1.Pod)) },
-			UpdateFunc: func(before, o any) { c.changed(before.(*corev1.Pod), o.(*corev1.Pod)) },
+			AddFunc:    func(o any) { c.saw(nil, o.(*corev1.Pod)) },
+			UpdateFunc: func(before, o any) { c.saw(before.(*corev1.Pod), o.(*corev1.Pod)) },
 			DeleteFunc: c.deleted,
 		}); c.err != nil {
 			return c
@@ -80,23 +82,14 @@ func (c Config) namespaces() []string {
 	return slices.Compact(all)
 }
 
-// slim drops what nobody here reads: ten thousand Pods are to fit into little memory.
-func slim(o any) (any, error) {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		return o, nil
+func (c *podCache) saw(before, pod *corev1.Pod) {
+	id := pod.Labels[LabelAttempt]
+	c.mu.Lock()
+	if c.alive[id] = pod; terminal(pod) {
+		delete(c.alive, id)
 	}
-	pod.ManagedFields = nil
-	pod.Spec.Volumes, pod.Spec.Tolerations, pod.Spec.Affinity = nil, nil, nil
-	for i := range pod.Spec.Containers {
-		c := &pod.Spec.Containers[i]
-		c.Env, c.EnvFrom, c.VolumeMounts, c.Command, c.Args, c.SecurityContext = nil, nil, nil, nil, nil, nil
-	}
-	for i := range pod.Spec.InitContainers {
-		c := &pod.Spec.InitContainers[i]
-		c.Env, c.EnvFrom, c.VolumeMounts, c.Command, c.Args, c.SecurityContext = nil, nil, nil, nil, nil, nil
-	}
-	return pod, nil
+	c.mu.Unlock()
+	c.changed(before, pod)
 }
 
 func (c *podCache) deleted(o any) {
@@ -104,6 +97,9 @@ func (c *podCache) deleted(o any) {
 		o = unknown.Obj
 	}
 	if pod, ok := o.(*corev1.Pod); ok {
+		c.mu.Lock()
+		delete(c.alive, pod.Labels[LabelAttempt])
+		c.mu.Unlock()
 		c.vanished(pod)
 	}
 }
@@ -137,6 +133,32 @@ func (c *podCache) list() []*corev1.Pod {
 		}
 	}
 	return out
+}
+
+// live are the Pods that are not over, by attempt. They must not be changed.
+func (c *podCache) live() map[string]*corev1.Pod {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.alive)
+}
+
+// lives reports whether the Pod of an attempt is there and not over.
+func (c *podCache) lives(attemptID string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.alive[attemptID] != nil
+}
+
+// count is how many of those that are not over are like that.
+func (c *podCache) count(like func(*corev1.Pod) bool) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, pod := range c.alive {
+		if like(pod) {
+			n++
+		}
+	}
+	return n
 }
 
 // byAttempt returns the Pod of an attempt, or nil.

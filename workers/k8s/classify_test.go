@@ -1,16 +1,20 @@
 package k8s_test
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes/fake"
 	"sigs.k8s.io/yaml"
 
+	"gantry.example/workers/executor/executortest"
 	"gantry.example/workers/k8s"
 )
 
@@ -27,18 +31,18 @@ type scene struct {
 	} `json:"want"`
 }
 
-// TestClassification has a file per row of the rules; each rule is what at least one of them means.
-func TestClassification(t *testing.T) {
-	t.Parallel()
-	c, err := k8s.NewClassifier(k8s.Rules())
-	if err != nil {
-		t.Fatal(err)
-	}
+func (s scene) verdict() k8s.Verdict {
+	return k8s.Verdict{Kind: s.Want.Kind, Class: s.Want.Class, Again: s.Want.Again, Message: s.Want.Message}
+}
+
+// scenes are all, by their files.
+func scenes(t *testing.T) map[string]scene {
+	t.Helper()
 	files, err := filepath.Glob("testdata/classify/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("got %d scenes, %v", len(files), err)
 	}
-	seen := map[string]bool{}
+	out := map[string]scene{}
 	for _, file := range files {
 		b, err := os.ReadFile(file)
 		if err != nil {
@@ -48,9 +52,22 @@ func TestClassification(t *testing.T) {
 		if err := yaml.UnmarshalStrict(b, &s); err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
+		out[file] = s
+	}
+	return out
+}
+
+// TestClassification has a file per row of the rules; each rule is what at least one of them means.
+func TestClassification(t *testing.T) {
+	t.Parallel()
+	c, err := k8s.NewClassifier(k8s.Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for file, s := range scenes(t) {
 		got := c.Classify(k8s.Evidence{Pod: s.Pod, Events: s.Events, Now: s.Now})
-		want := k8s.Verdict{Kind: s.Want.Kind, Class: s.Want.Class, Again: s.Want.Again, Message: s.Want.Message}
-		if diff := cmp.Diff(want, got); diff != "" {
+		if diff := cmp.Diff(s.verdict(), got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", file, diff)
 		}
 		seen[string(got.Kind)+" "+got.Class] = true
@@ -58,6 +75,58 @@ func TestClassification(t *testing.T) {
 	for _, r := range k8s.Rules() {
 		if name := string(r.Kind) + " " + r.Class; !seen[name] {
 			t.Errorf("no scene shows %s", name)
+		}
+	}
+}
+
+// TestTheCacheKeepsTheEvidence: of what a Pod shows, the executor keeps what the rules look at.
+func TestTheCacheKeepsTheEvidence(t *testing.T) {
+	t.Parallel()
+	c, err := k8s.NewClassifier(k8s.Rules())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := scenes(t)
+	client := fake.NewClientset()
+	for file, s := range all {
+		if s.Pod == nil {
+			continue
+		}
+		pod := s.Pod.DeepCopy()
+		pod.Name, pod.Namespace, pod.Labels = filepath.Base(file), "runs", map[string]string{k8s.LabelPool: "kcfg-1", k8s.LabelAttempt: file}
+		if err := client.Tracker().Add(pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var mu sync.Mutex
+	judged := map[string]k8s.Verdict{}
+	e, err := k8s.New(t.Context(), k8s.ExecutorConfig{
+		Config: k8s.Config{Pool: "kcfg-1", Namespace: "runs"}, Cluster: k8s.Over(client), Log: slog.New(slog.DiscardHandler),
+		Judge: func(e k8s.Evidence) k8s.Verdict {
+			s := all[e.Pod.Labels[k8s.LabelAttempt]]
+			pod := e.Pod.DeepCopy()
+			pod.Namespace = s.Pod.Namespace
+			mu.Lock()
+			defer mu.Unlock()
+			judged[e.Pod.Labels[k8s.LabelAttempt]] = c.Classify(k8s.Evidence{Pod: pod, Events: s.Events, Now: s.Now})
+			return k8s.Verdict{Kind: k8s.Waiting} // nothing follows from it
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	const most = 30 // the others run, or are being deleted
+	executortest.Wait(t, "a verdict about most Pods", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(judged) >= most
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	for file, got := range judged {
+		if diff := cmp.Diff(all[file].verdict(), got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
 		}
 	}
 }

@@ -13,5 +13,6 @@
 //	cluster.go   the clients, and the election of the dispatcher that judges
 //	executor.go  the contract of package executor     create.go   Pod, ConfigMap, Secret, gate: each step may be the last
 //	cache.go     what is there, as the cluster tells  exits.go    what became of Pods, and on what evidence
+//	slim.go      what the cache keeps of a Pod
 //	placing.go   claims of Pods that do not run yet   sweep.go    those that never will, and those that are over
 package k8s

@@ -41,7 +41,7 @@ type ExecutorConfig struct {
 	Passed func(point string)
 }
 
-// notesAtOnce is how many exits are noted on their Pods at the same time, and noteAgain the pause after one that was not.
+// notesAtOnce is how many exits are noted on their Pods at the same time, or Pods deleted, and noteAgain the pause after one that was not.
 const (
 	notesAtOnce = 8
 	noteAgain   = 500 * time.Millisecond
@@ -220,20 +220,22 @@ func (e *Executor) Running(context.Context) ([]executor.Ref, error) {
 func (e *Executor) live() map[string]*corev1.Pod {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	out := map[string]*corev1.Pod{}
+	out := e.pods.live()
 	for id, m := range e.created {
-		out[id] = m.pod
-	}
-	for _, pod := range e.pods.list() {
-		id := pod.Labels[LabelAttempt]
-		if out[id] = pod; terminal(pod) {
-			delete(out, id)
+		if e.unseen(id) {
+			out[id] = m.pod
 		}
 	}
 	for id := range e.over {
 		delete(out, id)
 	}
 	return out
+}
+
+// unseen reports whether the Pod that was made for an attempt has not come to the cache yet.
+func (e *Executor) unseen(attemptID string) bool {
+	cached := e.pods.byAttempt(attemptID)
+	return (cached == nil || !terminal(cached)) && !e.pods.lives(attemptID)
 }
 
 // Watch implements executor.Watcher. Only the executor that leads has anything to report. Exits are handled one by one, and noted on

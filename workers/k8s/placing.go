@@ -111,13 +111,15 @@ func runningSince(pod *corev1.Pod) time.Time {
 
 // Placed counts the Pods that are not over, without those that are being made here right now.
 func (e *Executor) Placed() int {
-	live := e.live()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for id := range e.creating {
-		delete(live, id)
+	placed := e.pods.count(func(pod *corev1.Pod) bool { return e.creating[pod.Labels[LabelAttempt]] == 0 })
+	for id := range e.created {
+		if e.creating[id] == 0 && e.unseen(id) {
+			placed++
+		}
 	}
-	return len(live)
+	return placed
 }
 
 // Pods that the scheduler finds no node for: so many of them, for so long, mean that another one would only wait too.
@@ -128,12 +130,7 @@ const (
 
 // Crowded reports that many Pods wait for a node already.
 func (e *Executor) Crowded() error {
-	waiting := 0
-	for _, pod := range e.pods.list() {
-		if !terminal(pod) && unschedulable(pod) {
-			waiting++
-		}
-	}
+	waiting := e.pods.count(unschedulable)
 	if waiting < crowdedPods {
 		return nil
 	}

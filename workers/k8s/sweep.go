@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -39,12 +40,26 @@ func (e *Executor) sweep(ctx context.Context) {
 			e.judge(ctx, pod)
 		}
 	}
-	for _, pod := range tooMany(over, time.Now()) {
-		if err := e.remove(ctx, pod, nil); err != nil {
-			e.log.Warn("a Pod that is over was not deleted, trying again", "pod", pod.Name, "error", err)
-		}
-	}
+	e.clear(ctx, tooMany(over, time.Now()))
 	e.forget(ctx)
+}
+
+// clear deletes Pods that are over, some at once: a busy dispatcher would not keep up with itself.
+func (e *Executor) clear(ctx context.Context, pods []*corev1.Pod) {
+	var deleting errgroup.Group
+	deleting.SetLimit(notesAtOnce)
+	for _, pod := range pods {
+		if ctx.Err() != nil {
+			break
+		}
+		deleting.Go(func() error {
+			if err := e.remove(ctx, pod, nil); err != nil && ctx.Err() == nil {
+				e.log.Warn("a Pod that is over was not deleted, trying again", "pod", pod.Name, "error", err)
+			}
+			return nil
+		})
+	}
+	_ = deleting.Wait()
 }
 
 // tooMany are the Pods whose time is over, and of the others the oldest of whoever has most, until few enough are left.
@@ -84,7 +99,7 @@ func tooMany(pods []*corev1.Pod, now time.Time) (out []*corev1.Pod) {
 func (e *Executor) judge(ctx context.Context, pod *corev1.Pod) {
 	id := pod.Labels[LabelAttempt]
 	v := e.cfg.Judge(Evidence{Pod: pod, Now: time.Now()})
-	if v.Kind == "" || v.Kind == Failed { // the events may say more
+	if v.Kind == "" && pod.Spec.NodeName != "" || v.Kind == Failed { // the events of its node may say more
 		v = e.cfg.Judge(Evidence{Pod: pod, Events: e.events(ctx, pod), Now: time.Now()})
 	}
 	e.setWait(id, v.Message)
