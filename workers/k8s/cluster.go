@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -44,6 +45,8 @@ func Connect(how *rest.Config, perSecond int) (*Cluster, error) {
 		cfg *rest.Config
 		to  *kubernetes.Interface
 	}{{calls, &c.calls}, {watching, &c.watching}, {lead, &c.lead}} {
+		// Less work than JSON, here and there; what is not to be had in it is asked for in JSON.
+		one.cfg.ContentType, one.cfg.AcceptContentTypes = runtime.ContentTypeProtobuf, runtime.ContentTypeProtobuf+","+runtime.ContentTypeJSON
 		c.asked.count(one.cfg)
 		client, err := kubernetes.NewForConfig(one.cfg)
 		if err != nil {
