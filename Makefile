@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PROGRAMS := ./cmd/gantry ./cmd/gantry-runner ./cmd/gantry-agent ./cmd/gantry-dispatcher ./cmd/gantry-exec
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test e2e chaos chaos-bugs bench bench-scale fleet generate lint clean
+.PHONY: help build run test e2e chaos chaos-bugs bench bench-scale bench-pods fleet generate lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ bench: build ## compare speed with the bare Terraform CLI and write docs/perform
 
 bench-scale: build ## measure a server with a million past runs, and its memory over many runs, and write docs/performance-scale.md
 	@scripts/bench -n '' -rounds 0 -cloud '' -memory 10000 -past 1000000 -out docs/performance-scale.md
+
+bench-pods: ## measure what Pods of runs cost a dispatcher and its cluster (GATE=1: fail below 80 % of a record, RECORD=1: write it anew)
+	@go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/kubescale
 
 fleet: build ## measure how agents are chosen and what thousands of them cost (GATE=1: fail if a limit is missed)
 	@scripts/fleet

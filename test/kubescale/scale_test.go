@@ -1,168 +1,165 @@
-// Package kubescale_test measures what many Pods cost a dispatcher: its executor on a real API server, with kubelets that only say that
-// Pods ran. It is a benchmark, so that nobody waits for it who does not ask: see docs/kubernetes-performance.md.
 package kubescale_test
 
 import (
-	"context"
-	"fmt"
-	"io"
-	"log/slog"
-	"runtime"
+	"os"
 	"slices"
-	"sync"
+	"strconv"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
+	"golang.org/x/sync/errgroup"
 
-	"gantry.example/internal/kubetest"
-	"gantry.example/messages"
-	"gantry.example/workers/executor"
-	"gantry.example/workers/executor/executortest"
 	"gantry.example/workers/k8s"
 )
 
-// atOnce is how many a dispatcher places at the same time.
-const atOnce = 16
-
-// archives gives every attempt the same small configuration.
-type archives struct{}
-
-func (archives) Configuration(context.Context, executor.Attempt, int64) ([]byte, string, error) {
-	return make([]byte, 4096), "digest", nil
+// number is that of a benchmark: what is written there, or what the variable says, for a shorter look.
+func number(b *testing.B, variable string, usual int) int {
+	text := os.Getenv(variable)
+	if text == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(text)
+	must(b, err)
+	return n
 }
 
-// BenchmarkPods places Pods as fast as it goes, and waits until the end of each is reported.
-func BenchmarkPods(b *testing.B) {
-	for _, pods := range []int{300, 2000} {
-		b.Run(fmt.Sprint(pods), func(b *testing.B) {
-			cluster := kubetest.Start(b)
-			for b.Loop() {
-				measure(b, cluster.Rest(), pods)
-			}
-		})
-	}
-}
+// unbound is more calls a second than anybody gets answered.
+const unbound = 100_000
 
-func measure(b *testing.B, how *rest.Config, pods int) {
-	namespace := messages.NewID("runs-")
-	makeNamespace(b, how, namespace)
-	newNode(b, how, namespace, 16)
-	before := heap()
-	reached, err := k8s.Connect(&rest.Config{Host: how.Host, TLSClientConfig: how.TLSClientConfig}, k8s.CallsPerSecond)
-	if err != nil {
-		b.Fatal(err)
-	}
-	e, err := k8s.New(b.Context(), k8s.ExecutorConfig{
-		Config:  k8s.Config{Pool: messages.LocalPool, Namespace: namespace, RunnerImage: "gantry-runner:1", Template: messages.PodTemplate{Image: "terraform:1"}, Limit: pods},
-		Cluster: reached, Configurations: archives{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = e.Close() }()
-	ctx, stop := context.WithCancel(b.Context())
-	defer stop()
-	reported := make(chan struct{}, pods)
-	go func() { // ends with ctx
-		_ = e.Watch(ctx, func(_ context.Context, x executor.Exit) error {
-			if x.Code != executor.CodeDelivered {
-				b.Errorf("attempt %s: got code %d, want it delivered", x.AttemptID, x.Code)
-			}
-			reported <- struct{}{}
-			return nil
-		})
-	}()
-	began := time.Now()
-	took := place(ctx, b, e, pods)
-	placed := time.Since(began)
-	for range pods {
-		select {
-		case <-reported:
-		case <-time.After(10 * time.Minute):
-			b.Fatal("not all ends were reported")
-		}
-	}
-	drained := time.Since(began)
-	slices.Sort(took)
-	b.ReportMetric(float64(pods)/placed.Minutes(), "Pods/min")
-	b.ReportMetric(drained.Seconds(), "drain-s")
-	b.ReportMetric(took[len(took)/2].Seconds()*1000, "place-median-ms")
-	b.ReportMetric(took[len(took)*99/100].Seconds()*1000, "place-p99-ms")
-	calls, throttled := asked(b, e)
-	b.ReportMetric(calls/float64(pods), "writes/Pod")
-	b.ReportMetric(throttled/float64(pods)*1000, "throttled-ms/Pod")
-	b.ReportMetric(float64(heap()-before)/1e6, "heap-MB")
-}
-
-// place starts all attempts and returns how long each took until its Pod may be scheduled.
-func place(ctx context.Context, b *testing.B, e *k8s.Executor, pods int) []time.Duration {
-	var (
-		group sync.WaitGroup
-		mu    sync.Mutex
-		took  []time.Duration
-	)
-	slots := make(chan struct{}, atOnce)
-	for range pods {
-		slots <- struct{}{}
-		group.Go(func() {
-			defer func() { <-slots }()
+// BenchmarkCreate has a dispatcher make Pods as fast as it goes, and nobody runs them; a bare loop makes as many in turn. Neither is bound
+// to a number of calls, as a dispatcher is by default.
+func BenchmarkCreate(b *testing.B) {
+	const rounds = 4
+	pods := number(b, "PODS", 2000)
+	for b.Loop() {
+		s := newSite(b)
+		other := s.newNamespace()
+		n := newNode(s, s.namespace, 0)
+		j := s.job(s.namespace)
+		j.Calls = unbound
+		d := start(b, "dispatcher", j)
+		var took, bare, processor float64
+		for round := range rounds {
+			bare += s.bare(other, unbound, pods/rounds, 0, false).Seconds
+			before := spent()
 			began := time.Now()
-			if err := e.StartPlan(ctx, executortest.NewAttempt(messages.PhasePlan)); err != nil {
-				b.Error(err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			took = append(took, time.Since(began))
+			s.queue(pods / rounds)
+			n.await((round+1)*(pods/rounds), 0)
+			took += time.Since(began).Seconds()
+			processor += spent() - before
+		}
+		r := d.end()
+		b.ReportMetric(float64(pods)/took*60, "Pods/min")
+		b.ReportMetric(float64(pods)/bare*60, "bare-Pods/min")
+		b.ReportMetric(processor/float64(pods)*1000, "cluster-cpu-ms/Pod")
+		b.ReportMetric(r.Processor/float64(pods)*1000, "dispatcher-cpu-ms/Pod")
+		hold(b, "create-rate/bare", bare/took, more)
+		hold(b, "create-writes/Pod", r.Writes/float64(pods), less)
+	}
+}
+
+// BenchmarkDrain has a dispatcher empty a long queue, with kubelets that end every Pod at once, until every end is reported; a bare loop
+// does the same with fewer before and after, for as many writes.
+func BenchmarkDrain(b *testing.B) {
+	tasks := number(b, "TASKS", 5000)
+	few := tasks / 10
+	for b.Loop() {
+		s := newSite(b)
+		other := s.newNamespace()
+		n := newNode(s, s.namespace, atOnce)
+		beside := newNode(s, other, atOnce)
+		bare := s.drain(beside, other, few)
+		d := start(b, "dispatcher", s.job(s.namespace))
+		before := spent()
+		began := time.Now()
+		s.queue(tasks)
+		n.await(tasks, 0)
+		placed := time.Since(began)
+		n.await(tasks, tasks)
+		took := time.Since(began)
+		processor := spent() - before
+		r := d.end()
+		bare += s.drain(beside, other, few)
+		b.ReportMetric(took.Seconds(), "drain-s")
+		b.ReportMetric(float64(tasks)/placed.Minutes(), "Pods/min")
+		b.ReportMetric(float64(2*few)/bare*60, "bare-Pods/min")
+		b.ReportMetric(processor/float64(tasks)*1000, "cluster-cpu-ms/task")
+		b.ReportMetric(r.Processor/float64(tasks)*1000, "dispatcher-cpu-ms/task")
+		b.ReportMetric(r.Throttled/float64(tasks)*1000, "throttled-ms/task")
+		b.ReportMetric(r.Heap, "heap-MiB")
+		b.ReportMetric(r.Peak, "peak-MiB")
+		hold(b, "drain-rate/bare", float64(tasks)/took.Seconds()/(float64(2*few)/bare), more)
+		hold(b, "drain-writes/task", r.Writes/float64(tasks), less)
+	}
+}
+
+// drain is how many seconds a bare loop takes to make Pods, until all have ended.
+func (s *site) drain(n *node, namespace string, pods int) float64 {
+	before := n.count()
+	began := time.Now()
+	s.bare(namespace, k8s.CallsPerSecond, pods, 0, true)
+	n.await(before+pods, before+pods)
+	return time.Since(began).Seconds()
+}
+
+// BenchmarkPaced queues ten tasks a second, and measures from before the publication of each until another client sees that its Pod can
+// be scheduled; a bare loop makes a Pod as often, from the call that makes it until that which removes the gate is answered.
+func BenchmarkPaced(b *testing.B) {
+	const every = time.Second / 10
+	tasks := number(b, "PACED", 600)
+	for b.Loop() {
+		s := newSite(b)
+		other := s.newNamespace()
+		n := newNode(s, s.namespace, atOnce)
+		newNode(s, other, atOnce)
+		before := s.bare(other, k8s.CallsPerSecond, tasks/4, every, true).Took
+		d := start(b, "dispatcher", s.job(s.namespace))
+		published := map[string]time.Time{}
+		tick := time.NewTicker(every)
+		for range tasks {
+			<-tick.C
+			at := time.Now()
+			id, err := s.publish(b.Context())
+			must(b, err)
+			published[id] = at
+		}
+		tick.Stop()
+		n.await(tasks, tasks)
+		r := d.end()
+		bare := slices.Concat(before, s.bare(other, k8s.CallsPerSecond, tasks/4, every, true).Took)
+		var took []time.Duration
+		for id, at := range published {
+			took = append(took, n.seen(id).Sub(at))
+		}
+		p50, p99 := quantiles(took)
+		bare50, bare99 := quantiles(bare)
+		b.ReportMetric(p50, "p50-ms")
+		b.ReportMetric(p99, "p99-ms")
+		b.ReportMetric(bare50, "bare-p50-ms")
+		b.ReportMetric(bare99, "bare-p99-ms")
+		b.ReportMetric(r.Throttled/float64(tasks)*1000, "throttled-ms/task")
+		hold(b, "paced-p50/bare", p50/bare50, less)
+		hold(b, "paced-writes/task", r.Writes/float64(tasks), less)
+	}
+}
+
+// queue publishes tasks, some at once.
+func (s *site) queue(tasks int) {
+	s.b.Helper()
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for range tasks {
+		group.Go(func() error {
+			_, err := s.publish(s.b.Context())
+			return err
 		})
 	}
-	group.Wait()
-	return took
+	must(s.b, group.Wait())
 }
 
-// asked is how many writes the executor made, and how many seconds calls waited for their turn in it.
-func asked(b *testing.B, c prometheus.Collector) (writes, throttled float64) {
-	r := prometheus.NewRegistry()
-	r.MustRegister(c)
-	all, err := r.Gather()
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, family := range all {
-		for _, m := range family.GetMetric() {
-			switch family.GetName() {
-			case "gantry_dispatcher_throttled_seconds_total":
-				throttled += m.GetCounter().GetValue()
-			case "gantry_dispatcher_api_calls_total":
-				for _, l := range m.GetLabel() {
-					if l.GetName() == "method" && l.GetValue() != "GET" {
-						writes += m.GetCounter().GetValue()
-					}
-				}
-			}
-		}
-	}
-	return writes, throttled
-}
-
-func heap() uint64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
-func makeNamespace(b *testing.B, how *rest.Config, name string) {
-	client, err := kubernetes.NewForConfig(how)
-	if err != nil {
-		b.Fatal(err)
-	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
-	if _, err := client.CoreV1().Namespaces().Create(b.Context(), namespace, metav1.CreateOptions{}); err != nil {
-		b.Fatal(err)
-	}
+// quantiles are the median and the 99 % of durations, in milliseconds.
+func quantiles(all []time.Duration) (p50, p99 float64) {
+	slices.Sort(all)
+	ms := func(d time.Duration) float64 { return d.Seconds() * 1000 }
+	return ms(all[len(all)/2]), ms(all[len(all)*99/100])
 }
