@@ -33,7 +33,7 @@ bench: build ## compare speed with the bare Terraform CLI and write docs/perform
 	@scripts/bench
 
 bench-scale: build ## measure a server with a million past runs, and its memory over many runs, and write docs/performance-scale.md
-	@scripts/bench -n '' -rounds 0 -cloud '' -memory 10000 -past 1000000 -out docs/performance-scale.md
+	@scripts/bench -n '' -rounds 0 -cloud '' -agent 0 -memory 10000 -past 1000000 -out docs/performance-scale.md
 
 bench-pods: ## measure what Pods of runs cost a dispatcher and its cluster (GATE=1: fail below 80 % of a record, RECORD=1: write it anew)
 	@go test -count=1 -timeout 30m -run '^$$' -bench . -benchtime 1x ./test/kubescale

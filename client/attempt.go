@@ -23,6 +23,7 @@ type Attempt struct {
 	transport *Transport
 	id        string
 	onCancel  func(force bool)
+	received  func()
 }
 
 // NewAttempt returns the calls of the attempt with the given id. onCancel is called for every answer that says the run
@@ -30,6 +31,9 @@ type Attempt struct {
 func NewAttempt(t *Transport, id string, onCancel func(force bool)) *Attempt {
 	return &Attempt{transport: t, id: id, onCancel: onCancel}
 }
+
+// OnReceived has f called whenever some of a download has come, from the goroutine of the call. It is set before any call is made.
+func (a *Attempt) OnReceived(f func()) { a.received = f }
 
 func (a *Attempt) request(method, part string) Request {
 	return Request{
@@ -77,10 +81,24 @@ func (a *Attempt) download(ctx context.Context, part string, f *os.File) error {
 		if err := f.Truncate(0); err != nil {
 			return err
 		}
-		_, err := io.Copy(f, body)
+		_, err := io.Copy(f, &receiving{body, a.received})
 		return err
 	}
 	return a.transport.Do(ctx, r)
+}
+
+// receiving tells of every read that brought something.
+type receiving struct {
+	from     io.Reader
+	received func()
+}
+
+func (r *receiving) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
+	if n > 0 && r.received != nil {
+		r.received()
+	}
+	return n, err
 }
 
 // State returns the state the attempt starts from, or nil if there is none.

@@ -4,6 +4,8 @@ import (
 	"crypto/md5" //nolint:gosec // Content-MD5 finds damage in transit; nothing is secured by it
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -168,8 +170,7 @@ func (s *Server) attemptInputs(r *request) (reply, error) {
 }
 
 func (s *Server) attemptConfiguration(r *request) (reply, error) {
-	b, err := s.db.Blob(r.Context(), r.attempt.Run.ConfigurationVersionID, postgres.BlobConfiguration)
-	return reply{blob: b, kind: kindBytes}, err
+	return s.giveBlob(r, r.attempt.Run.ConfigurationVersionID, postgres.BlobConfiguration)
 }
 
 // attemptState gives the workspace's current state. Should it have moved since the claim, the start tells.
@@ -206,8 +207,38 @@ func checkMD5(body []byte, header string) error {
 }
 
 func (s *Server) attemptPlan(r *request) (reply, error) {
-	b, err := s.db.Blob(r.Context(), r.attempt.RunID, postgres.BlobPlan)
-	return reply{blob: b, kind: kindBytes}, err
+	return s.giveBlob(r, r.attempt.RunID, postgres.BlobPlan)
+}
+
+// giveBlob gives a runner what it needs before its start. While that is on its way, over a slow line for longer than a claim lasts,
+// the claim is kept.
+func (s *Server) giveBlob(r *request, owner string, kind postgres.BlobKind) (reply, error) {
+	b, err := s.db.Blob(r.Context(), owner, kind)
+	if err != nil {
+		return reply{}, err
+	}
+	keep := &watched{Reader: b, every: s.db.Timing().StartWithin / 6, since: time.Now(), moved: func() {
+		if err := s.db.KeepClaim(r.Context(), r.attempt, fmt.Sprintf("its runner is downloading the %s, %d bytes", kind, b.Size)); err != nil {
+			s.log.WarnContext(r.Context(), "the claim of a runner that is still downloading was not kept", "attempt", r.attempt.ID, "error", err)
+		}
+	}}
+	return reply{stream: keep, size: b.Size, kind: kindBytes}, nil
+}
+
+// watched is a reader that says now and then that it is being read.
+type watched struct {
+	io.Reader
+	every time.Duration
+	since time.Time // when it said so
+	moved func()
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	if time.Since(w.since) >= w.every {
+		w.since = time.Now()
+		w.moved()
+	}
+	return w.Reader.Read(p)
 }
 
 func (s *Server) putPlan(kind postgres.BlobKind) handler {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gantry.example/services/postgres"
 	"gantry.example/services/run"
 )
 
@@ -63,5 +64,33 @@ func TestALargePlan(t *testing.T) {
 	must(t, err)
 	if len(got) != len(plan) || sha256.Sum256(got) != sha256.Sum256(plan) {
 		t.Errorf("plan: got %d bytes, want the %d that were sent", len(got), len(plan))
+	}
+}
+
+// TestAClaimIsKeptWhileItsRunnerDownloads: a plan that is on its way for longer than a claim lasts is not taken for a runner that is
+// gone.
+func TestAClaimIsKeptWhileItsRunnerDownloads(t *testing.T) {
+	t.Parallel()
+	timing := postgres.DefaultTiming()
+	timing.StartWithin = 6 * time.Nanosecond // so that every read is one after a sixth of it
+	f := newFixtureWith(t, postgres.Config{Timing: timing})
+	r := f.newRun(run.Options{AutoApply: true})
+	c := f.claim(r.Plan.ID)
+	f.start(c)
+	f.call("PUT", attempts+c.AttemptID+"/plan", c.Token, make([]byte, 1<<20)).want(http.StatusNoContent, "")
+	r = f.transition(r.ID, run.Finish{AttemptID: c.AttemptID, Outcome: run.Succeeded, HasChanges: true})
+	apply := f.claim(r.Apply.ID)
+	deadline := func() time.Time {
+		open, err := f.db.OpenAttempts(t.Context())
+		must(t, err)
+		if len(open) != 1 || open[0].ID != apply.AttemptID {
+			t.Fatalf("got open attempts %+v, want the apply's", open)
+		}
+		return open[0].StartDeadline
+	}
+	before := deadline()
+	f.get(attempts+apply.AttemptID+"/plan", apply.Token).want(http.StatusOK, "")
+	if after := deadline(); !after.After(before) {
+		t.Errorf("got the deadline %s after the download, want a later one than %s", after, before)
 	}
 }

@@ -71,10 +71,19 @@ type request struct {
 type reply struct {
 	status  int
 	body    []byte
-	blob    *postgres.Blob // in place of the body: sent part by part
-	kind    string         // content type
+	stream  io.Reader // in place of the body: sent as it is read
+	size    int64     // of the stream, in bytes
+	kind    string    // content type
 	header  http.Header
 	handled bool // the handler wrote the answer itself (streams)
+}
+
+// blobReply answers with a blob, which is never in memory as a whole.
+func blobReply(b *postgres.Blob, kind string, err error) (reply, error) {
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{stream: b, size: b.Size, kind: kind}, nil
 }
 
 const (
@@ -299,7 +308,7 @@ func (rep reply) code(rt route) int {
 		return rep.status
 	case rt.status != 0:
 		return rt.status
-	case rep.body == nil && rep.blob == nil:
+	case rep.body == nil && rep.stream == nil:
 		return http.StatusNoContent
 	default:
 		return http.StatusOK
@@ -308,8 +317,8 @@ func (rep reply) code(rt route) int {
 
 func (s *Server) writeReply(r *request, rt route, rep reply) {
 	status, size := rep.code(rt), int64(len(rep.body))
-	if rep.blob != nil {
-		size = rep.blob.Size
+	if rep.stream != nil {
+		size = rep.size
 	}
 	h := r.w.Header()
 	for k, v := range rep.header {
@@ -323,11 +332,11 @@ func (s *Server) writeReply(r *request, rt route, rep reply) {
 		h.Set("Content-Length", strconv.FormatInt(size, 10))
 	}
 	r.w.WriteHeader(status)
-	if rep.blob == nil {
+	if rep.stream == nil {
 		_, _ = r.w.Write(rep.body) // the caller is gone: nobody to tell
 		return
 	}
-	if _, err := io.Copy(r.w, rep.blob); err != nil {
+	if _, err := io.Copy(r.w, rep.stream); err != nil {
 		if r.Context().Err() == nil {
 			s.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 		}

@@ -45,7 +45,7 @@ func (s *Server) downloadConfiguration(r *request) (reply, error) {
 	if isNotFound(err) {
 		err = notFound("archive of configuration version", id)
 	}
-	return reply{blob: blob, kind: kindBytes}, err
+	return blobReply(blob, kindBytes, err)
 }
 
 // How long signed addresses stay good. A log is read while its run lasts.

@@ -167,5 +167,5 @@ func (s *Server) planJSON(r *request) (reply, error) {
 	if isNotFound(err) {
 		return reply{}, nil
 	}
-	return reply{blob: blob, kind: kindJSON}, err
+	return blobReply(blob, kindJSON, err)
 }

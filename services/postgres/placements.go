@@ -49,6 +49,11 @@ func (d *DB) SawPlacements(ctx context.Context, pool string, in []wire.Placement
 	return out, err
 }
 
+// KeepClaim gives a claimed attempt, which is being prepared, its claim's time again, counted from now. reason is for people.
+func (d *DB) KeepClaim(ctx context.Context, a Attempt, reason string) error {
+	return d.tx(ctx, func(tx *txn) error { return d.extend(ctx, tx, []string{a.ID}, []string{reason}) })
+}
+
 func (d *DB) extend(ctx context.Context, tx *txn, attempts, reasons []string) error {
 	if len(attempts) > 0 {
 		if _, err := tx.ExecContext(ctx, `

@@ -48,6 +48,8 @@ type fakeAPI struct {
 	resultAt      time.Time
 	stored        chan struct{} // gets a value for each stored state, if set
 
+	slowly func(w http.ResponseWriter, body []byte) // gives the configuration, if set
+
 	next func(wire.Result) *wire.Claim // what a runner that can carry on is given, if set
 }
 
@@ -56,7 +58,13 @@ func newAPI(t testing.TB, files map[string]string) *fakeAPI {
 	mux := http.NewServeMux()
 	const attempt = "/api/gantry/v1/attempts/{id}/"
 	mux.HandleFunc("GET "+attempt+"inputs", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(api.inputs) })
-	mux.HandleFunc("GET "+attempt+"configuration", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.configuration) })
+	mux.HandleFunc("GET "+attempt+"configuration", func(w http.ResponseWriter, _ *http.Request) {
+		if api.slowly != nil {
+			api.slowly(w, api.configuration)
+			return
+		}
+		api.give(w, api.configuration)
+	})
 	mux.HandleFunc("GET "+attempt+"state", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.state) })
 	mux.HandleFunc("GET "+attempt+"plan", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.plan) })
 	mux.HandleFunc("PUT "+attempt+"plan", func(w http.ResponseWriter, r *http.Request) {

@@ -265,8 +265,12 @@ func (r *attempt) begin(ctx context.Context) error {
 }
 
 func (r *attempt) prepare(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.SetupLimit)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	// The server keeps the claim of a runner that is downloading, so what is still coming may take its time.
+	limit := time.AfterFunc(r.SetupLimit, func() { cancel(fmt.Errorf("not ready to start within %s", r.SetupLimit)) })
+	defer limit.Stop()
+	r.api.OnReceived(func() { limit.Reset(r.SetupLimit) })
 	// The inputs and the lease do not depend on each other; the start needs both.
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.fetch(gctx) })
@@ -281,8 +285,8 @@ func (r *attempt) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return &unavailableError{err}
+	if ctx.Err() != nil {
+		return &unavailableError{context.Cause(ctx)}
 	}
 	return r.askStart(ctx, base)
 }
