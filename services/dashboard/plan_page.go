@@ -1,11 +1,8 @@
 package dashboard
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"gantry.example/internal/mask"
@@ -13,13 +10,6 @@ import (
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
 )
-
-// planJSON is what is read of terraform's JSON plan.
-type planJSON struct {
-	Resources []resourceChange       `json:"resource_changes"`
-	Drift     []resourceChange       `json:"resource_drift"`
-	Outputs   map[string]valueChange `json:"output_changes"`
-}
 
 type resourceChange struct {
 	Address  string      `json:"address"`
@@ -46,7 +36,8 @@ type planView struct {
 	Address   string // of this part
 	RunAt     string
 	Heading   string
-	State     string // "", or why there is no plan to show: waiting, none, gone
+	State     string // "", or why there is no plan to show: waiting, none, gone, coming, large
+	Size      int64  // of one that is too large, in bytes
 	Resources []difference
 	Outputs   []difference
 	Drift     []difference
@@ -86,17 +77,17 @@ func (s *Server) readPlan(r *http.Request, of run.Run, v *planView, most int) er
 	if err != nil {
 		return err
 	}
-	var p planJSON
-	dec := json.NewDecoder(blob)
-	dec.UseNumber() // as they were written
-	if err := dec.Decode(&p); err != nil {
-		return fmt.Errorf("JSON plan of run %s: %w", of.ID, err)
+	if blob.Size > maxShownPlan {
+		v.State, v.Size = "large", blob.Size
+		return nil
 	}
 	values, err := s.cfg.DB.RunValues(r.Context(), of.ID)
 	if err != nil {
 		return err
 	}
-	v.fill(p, mask.New(variable.Secrets(values)), most)
+	if err := v.read(blob, mask.New(variable.Secrets(values)), most); err != nil {
+		return fmt.Errorf("JSON plan of run %s: %w", of.ID, err)
+	}
 	return nil
 }
 
@@ -111,33 +102,6 @@ func planState(of run.Run) string {
 		return "gone"
 	default:
 		return "coming"
-	}
-}
-
-func (v *planView) fill(p planJSON, secrets *mask.Secrets, most int) {
-	for _, c := range p.Resources {
-		d, ok := c.difference(secrets)
-		if !ok {
-			continue
-		}
-		if len(v.Resources) == most {
-			v.More++
-			continue
-		}
-		v.Resources = append(v.Resources, d)
-	}
-	for _, c := range p.Drift {
-		if d, ok := c.difference(secrets); ok && len(v.Drift) < most {
-			v.Drift = append(v.Drift, d)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.Outputs)) {
-		if d, ok := (resourceChange{Address: name, Change: p.Outputs[name]}).difference(secrets); ok && len(v.Outputs) < most {
-			v.Outputs = append(v.Outputs, d)
-		}
-	}
-	if v.More > 0 && most == shownResources {
-		v.All = v.Address + "?all"
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 	"gantry.example/services/run"
 )
 
-const jsonPlan = `{"format_version":"1.2","resource_changes":[
+const jsonPlan = `{"format_version":"1.2","variables":{"a":{"value":[1,{"resource_changes":"x"}]}},"planned_values":{},"resource_drift":null,"resource_changes":[
  {"address":"aws_s3_bucket.logs","mode":"managed","change":{"actions":["create"],"before":null,"after":{"bucket":"logs <b>","tags":{"env":"prod"}},"after_unknown":{"arn":true,"tags":{}},"before_sensitive":false,"after_sensitive":{"tags":{}}}},
  {"address":"aws_db.main","mode":"managed","change":{"actions":["update"],"before":{"size":10,"password":"old-hunter2","name":"db"},"after":{"size":20,"password":"new-hunter2","name":"db"},"after_unknown":{},"before_sensitive":{"password":true},"after_sensitive":{"password":true}}},
  {"address":"aws_vm.old","mode":"managed","action_reason":"replace_because_cannot_update","change":{"actions":["delete","create"],"before":{"image":"a"},"after":{"image":"b","init":"token=topsecretvalue"},"after_unknown":{"id":true},"before_sensitive":{},"after_sensitive":{}}},
  {"address":"aws_vm.same","mode":"managed","change":{"actions":["no-op"],"before":{"image":"a"},"after":{"image":"a"}}}],
  "output_changes":{"url":{"actions":["create"],"before":null,"after":"https://example.com","after_unknown":false,"before_sensitive":false,"after_sensitive":false},
-  "key":{"actions":["create"],"before":null,"after":"hunter2-key","after_unknown":false,"before_sensitive":true,"after_sensitive":true}}}`
+  "key":{"actions":["create"],"before":null,"after":"hunter2-key","after_unknown":false,"before_sensitive":true,"after_sensitive":true}},
+ "prior_state":{"values":{"root_module":{"resources":[{"address":"aws_vm.prior"}]}}},"errored":false}`
 
 func TestThePlanByResource(t *testing.T) {
 	t.Parallel()
@@ -46,6 +47,9 @@ func TestThePlanByResource(t *testing.T) {
 	if strings.Contains(shown.body, `<td>name</td>`) {
 		t.Errorf("got an attribute that stays as it is:\n%s", shown.body)
 	}
+	large := jsonPlan + strings.Repeat(" ", 32<<20)
+	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(large), int64(len(large))))
+	f.get(page+"/plan").want(http.StatusOK, "too large to be shown").without("aws_vm.old", "hx-trigger")
 }
 
 const stateOne = `{"version":4,"terraform_version":"1.11.4","serial":1,"lineage":"l","outputs":{"url":{"value":"http://a","type":"string"},"key":{"value":"hunter2","type":"string","sensitive":true}},
