@@ -137,11 +137,11 @@ func (a *Attempt) PutPlan(ctx context.Context, plan io.ReaderAt, size int64) err
 	return a.transport.Do(ctx, r)
 }
 
-// PutPlanJSON stores the plan in Terraform's JSON form.
-func (a *Attempt) PutPlanJSON(ctx context.Context, plan []byte) error {
+// PutPlanJSON stores the plan in Terraform's JSON form, of size bytes.
+func (a *Attempt) PutPlanJSON(ctx context.Context, plan io.ReaderAt, size int64) error {
 	r := a.request(http.MethodPut, "plan-json")
 	r.Header = http.Header{"Content-Type": {"application/json"}}
-	r.Body, r.Size = bytes.NewReader(plan), int64(len(plan))
+	r.Body, r.Size = plan, size
 	return a.transport.Do(ctx, r)
 }
 

@@ -43,11 +43,22 @@ func (r *attempt) describeNowOrLater(ctx context.Context) {
 func (r *attempt) publishPlanJSON(ctx context.Context, session *terraform.Session) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.OfflineLimit)
 	defer cancel()
-	plan, err := session.ShowPlanJSON(ctx, r.workFolder.plan())
+	f, err := os.CreateTemp(r.Dir, "plan-json-")
 	if err != nil {
 		return err
 	}
-	return r.api.PutPlanJSON(ctx, plan)
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil { // it has secrets; whatever happens to this process, none stays
+		return err
+	}
+	if err := session.ShowPlanJSON(ctx, r.workFolder.plan(), f); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return r.api.PutPlanJSON(ctx, f, info.Size())
 }
 
 // describe makes the JSON form that an earlier runner of the attempt left for later, stores it, and removes what was kept for it.

@@ -1,13 +1,13 @@
 package terraform
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -114,12 +114,16 @@ func (s *Session) open() error {
 	if err != nil {
 		return err
 	}
-	env := map[string]string{shim.SpecVariable: s.specPath(), "CHECKPOINT_DISABLE": "1"}
-	if err := errors.Join(tf.SetEnv(env), tf.SetWaitDelay(s.cfg.Grace)); err != nil {
+	if err := errors.Join(tf.SetEnv(s.env()), tf.SetWaitDelay(s.cfg.Grace)); err != nil {
 		return err
 	}
 	s.tf = tf
 	return nil
+}
+
+// env is what the shim gets; the engine's environment is made by it.
+func (s *Session) env() map[string]string {
+	return map[string]string{shim.SpecVariable: s.specPath(), "CHECKPOINT_DISABLE": "1"}
 }
 
 // letPass lets the user get at what is its own in the attempt's folder.
@@ -214,19 +218,22 @@ func (s *Session) Apply(ctx context.Context, plan string) error {
 	})
 }
 
-// ShowPlanJSON returns a saved plan in Terraform's JSON form, byte for byte.
-func (s *Session) ShowPlanJSON(ctx context.Context, plan string) ([]byte, error) {
-	if err := s.askVersion(ctx); err != nil {
-		return nil, err
+// ShowPlanJSON writes a saved plan in Terraform's JSON form to a file, byte for byte. Not by terraform-exec, which keeps the whole of
+// it in memory and as values too: several times what may be hundreds of MiB.
+func (s *Session) ShowPlanJSON(ctx context.Context, plan string, to *os.File) error {
+	var said strings.Builder
+	cmd := exec.CommandContext(ctx, s.cfg.Shim, "show", "-json", "-no-color", plan)
+	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = s.cfg.Root, to, &said, s.cfg.Grace
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	for key, value := range s.env() {
+		cmd.Env = append(cmd.Env, key+"="+value)
 	}
-	var out bytes.Buffer
-	s.tf.SetStdout(&out)
-	defer s.tf.SetStdout(nil)
-	err := s.call(ctx, "show", func(ctx context.Context) error {
-		_, err := s.tf.ShowPlanFile(ctx, plan, tfexec.JSONNumber(true))
-		return err
-	})
-	return out.Bytes(), err
+	err := cmd.Run()
+	if err == nil {
+		return nil
+	}
+	return &callError{engine: s.cfg.Engine, command: "show", canceled: ctx.Err() != nil, killed: killedBySignal(err), err: fmt.Errorf("%w\n%s", err, said.String())}
 }
 
 // Kill ends the engine and all its descendants at once, without giving it time to save its state.

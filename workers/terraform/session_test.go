@@ -70,7 +70,7 @@ func TestPlanThenApplyInAnotherFolder(t *testing.T) {
 	if diff := cmp.Diff(&wire.Changes{Add: 1}, summary(t, planning).Changes); diff != "" {
 		t.Errorf("plan summary (-want +got):\n%s", diff)
 	}
-	planJSON, err := s.ShowPlanJSON(t.Context(), plan)
+	planJSON, err := shown(t, s, plan)
 	if err != nil || !json.Valid(planJSON) || !strings.Contains(string(planJSON), `"format_version"`) {
 		t.Errorf("plan JSON: got %.80s, %v", planJSON, err)
 	}
@@ -388,5 +388,28 @@ func TestEnvironmentIsBuiltNotInherited(t *testing.T) {
 		if !strings.Contains(log, want) {
 			t.Errorf("the run does not see %s:\n%s", want, log)
 		}
+	}
+}
+
+// shown is the plan in JSON.
+func shown(t *testing.T, s *terraform.Session, plan string) ([]byte, error) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "plan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := s.ShowPlanJSON(t.Context(), plan, f); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(f.Name())
+}
+
+// TestAPlanThatCannotBeShown says what the engine said.
+func TestAPlanThatCannotBeShown(t *testing.T) {
+	t.Parallel()
+	s := open(t, work(t, map[string]string{"main.tf": ""}))
+	if _, err := shown(t, s, filepath.Join(t.TempDir(), "none.bin")); err == nil || !strings.Contains(err.Error(), "terraform show: exit status 1") || !strings.Contains(err.Error(), "none.bin") {
+		t.Errorf("got %v, want the engine's failure and its words", err)
 	}
 }

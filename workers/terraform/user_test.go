@@ -83,7 +83,7 @@ output "out" { value = var.given }`)
 	if _, err := s.Plan(t.Context(), planOptions(), plan); err != nil {
 		t.Fatalf("plan: %v\n%s", err, read(t, cfg.Output))
 	}
-	if planJSON, err := s.ShowPlanJSON(t.Context(), plan); err != nil || !json.Valid(planJSON) {
+	if planJSON, err := shown(t, s, plan); err != nil || !json.Valid(planJSON) {
 		t.Errorf("plan JSON: %v", err)
 	}
 	applied := s.Apply(t.Context(), plan)
