@@ -136,7 +136,7 @@ func (d *Dispatcher) serve(ctx context.Context) error {
 	s.worker, err = queue.New(queue.Config{
 		Name: d.cfg.Name, Pool: d.cfg.Pods.Pool, Slots: min(atOnce, d.cfg.Pods.Limit), HandsOver: true, PlaceWithin: placeWithin,
 		Tasks: d.bus.TaskQueue(d.cfg.Pods.Pool, nil, d.cfg.Log), Claims: d.claims, Executor: exec, Events: d.bus, Log: d.cfg.Log,
-		Passed: d.cfg.Passed, Ready: func() error { return d.room(s) },
+		Passed: d.cfg.Passed, Ready: func() error { return d.room(s) }, Freed: exec.Freed(),
 	})
 	if err != nil {
 		return err

@@ -65,6 +65,7 @@ type Executor struct {
 	wg   sync.WaitGroup
 
 	metrics *metrics
+	freed   chan struct{}
 
 	mu       sync.Mutex         // guards the rest
 	creating map[string]int     // attempts whose Pod is being made here, by how many calls
@@ -101,7 +102,7 @@ func New(ctx context.Context, cfg ExecutorConfig) (*Executor, error) {
 		cfg.Leads = always
 	}
 	e := &Executor{
-		cfg: cfg, log: cfg.Log.With("pool", cfg.Config.Pool), exits: executor.NewBacklog(), metrics: newMetrics(cfg.Config.Pool, cfg.Cluster.asked),
+		cfg: cfg, log: cfg.Log.With("pool", cfg.Config.Pool), exits: executor.NewBacklog(), metrics: newMetrics(cfg.Config.Pool, cfg.Cluster.asked), freed: make(chan struct{}, 1),
 		creating: map[string]int{}, created: map[string]made{}, over: map[string]gone{}, why: map[string]Verdict{}, waits: map[string]string{}, started: map[string]bool{},
 	}
 	e.ctx, e.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -111,6 +112,16 @@ func New(ctx context.Context, cfg ExecutorConfig) (*Executor, error) {
 	}
 	e.wg.Go(e.lead)
 	return e, nil
+}
+
+// Freed has something to receive when a Pod is over, or gone: there may be room for another. One receiver is told.
+func (e *Executor) Freed() <-chan struct{} { return e.freed }
+
+func (e *Executor) free() {
+	select {
+	case e.freed <- struct{}{}:
+	default:
+	}
 }
 
 // Close lets go of the cluster.

@@ -69,6 +69,9 @@ func (e *Executor) watched(before, pod *corev1.Pod) {
 		e.metrics.starting.Observe(at.Sub(pod.CreationTimestamp.Time).Seconds())
 	}
 	e.changed(pod)
+	if terminal(pod) {
+		e.free()
+	}
 }
 
 // changed looks at a Pod that is new or different.
@@ -132,6 +135,7 @@ func (e *Executor) vanished(pod *corev1.Pod) {
 	e.mu.Lock()
 	delete(e.created, id)
 	e.mu.Unlock()
+	e.free()
 	if !e.leads() || pod.Annotations[AnnotationReported] != "" || e.ctx.Err() != nil {
 		return
 	}

@@ -38,7 +38,8 @@ type bench struct {
 	fake   *executortest.Fake
 	worker *queue.Worker
 	answer func(w http.ResponseWriter, r wire.ClaimRequest)
-	ready  func() error // of the worker, as is once
+	ready  func() error // of the worker, as are freed and once
+	freed  chan struct{}
 	once   bool
 
 	handsOver bool // what is placed holds no slot
@@ -75,7 +76,7 @@ func (b *bench) run(t *testing.T, slots int) {
 	conn, _ := b.nats.As(t, broker.Identity{Kind: broker.KindWorker, Pool: messages.LocalPool, Name: "worker-1"})
 	log := slog.New(slog.DiscardHandler)
 	b.worker, err = queue.New(queue.Config{
-		Name: "worker-1", Pool: messages.LocalPool, Slots: slots, Claims: client.NewPool(transport), Executor: b.fake, Events: conn, Log: log, Ready: b.ready, Once: b.once,
+		Name: "worker-1", Pool: messages.LocalPool, Slots: slots, Claims: client.NewPool(transport), Executor: b.fake, Events: conn, Log: log, Ready: b.ready, Freed: b.freed, Once: b.once,
 		Tasks:     &slotChecker{t: t, tasks: conn.TaskQueue(messages.LocalPool, nil, log), fake: b.fake, slots: slots, free: b.handsOver},
 		HandsOver: b.handsOver,
 	})

@@ -34,6 +34,8 @@ func (w *Worker) untilReady(ctx context.Context) error {
 		timer := time.NewTimer(readyPause)
 		select {
 		case <-timer.C:
+		case <-w.cfg.Freed:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 			return ctx.Err()

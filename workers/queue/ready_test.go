@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -55,6 +56,29 @@ func TestAWorkerWithoutRoomTakesNothing(t *testing.T) {
 	}
 	if got := paused(t, b.worker); got != 0 {
 		t.Errorf("gantry_worker_paused with room: got %v, want 0", got)
+	}
+}
+
+// TestWhatIsFreedIsLookedAt: a worker that has no room asks again as soon as some may have become free. Twenty times; by itself it would
+// ask every two seconds.
+func TestWhatIsFreedIsLookedAt(t *testing.T) {
+	t.Parallel()
+	const times = 20
+	b := newBench(t)
+	b.freed = make(chan struct{})
+	asked := make(chan struct{}, 100)
+	b.ready = func() error {
+		asked <- struct{}{}
+		return errors.New("as many Pods as are allowed")
+	}
+	b.run(t, 1)
+	began := time.Now()
+	for range times {
+		<-asked
+		b.freed <- struct{}{}
+	}
+	if took := time.Since(began); took > times*time.Second {
+		t.Errorf("%d looks took %s", times, took)
 	}
 }
 

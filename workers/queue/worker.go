@@ -67,6 +67,8 @@ type Config struct {
 	// Ready, if set, says why nothing new may be taken now, such as a disk that is nearly full; nil means that all is well. It
 	// is called concurrently: before every task, when Busy counts it not yet, and for people who ask why a run waits.
 	Ready func() error
+	// Freed, if set, has something to receive when Ready may have changed its mind; it is asked now and then besides.
+	Freed <-chan struct{}
 	// HandsOver tells that a placed runner holds no slot: the executor knows how many there are, Ready says when those are too many,
 	// and Slots bounds how many are claimed and placed at the same time.
 	HandsOver bool
