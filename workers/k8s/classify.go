@@ -31,7 +31,7 @@ type Rule struct {
 	ExitCodes  []int32       // with which it did
 	Events     []string      // reasons of events about it
 	Text       string        // regular expression that something it shows fits to
-	Silent     bool          // it has a node, and no container of it shows anything
+	Silent     bool          // it has a node, which says nothing of it
 	After      time.Duration // since Since
 	Since      Clock
 }
@@ -157,7 +157,7 @@ func lookAt(e Evidence) sight {
 	status := e.Pod.Status
 	s.deleting = e.Pod.DeletionTimestamp != nil || PodCondition{Type: corev1.DisruptionTarget, Status: corev1.ConditionTrue}.holds(status.Conditions)
 	all := slices.Concat(status.InitContainerStatuses, status.ContainerStatuses)
-	s.silent = e.Pod.Spec.NodeName != "" && len(all) == 0 && len(e.Events) == 0
+	s.silent = e.Pod.Spec.NodeName != "" && len(all) == 0 && !slices.ContainsFunc(e.Events, ofNode)
 	for _, c := range all {
 		if w := c.State.Waiting; w != nil && s.waiting == "" && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
 			s.waiting, s.image = w.Reason, c.Image
@@ -185,6 +185,11 @@ func lookAt(e Evidence) sight {
 		}
 	}
 	return s
+}
+
+// ofNode reports whether a node says the event: that it has the Pod says the scheduler.
+func ofNode(e corev1.Event) bool {
+	return e.Source.Component == "kubelet" || e.ReportingController == "kubelet"
 }
 
 func (s *sight) say(text string) {

@@ -62,7 +62,7 @@ func (e *Executor) place(ctx context.Context, a executor.Attempt) error {
 		return nil
 	}
 	if err := e.insist(ctx, a.AttemptID, func() error { return e.equip(ctx, pod, a, archive, digest) }); err != nil {
-		return errors.Join(err, e.remove(context.WithoutCancel(ctx), pod, new(int64(0))))
+		return errors.Join(err, e.remove(context.WithoutCancel(ctx), pod, nil))
 	}
 	e.cfg.Passed("dispatcher.inputs_created")
 	if err := e.insist(ctx, a.AttemptID, func() error { return e.openGate(ctx, pod) }); err != nil {

@@ -302,16 +302,14 @@ func (e *Executor) Cancel(ctx context.Context, attemptID string, force bool) err
 		return nil
 	}
 	var grace *int64
-	switch {
-	case pod.Spec.NodeName == "":
-		grace = new(int64(0))
-	case force:
+	if force {
 		grace = new(int64(1))
 	}
 	return e.remove(ctx, pod, grace)
 }
 
-// remove deletes this very Pod, if it is still there.
+// remove deletes this very Pod, if it is still there. One that no node has goes at once whatever is said: the API server knows that
+// better than we do, who might be told of a node a moment later.
 func (e *Executor) remove(ctx context.Context, pod *corev1.Pod, grace *int64) error {
 	err := e.cfg.Cluster.calls.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 		GracePeriodSeconds: grace, Preconditions: &metav1.Preconditions{UID: &pod.UID},
@@ -337,12 +335,6 @@ func (e *Executor) markReported(ctx context.Context, x executor.Exit) error {
 	if pod == nil {
 		return nil
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-		"uid": pod.UID, "annotations": map[string]string{AnnotationReported: time.Now().UTC().Format(time.RFC3339)},
-	}})
-	if err != nil {
-		return err
-	}
 	var both sync.WaitGroup
 	defer both.Wait()
 	both.Go(func() {
@@ -351,11 +343,23 @@ func (e *Executor) markReported(ctx context.Context, x executor.Exit) error {
 			e.log.Warn("a Secret goes with its Pod, not before", "pod", pod.Name, "error", err)
 		}
 	})
-	_, err = e.cfg.Cluster.calls.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if err != nil && !missing(err) && !conflict(err) {
+	if err := e.annotate(ctx, pod, AnnotationReported, time.Now().UTC().Format(time.RFC3339)); err != nil {
 		return fmt.Errorf("pod %s/%s: note that its exit was reported: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil
+}
+
+// annotate notes something on this very Pod, if it is still there.
+func (e *Executor) annotate(ctx context.Context, pod *corev1.Pod, key, value string) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID, "annotations": map[string]string{key: value}}})
+	if err != nil {
+		return err
+	}
+	_, err = e.cfg.Cluster.calls.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+	if missing(err) || conflict(err) {
+		return nil
+	}
+	return err
 }
 
 // refOf reads what an attempt belongs to from the labels of its Pod.

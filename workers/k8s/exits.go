@@ -1,6 +1,7 @@
 package k8s
 
 import (
+	"encoding/json"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -85,27 +86,32 @@ func (e *Executor) changed(pod *corev1.Pod) {
 	}
 	x := exitOf(pod)
 	if x.Code != executor.CodeDelivered {
-		v, ours := e.reason(id)
-		if !ours {
-			v = e.cfg.Judge(Evidence{Pod: pod, Now: time.Now()})
-		}
-		x = e.explain(x, pod, v, ours)
+		x = e.explain(x, pod, Evidence{Pod: pod, Now: time.Now()})
 	}
 	e.ended(x)
 }
 
-// reason is why we deleted the Pod of an attempt before it began; false if we did not. A kubelet shows the containers of such a Pod as
-// ended, as if they had run.
-func (e *Executor) reason(attemptID string) (Verdict, bool) {
+// reason is why we, or a dispatcher that led before, deleted a Pod before it began; false if nobody did. A kubelet shows the containers
+// of such a Pod as ended, as if they had run.
+func (e *Executor) reason(pod *corev1.Pod) (v Verdict, ours bool) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	v, ours := e.why[attemptID]
+	v, ours = e.why[pod.Labels[LabelAttempt]]
+	e.mu.Unlock()
+	if noted := pod.Annotations[AnnotationReason]; !ours && noted != "" {
+		ours = json.Unmarshal([]byte(noted), &v) == nil
+	}
 	return v, ours
 }
 
-// explain adds what people are to know about an exit.
-func (e *Executor) explain(x executor.Exit, pod *corev1.Pod, v Verdict, ours bool) executor.Exit {
-	x.Message = v.Message
+// explain adds what people are to know about an exit: why we deleted the Pod, if we did, else what the evidence means.
+func (e *Executor) explain(x executor.Exit, pod *corev1.Pod, seen Evidence) executor.Exit {
+	v, ours := e.reason(pod)
+	if !ours {
+		v = e.cfg.Judge(seen)
+	}
+	if ours || x.Message == "" {
+		x.Message = v.Message
+	}
 	if c := runnerStatus(pod); c != nil && c.State.Terminated != nil {
 		if said, ok := runner.ReadTermination(c.State.Terminated.Message); ok && said.Message != "" {
 			x.Message += " It said: " + said.Message + "."
@@ -161,11 +167,12 @@ func (e *Executor) confirmGone(pod *corev1.Pod) {
 		}
 	}
 	x := executor.Exit{Ref: refOf(pod), Code: executor.CodeUnknown, NotBegun: neverRan(pod), Message: "its Pod " + pod.Namespace + "/" + pod.Name + " was deleted"}
+	seen := Evidence{Now: time.Now()}
 	if terminal(pod) {
-		x = exitOf(pod)
+		x, seen.Pod = exitOf(pod), pod
 	}
-	if v, ours := e.reason(x.AttemptID); ours {
-		x = e.explain(x, pod, v, ours)
+	if x.Code != executor.CodeDelivered {
+		x = e.explain(x, pod, seen)
 	}
 	e.ended(x)
 }

@@ -24,7 +24,7 @@ const (
 	AnnotationSpecHash = Prefix + "spec-hash"       // of the Pod as it was built: the same attempt built again is the same Pod
 	AnnotationTrace    = Prefix + "traceparent"     // of the run, if it has one
 	AnnotationReported = Prefix + "reported"        // when the exit was reported, RFC 3339; set by the executor
-	AnnotationReason   = Prefix + "deletion-reason" // why we deleted the Pod; set by the executor
+	AnnotationReason   = Prefix + "deletion-reason" // why we delete the Pod, a Verdict in JSON; set by the executor
 )
 
 // Gate keeps a Pod from being scheduled before its ConfigMap and Secret exist.

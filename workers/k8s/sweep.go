@@ -3,6 +3,8 @@ package k8s
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -113,18 +115,19 @@ func (e *Executor) judge(ctx context.Context, pod *corev1.Pod) {
 	e.discard(ctx, live, v)
 }
 
-// discard deletes a Pod that has never run, for the reason of the verdict.
+// discard deletes a Pod that has never run, for the reason of the verdict, which is noted on it first: whoever leads when it is gone
+// reports it.
 func (e *Executor) discard(ctx context.Context, pod *corev1.Pod, v Verdict) {
 	id := pod.Labels[LabelAttempt]
 	e.mu.Lock()
 	e.why[id] = v
 	e.mu.Unlock()
-	var grace *int64
-	if pod.Spec.NodeName == "" {
-		grace = new(int64(0))
-	}
 	e.log.Info("Pod deleted before it began", append(refOf(pod).LogAttrs(), "pod", pod.Name, "class", v.Class, "reason", v.Message)...)
-	if err := e.remove(ctx, pod, grace); err != nil {
+	reason, err := json.Marshal(v)
+	if err == nil {
+		err = e.annotate(ctx, pod, AnnotationReason, string(reason))
+	}
+	if err = errors.Join(err, e.remove(ctx, pod, nil)); err != nil {
 		e.log.Warn("a Pod that can't begin was not deleted, trying again", "pod", pod.Name, "error", err)
 	}
 }

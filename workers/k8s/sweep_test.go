@@ -1,6 +1,7 @@
 package k8s_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -8,10 +9,58 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
+	"gantry.example/workers/executor"
 	"gantry.example/workers/executor/executortest"
 	"gantry.example/workers/k8s"
 )
+
+// TestReasonOutlivesItsLeader: why a Pod was deleted before it began is reported by whoever leads when it is gone. Nobody asks for its
+// end at once, because a node may have it by then.
+func TestReasonOutlivesItsLeader(t *testing.T) {
+	t.Parallel()
+	client := fake.NewClientset()
+	n := &node{t: t, client: client} // without a kubelet
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Name: "stuck", Namespace: "runs", UID: "uid-stuck", CreationTimestamp: metav1.NewTime(time.Now().Add(-time.Hour)),
+		Labels: map[string]string{k8s.LabelPool: "local", k8s.LabelAttempt: "att-stuck"},
+	}}
+	if err := client.Tracker().Add(pod); err != nil {
+		t.Fatal(err)
+	}
+	next := n.open(t) // judges nothing, and leads too, as one does that the first has lost the lead to
+	t.Cleanup(func() { _ = next.Close() })
+	cfg := n.config(t)
+	want := k8s.Verdict{Kind: k8s.Failed, Class: "config.image", Message: "There is no such image."}
+	cfg.Judge = func(k8s.Evidence) k8s.Verdict { return want }
+	first, err := k8s.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = first.Close() })
+	told := make(chan executor.Exit, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = next.(executor.Watcher).Watch(ctx, func(_ context.Context, x executor.Exit) error {
+			told <- x
+			return nil
+		})
+	}()
+	executortest.Wait(t, "a report", func() bool { return len(told) > 0 })
+	if got := <-told; got.AttemptID != "att-stuck" || got.Message != want.Message || !got.Final || !got.NotBegun {
+		t.Errorf("got %+v, want the reason of the first, and that another attempt would end the same way", got)
+	}
+	stop()
+	<-done
+	for _, action := range client.Actions() {
+		if d, ok := action.(clienttesting.DeleteActionImpl); ok && d.DeleteOptions.GracePeriodSeconds != nil {
+			t.Errorf("got the Pod deleted with a grace of %d s, want its own", *d.DeleteOptions.GracePeriodSeconds)
+		}
+	}
+}
 
 // TestMostPodsKept: of more Pods that are over than are kept, the oldest go, of whoever has most of them.
 func TestMostPodsKept(t *testing.T) {

@@ -25,8 +25,8 @@ const (
 
 // Verdict is what the evidence means: a row of the classification. No verdict is a success: that only a delivered result tells.
 type Verdict struct {
-	Kind    Kind
-	Class   string // "config.image", for metrics
-	Message string // for people: what happened, to which object, and what to do
-	Again   bool   // a failed Pod that never began may be followed by another
+	Kind    Kind   `json:"kind"`
+	Class   string `json:"class"`           // "config.image", for metrics
+	Message string `json:"message"`         // for people: what happened, to which object, and what to do
+	Again   bool   `json:"again,omitempty"` // a failed Pod that never began may be followed by another
 }
