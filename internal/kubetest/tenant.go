@@ -38,8 +38,9 @@ func (n *Node) Tenant(manifest, namespace string) string {
 		path := map[string]string{
 			"Namespace": "/api/v1/namespaces", "ServiceAccount": "/api/v1/namespaces/" + namespace + "/serviceaccounts",
 			"ResourceQuota": "/api/v1/namespaces/" + namespace + "/resourcequotas", "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/" + namespace + "/networkpolicies",
-			"Role":        "/apis/rbac.authorization.k8s.io/v1/namespaces/" + namespace + "/roles",
-			"RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/" + namespace + "/rolebindings",
+			"PodDisruptionBudget": "/apis/policy/v1/namespaces/" + namespace + "/poddisruptionbudgets",
+			"Role":                "/apis/rbac.authorization.k8s.io/v1/namespaces/" + namespace + "/roles",
+			"RoleBinding":         "/apis/rbac.authorization.k8s.io/v1/namespaces/" + namespace + "/rolebindings",
 		}[object.Kind]
 		if path == "" {
 			n.t.Fatalf("kubetest: %s has a %s, which is not known here", manifest, object.Kind)

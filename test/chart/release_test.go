@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"gantry.example/internal/kubetest"
+	"gantry.example/workers/k8s"
 )
 
 // installation is a release of the chart in a cluster whose controllers make the Pods, which nobody runs.
@@ -73,6 +75,7 @@ func (c chart) released(t *testing.T) {
 	if got := in.get(t, "/api/v1/namespaces/runs-a").text("metadata", "labels", "pod-security.kubernetes.io/enforce"); got != "restricted" {
 		t.Errorf("namespace runs-a: got pod security %q, want restricted", got)
 	}
+	in.evictions(t)
 	for _, one := range changes() {
 		before := in.revisions(t)
 		values = in.values(t, one.values, values)
@@ -101,6 +104,34 @@ func (c chart) released(t *testing.T) {
 	in.helm(t, "install", folder, values) // finds what was kept
 }
 
+// evictions: who drains a node may evict a plan, and waits for an apply.
+func (i installation) evictions(t *testing.T) {
+	t.Helper()
+	const pods = "/api/v1/namespaces/runs-a/pods"
+	for phase, want := range map[string]int{"plan": http.StatusCreated, "apply": http.StatusTooManyRequests} {
+		confined := map[string]any{"allowPrivilegeEscalation": false, "capabilities": map[string]any{"drop": []any{"ALL"}}}
+		i.take(t, object{
+			"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": phase, "namespace": "runs-a", "labels": map[string]any{k8s.LabelPhase: phase}},
+			"spec": map[string]any{
+				"securityContext": map[string]any{"runAsNonRoot": true, "seccompProfile": map[string]any{"type": "RuntimeDefault"}},
+				"containers":      []any{map[string]any{"name": "runner", "image": "runner", "securityContext": confined, "resources": map[string]any{"limits": map[string]any{"memory": "1Gi"}}}},
+			},
+		}, "")
+		running := object{"status": map[string]any{"phase": "Running", "conditions": []any{map[string]any{"type": "Ready", "status": "True"}}}}
+		if code := i.send(t, http.MethodPatch, pods+"/"+phase+"/status", "application/merge-patch+json", running); code != http.StatusOK {
+			t.Fatalf("%s: got %d, want it to be running", phase, code)
+		}
+		i.await(t, "the budget", func() bool {
+			budget := i.get(t, "/apis/policy/v1/namespaces/runs-a/poddisruptionbudgets/gantry-applies")
+			return budget.at("status", "observedGeneration") == budget.at("metadata", "generation")
+		})
+		eviction := object{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": map[string]any{"name": phase, "namespace": "runs-a"}}
+		if code := i.send(t, http.MethodPost, pods+"/"+phase+"/eviction", "application/json", eviction); code != want {
+			t.Errorf("eviction of the Pod of a %s: got %d, want %d", phase, code, want)
+		}
+	}
+}
+
 // uninstalled takes the release away: what it made is gone, but for what cannot be made again.
 func (i installation) uninstalled(t *testing.T) {
 	t.Helper()
@@ -110,6 +141,7 @@ func (i installation) uninstalled(t *testing.T) {
 		if phase := i.get(t, "/api/v1/namespaces/"+name).text("status", "phase"); phase != "Active" {
 			t.Errorf("namespace %s: got it %s, want it kept", name, phase)
 		}
+		i.get(t, "/apis/policy/v1/namespaces/"+name+"/poddisruptionbudgets/gantry-applies")
 		i.get(t, "/apis/networking.k8s.io/v1/namespaces/"+name+"/networkpolicies/"+name) // what still runs stays confined
 	}
 	claims := map[string]int{}
@@ -248,6 +280,26 @@ func (s server) takeSecret(t *testing.T, name string, files map[string][]byte) {
 		data[key] = base64.StdEncoding.EncodeToString(b)
 	}
 	s.take(t, object{"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": name, "namespace": namespace}, "data": data}, "")
+}
+
+// send sends an object and returns the status of the answer.
+func (s server) send(t *testing.T, method, path, kind string, o object) int {
+	t.Helper()
+	body, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", kind)
+	resp, err := s.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode
 }
 
 // get reads what is there.
