@@ -19,7 +19,6 @@ import (
 	"github.com/spf13/pflag"
 	"golang.org/x/sync/errgroup"
 
-	"gantry.example/client"
 	"gantry.example/internal/failpoint"
 	"gantry.example/internal/settings"
 	"gantry.example/internal/telemetry"
@@ -134,20 +133,7 @@ func (c config) serve(ctx context.Context, d dispatcher.Config) error {
 		}
 		group.Go(func() error { return dispatcher.Observe(ctx, ln, &seen) })
 	}
-	group.Go(func() (err error) {
-		if d.Pods, err = pods(ctx, d, c.RunnerImage); ctx.Err() != nil {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		run, err := dispatcher.New(d)
-		if err != nil {
-			return err
-		}
-		defer run.Close()
-		seen.Store(run)
-		return run.Run(ctx)
-	})
+	group.Go(func() error { return c.follow(ctx, d, &seen) })
 	return group.Wait()
 }
 
@@ -172,22 +158,4 @@ func (l *late) Collect(out chan<- prometheus.Metric) {
 	if d := l.Load(); d != nil {
 		d.Collect(out)
 	}
-}
-
-// pods asks the server what Pods are to be like.
-func pods(ctx context.Context, d dispatcher.Config, runnerImage string) (k8s.Config, error) {
-	transport, err := client.NewTransport(client.Config{Address: d.Address, Token: d.Token, CACert: d.CACert})
-	if err != nil {
-		return k8s.Config{}, err
-	}
-	defer transport.Close()
-	cfg, err := client.NewPool(transport).K8sConfig(ctx)
-	if err != nil {
-		return k8s.Config{}, err
-	}
-	out := k8s.ConfigOf(cfg, runnerImage)
-	if out.RunnerImage == "" {
-		return out, errors.New("--runner-image is required: neither it nor the k8s config says which image brings the runner into Pods")
-	}
-	return out, nil
 }

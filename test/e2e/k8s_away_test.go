@@ -94,6 +94,15 @@ func podsRemote(t *testing.T, p pods) {
 	r = p.detach("../../examples/hello", p.workspace("far-image", "far", `"pod_template":{"image":"`+image+`"}`))
 	p.shown(r.ID, "can't be pulled")
 	p.ended(r.ID, "errored", image)
+	p.must("k8s", "edit", "default/far", "--max-pods", "1") // heard there without a restart
+	one := p.detach(sleeping(t, "sleep 10m"), w)
+	p.printed(one.ID, "sleeping for 10m")
+	more := p.detach("../../examples/hello", p.workspace("far-more", "far"))
+	p.shown(more.ID, "max_pods")
+	p.must("k8s", "edit", "default/far", "--max-pods", "5")
+	p.waitFor(more.ID, "applied")
+	p.must("runs", "cancel", one.ID)
+	p.waitFor(one.ID, "canceled")
 }
 
 // dispatcher starts gantry-dispatcher, which ends with the test.
