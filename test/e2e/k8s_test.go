@@ -32,7 +32,7 @@ func TestPods(t *testing.T) {
 	var running sync.WaitGroup
 	room := make(chan struct{}, 3) // they wait most of the time, so go test's own limit would be too low
 	for name, scenario := range map[string]func(*testing.T, pods){
-		"plan and apply": podsApply, "terraform fails": podsFail, "out of memory": podsMemory, "deleted in its apply": podsDeleted,
+		"plan and apply": podsApply, "environment": podsEnvironment, "terraform fails": podsFail, "out of memory": podsMemory, "deleted in its apply": podsDeleted,
 		"image that is not there": podsImage, "large configuration": podsLarge, "quota": podsQuota, "no room": podsNoRoom,
 		"limit of an apply": podsLimit, "canceled": podsCanceled, "server away": podsServerAway, "NATS away": podsNATSAway, "API server away": podsAPIServerAway,
 		"remote dispatchers": podsRemote, "killed while it places": podsKilled,
@@ -62,6 +62,20 @@ func podsApply(t *testing.T, p pods) {
 	if state := p.must("state", "pull", w).stdout; !strings.Contains(state, "Hello, Ada") {
 		t.Errorf("got state\n%s\nwant that of the apply", state)
 	}
+}
+
+// podsEnvironment: what a pod_template says of the environment is there for Terraform, variables of the workspace count for more, and a
+// token of the ServiceAccount is where it can be read.
+func podsEnvironment(t *testing.T, p pods) {
+	w := p.workspace("environment", "team-a", `"pod_template":`+strings.TrimSuffix(podTemplate, "}")+`,
+		"service_account_token":{"audience":"cloud"},"env":[{"name":"TF_VAR_pod","value":"of the Pod"},{"name":"TF_VAR_both","value":"of the Pod"}]}`)
+	p.must("vars", "set", w, "TF_VAR_both=of the workspace", "--env")
+	id := p.detach(config(t, `
+variable "pod" {}
+variable "both" {}
+output "said" { value = "${var.pod}, ${var.both}, ${length(file("/gantry/token/token")) > 0}" }`), w).ID
+	p.printed(id, `said = "of the Pod, of the workspace, true"`)
+	p.waitFor(id, "applied")
 }
 
 func podsFail(t *testing.T, p pods) {

@@ -46,7 +46,8 @@ func apply(t messages.PodTemplate, s *corev1.PodSpec, phase messages.Phase) erro
 	if err := convert(t.Env, &env); err != nil {
 		return err
 	}
-	c.Env = append(env, c.Env...) // of a name that is there twice the last one counts, which is ours
+	// Of a name that is there twice the last one counts: ours, but for the memory, of which the user may know better.
+	c.Env = slices.Concat(memoryEnv(c.Resources), env, c.Env)
 	if err := convert(t.EnvFrom, &c.EnvFrom); err != nil {
 		return err
 	}
@@ -62,6 +63,16 @@ func apply(t messages.PodTemplate, s *corev1.PodSpec, phase messages.Phase) erro
 		addToken(*t.ServiceAccountToken, s)
 	}
 	return nil
+}
+
+// memoryEnv tells the programs, which are of Go, when to tidy up: before the limit at which they are killed. They are several.
+func memoryEnv(r corev1.ResourceRequirements) []corev1.EnvVar {
+	limit, there := r.Limits[corev1.ResourceMemory]
+	if !there {
+		return nil
+	}
+	const percent = 80
+	return []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: fmt.Sprint(limit.Value() / 100 * percent)}}
 }
 
 // convert goes from our types to Kubernetes' through the JSON they share.

@@ -59,7 +59,7 @@ func PodMain(assignment, termination string, cfg Config) int {
 	if err := terraform.BecomeSubreaper(); err != nil {
 		cfg.Log.Warn("processes that leave terraform's tree will not be ended with it", "error", err)
 	}
-	cfg.Dedicated, a.Alone = true, true
+	cfg.Dedicated, a.Alone, cfg.Around = true, true, os.Environ()
 	code, failed := carryOut(ctx, a, cfg)
 	end := conclude(a, code)
 	if failed != nil {

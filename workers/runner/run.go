@@ -26,6 +26,8 @@ type Config struct {
 
 	// Dedicated tells that this process serves this attempt only, so that all its children are the attempt's.
 	Dedicated bool
+	// Around is the environment, KEY=VALUE, of a container that was made for this attempt, for its configuration to see.
+	Around []string
 }
 
 // attempt is the runner's state while it works.

@@ -164,7 +164,8 @@ func (s *Session) writeSpec() error {
 	if !s.hasProviders() {
 		weak = []string{"GOGC=400", "GOMEMLIMIT=1GiB"}
 	}
-	env := environment(inherited(), weak, s.userEnvironment(), slices.DeleteFunc(slices.Clone(s.cfg.Env), s.forbidden), own)
+	allowed := func(env []string) []string { return slices.DeleteFunc(slices.Clone(env), s.forbidden) }
+	env := environment(inherited(), weak, allowed(s.cfg.Around), s.userEnvironment(), allowed(s.cfg.Env), own)
 	spec := shim.Spec{Engine: s.cfg.Engine.Path, Version: s.cfg.Engine.Version, Env: env, Output: s.cfg.Output}
 	if u := s.cfg.User; u != nil {
 		spec.UID, spec.GID = u.UID, u.GID
@@ -232,7 +233,7 @@ func (s *Session) hasProviders() bool {
 
 func (s *Session) specPath() string { return filepath.Join(s.cfg.Dir, specFile) }
 
-// inherited is the only part of our own environment that a run sees: how to reach the network, and PATH.
+// inherited is the only part of our own environment that a run sees, outside of a container of its own: how to reach the network, and PATH.
 func inherited() []string {
 	env := []string{"LANG=C.UTF-8"}
 	for _, key := range []string{

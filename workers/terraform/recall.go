@@ -40,7 +40,7 @@ func (s *Session) memory() (string, error) {
 	ofTheRun := func(kv string) bool { // differs from run to run and means nothing to init
 		return strings.HasPrefix(kv, "TFC_") || strings.HasPrefix(kv, "TF_VAR_TFC_") || strings.HasPrefix(kv, "TRACEPARENT=")
 	}
-	env := slices.DeleteFunc(append([]string{}, s.cfg.Env...), ofTheRun)
+	env := slices.DeleteFunc(append(append([]string{}, s.cfg.Around...), s.cfg.Env...), ofTheRun)
 	slices.Sort(env)
 	what, err := json.Marshal(struct {
 		Configuration string

@@ -26,6 +26,7 @@ type SessionConfig struct {
 	Root   string // folder of the root module, absolute; User's
 	Output string // file that everything the engine prints is appended to, stdout and stderr in order
 
+	Around    []string        // the environment of a container made for the run, KEY=VALUE: all else counts for more
 	Env       []string        // what a run may know about itself, KEY=VALUE
 	Variables []wire.Variable // values of root-module variables and of the environment
 	State     []byte          // the state to start from; nil means none; not needed with StateURL

@@ -374,17 +374,19 @@ func TestEnvironmentIsBuiltNotInherited(t *testing.T) {
 		resource "terraform_data" "env" {
 		  provisioner "local-exec" { command = "env | sed s/^/ENV:/" }
 		}`})
+	cfg.Around = []string{"OF_THE_POD=seen", "OF_BOTH=pod", "HOME=/elsewhere", "TF_DATA_DIR=/elsewhere"}
+	cfg.Variables = []wire.Variable{{Key: "OF_BOTH", Value: "variable", Category: wire.CategoryEnv}}
 	s, plan := planned(t, cfg)
 	if err := s.Apply(t.Context(), plan); err != nil {
 		t.Fatalf("%v\n%s", err, read(t, cfg.Output))
 	}
 	log := read(t, cfg.Output)
-	for _, bad := range []string{"hunter2", "GANTRY_EXEC_SPEC", "TF_CLI_ARGS="} {
+	for _, bad := range []string{"hunter2", "GANTRY_EXEC_SPEC", "TF_CLI_ARGS=", "TF_DATA_DIR"} {
 		if strings.Contains(log, bad) {
 			t.Errorf("the run sees %s", bad)
 		}
 	}
-	for _, want := range []string{"ENV:TF_IN_AUTOMATION=1", "ENV:TF_INPUT=0", "ENV:HOME=" + cfg.Dir + "/home", "ENV:TMPDIR=" + cfg.Dir + "/tmp"} {
+	for _, want := range []string{"ENV:TF_IN_AUTOMATION=1", "ENV:TF_INPUT=0", "ENV:HOME=" + cfg.Dir + "/home", "ENV:TMPDIR=" + cfg.Dir + "/tmp", "ENV:OF_THE_POD=seen", "ENV:OF_BOTH=variable"} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the run does not see %s:\n%s", want, log)
 		}
