@@ -95,7 +95,7 @@ func podsRemote(t *testing.T, p pods) {
 	p.shown(r.ID, "can't be pulled")
 	p.ended(r.ID, "errored", image)
 	p.must("k8s", "edit", "default/far", "--max-pods", "1") // heard there without a restart
-	one := p.detach(sleeping(t, "sleep 10m"), w)
+	one := p.detach(sleeping(t, "sleep 10m"), p.workspace("far-long", "far"))
 	p.printed(one.ID, "sleeping for 10m")
 	more := p.detach("../../examples/hello", p.workspace("far-more", "far"))
 	p.shown(more.ID, "max_pods")
