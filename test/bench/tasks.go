@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
 	"gantry.example/internal/bus/broker"
 	"gantry.example/test/bench/figures"
 	"gantry.example/test/bench/raw"
+	"gantry.example/test/bench/replay"
 )
 
 // How tasks that execute nothing are measured.
@@ -24,31 +27,27 @@ const (
 	taskConns      = 20 // to Postgres, the server's own number
 )
 
-// tasks measures runs that execute nothing on a server with 100 workers, in turn with the bare operations of Postgres and NATS
-// on the same Postgres.
+// tasks measures runs that execute nothing on a server with 100 workers, in turn with the operations of Postgres and NATS alone, on
+// the same Postgres: those that the server makes for as many runs, recorded before, and the least that any server would have to make.
 func (b *bench) tasks(ctx context.Context) (err error) {
 	d, err := b.startDatabase(ctx, "tasks-postgres")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	dsn, err := d.add(ctx, "gantry_tasks")
-	if err != nil {
+	if _, err := d.add(ctx, taskDatabase); err != nil {
 		return err
 	}
-	s, err := b.startOn(ctx, "tasks", dsn)
+	targets, recording, err := b.record(ctx, d)
+	if err != nil {
+		return fmt.Errorf("record what the server asks of Postgres: %w", err)
+	}
+	s, err := b.startOn(ctx, "tasks", d.server.DSN(taskDatabase))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	t := figures.Tasks{Tasks: b.noop, Workers: taskWorkers, Workspaces: taskWorkspaces}
-	targets, err := s.noopTargets(ctx, taskWorkspaces)
-	if err != nil {
-		return err
-	}
-	if _, _, err := s.noopRuns(ctx, targets, min(b.noop, 2*taskWorkers)); err != nil { // warm up
-		return err
-	}
+	t := figures.Tasks{Tasks: b.noop, Workers: taskWorkers, Workspaces: taskWorkspaces, Statements: float64(recording.Statements) / float64(b.noop)}
 	for i := range taskRounds {
 		b.say("%d tasks that execute nothing, %d workers: round %d of %d", b.noop, taskWorkers, i+1, taskRounds)
 		took, events, err := s.noopRuns(ctx, targets, b.noop)
@@ -57,13 +56,95 @@ func (b *bench) tasks(ctx context.Context) (err error) {
 		}
 		t.Gantry = append(t.Gantry, float64(b.noop)/took.Seconds())
 		t.Events = append(t.Events, events)
-		if took, err = b.rawRound(ctx, d, i); err != nil {
-			return fmt.Errorf("raw operations: %w", err)
+		if took, err = b.replayRound(ctx, d, recording, i); err != nil {
+			return fmt.Errorf("the same operations: %w", err)
 		}
-		t.Raw = append(t.Raw, float64(b.noop)/took.Seconds())
+		t.Same = append(t.Same, float64(b.noop)/took.Seconds())
+		if took, err = b.rawRound(ctx, d, i); err != nil {
+			return fmt.Errorf("least operations: %w", err)
+		}
+		t.Least = append(t.Least, float64(b.noop)/took.Seconds())
 	}
 	b.report.Tasks = t
 	return nil
+}
+
+// The databases of a server whose tasks are measured, of what it was like when the recording began, and when it ended.
+const (
+	taskDatabase = "gantry_tasks"
+	taskTemplate = "gantry_before"
+	taskRecorded = "gantry_after"
+)
+
+// record makes the workspaces, and then as many runs as are measured, whose statements it returns.
+func (b *bench) record(ctx context.Context, d *database) (targets []target, r replay.Recording, err error) {
+	err = b.serving(ctx, d, func(s *server) error {
+		if targets, err = s.noopTargets(ctx, taskWorkspaces); err != nil {
+			return err
+		}
+		_, _, err := s.noopRuns(ctx, targets, min(b.noop, 2*taskWorkers))
+		return err
+	})
+	if err != nil {
+		return nil, r, err
+	}
+	if _, err := d.copy(ctx, taskDatabase, taskTemplate); err != nil {
+		return nil, r, err
+	}
+	if err := d.exec(ctx, taskDatabase, replay.Settings(taskDatabase)...); err != nil {
+		return nil, r, err
+	}
+	err = b.serving(ctx, d, func(s *server) error {
+		if err := d.exec(ctx, taskDatabase, replay.Begin); err != nil {
+			return err
+		}
+		if _, _, err := s.noopRuns(ctx, targets, b.noop); err != nil {
+			return err
+		}
+		return d.exec(ctx, taskDatabase, replay.End, `ALTER DATABASE `+taskDatabase+` RESET ALL`)
+	})
+	if err != nil {
+		return nil, r, err
+	}
+	if _, err := d.copy(ctx, taskDatabase, taskRecorded); err != nil {
+		return nil, r, err
+	}
+	log, err := os.Open(d.log)
+	if err != nil {
+		return nil, r, err
+	}
+	defer log.Close()
+	r, err = replay.Parse(log)
+	return targets, r, err
+}
+
+func (b *bench) serving(ctx context.Context, d *database, do func(*server) error) (err error) {
+	s, err := b.startOn(ctx, "tasks", d.server.DSN(taskDatabase))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	return do(s)
+}
+
+// replayRound does the recorded operations on a copy of the database, and those of NATS.
+func (b *bench) replayRound(ctx context.Context, d *database, r replay.Recording, round int) (took time.Duration, err error) {
+	name := fmt.Sprintf("replay_%d", round)
+	dsn, err := d.copy(ctx, taskTemplate, name)
+	if err != nil {
+		return 0, err
+	}
+	err = b.withNATS(name, func(nc *nats.Conn) error {
+		defer func(began time.Time) { took = time.Since(began) }(time.Now())
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return r.Run(ctx, dsn) })
+		g.Go(func() error { return replay.Messages{Tasks: b.noop, Workers: taskWorkers}.Run(ctx, nc) })
+		return g.Wait()
+	})
+	if err != nil {
+		return 0, err
+	}
+	return took, d.sameEvents(ctx, name, taskRecorded)
 }
 
 // taskRounds is how often each side is measured.
@@ -75,17 +156,26 @@ func (b *bench) rawRound(ctx context.Context, d *database, round int) (took time
 	if err != nil {
 		return 0, err
 	}
+	err = b.withNATS(name, func(nc *nats.Conn) error {
+		took, err = raw.Run(ctx, dsn, nc, raw.Work{Tasks: b.noop, Creators: taskCreators, Workers: taskWorkers, Workspaces: taskWorkspaces, Conns: taskConns})
+		return err
+	})
+	return took, err
+}
+
+// withNATS starts a NATS as a server has it.
+func (b *bench) withNATS(name string, do func(*nats.Conn) error) error {
 	n, err := broker.Start(broker.Config{StoreDir: filepath.Join(b.root, name), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer n.Shutdown()
 	nc, err := n.Connect(name)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer nc.Close()
-	return raw.Run(ctx, dsn, nc, raw.Work{Tasks: b.noop, Creators: taskCreators, Workers: taskWorkers, Workspaces: taskWorkspaces, Conns: taskConns})
+	return do(nc)
 }
 
 func (s *server) noopTargets(ctx context.Context, n int) ([]target, error) {

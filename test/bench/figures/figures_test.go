@@ -189,7 +189,7 @@ func TestScaleGates(t *testing.T) {
 		return figures.Scale{Lists: []figures.Asked{{What: "a list", Few: figures.Sample{few}, Many: figures.Sample{many}}}}
 	}
 	tasks := func(rate float64) figures.Tasks {
-		return figures.Tasks{Gantry: figures.Sample{rate}, Raw: figures.Sample{100}, Events: figures.Sample{1}}
+		return figures.Tasks{Gantry: figures.Sample{rate}, Same: figures.Sample{100}, Least: figures.Sample{200}, Events: figures.Sample{1}}
 	}
 	for _, c := range []struct {
 		name   string
