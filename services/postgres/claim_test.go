@@ -197,6 +197,45 @@ func TestAStartFromAStaleState(t *testing.T) {
 	w.status(next.ID, run.PlanQueued)
 }
 
+// What a start is compared with is read with the lock, but must be what was there when the lock was had.
+func TestAStartThatWaitedSeesTheStateOfThen(t *testing.T) {
+	t.Parallel()
+	for name, before := range map[string]bool{"the first state": false, "another state": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ctx := w.within(30 * time.Second)
+			ws := w.workspace("net")
+			if before {
+				_, a := w.applying(w.newRun(ws, run.Options{}).ID)
+				_, err := w.PutState(ctx, a, stateBody(1, "lin", "one"))
+				w.ok(err)
+				w.result(a, applyResult())
+			}
+			r := w.newRun(ws, run.Options{})
+			c, _ := w.claimed(r.ID)
+			holder := w.raw.MustBegin()
+			defer func() { _ = holder.Rollback() }()
+			holder.MustExec(`SELECT FROM workspaces WHERE id = $1 FOR UPDATE`, ws.ID)
+			known, err := w.AttemptByToken(ctx, c.Token)
+			w.ok(err)
+			done := make(chan error, 1)
+			go func() {
+				_, err := w.Start(ctx, known, startOf(c, "n"))
+				done <- err
+			}()
+			w.blocked(done)
+			holder.MustExec(`
+				INSERT INTO state_versions (id, workspace_id, epoch, serial, lineage, terraform_version, md5, size, sealed, created_at)
+				VALUES ('sv-of-then', $1, 0, 9, 'lin', '1.11.4', '', 0, '', now())`, ws.ID)
+			holder.MustExec(`UPDATE workspaces SET state_id = 'sv-of-then' WHERE id = $1`, ws.ID)
+			w.ok(holder.Commit())
+			w.refused(<-done, messages.CodeAttemptStaleBase)
+			w.status(r.ID, run.PlanQueued)
+		})
+	}
+}
+
 func TestAttemptTokensExpireAndAreRenewed(t *testing.T) {
 	t.Parallel()
 	timing := postgres.DefaultTiming()

@@ -173,15 +173,7 @@ func TestNobodyWaitsForAWorkspaceWithAPlanOnlyRunInHand(t *testing.T) {
 			progressEvent(postgres.Attempt{ID: "att-none", RunID: exclusive.ID}, 1, messages.StageInit),
 		})
 	}()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for w.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
-		select {
-		case err := <-done:
-			t.Fatalf("the projector did not wait for the workspace: %v", err)
-		case <-tick.C:
-		}
-	}
+	w.blocked(done)
 	if _, err := w.raw.ExecContext(ctx, `SELECT FROM runs WHERE id = $1 FOR UPDATE NOWAIT`, beside.ID); err != nil {
 		t.Errorf("while the projector waits for the workspace, the plan-only run is locked: %v", err)
 	}

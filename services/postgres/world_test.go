@@ -259,6 +259,20 @@ func (w *world) count(query string, args ...any) int {
 	return n
 }
 
+// blocked returns when somebody waits for a lock; done would tell that they do not.
+func (w *world) blocked(done <-chan error) {
+	w.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for w.count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) == 0 {
+		select {
+		case err := <-done:
+			w.t.Fatalf("nobody waited for the lock: %v", err)
+		case <-tick.C:
+		}
+	}
+}
+
 func (w *world) epoch(ws postgres.Workspace) int {
 	w.t.Helper()
 	return w.count(`SELECT epoch FROM workspaces WHERE id = $1`, ws.ID)
