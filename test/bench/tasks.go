@@ -78,6 +78,9 @@ const (
 
 // record makes the workspaces, and then as many runs as are measured, whose statements it returns.
 func (b *bench) record(ctx context.Context, d *database) (targets []target, r replay.Recording, err error) {
+	if err := d.exec(ctx, taskDatabase, replay.Settings(taskDatabase)...); err != nil {
+		return nil, r, err
+	}
 	err = b.serving(ctx, d, func(s *server) error {
 		if targets, err = s.noopTargets(ctx, taskWorkspaces); err != nil {
 			return err
@@ -89,9 +92,6 @@ func (b *bench) record(ctx context.Context, d *database) (targets []target, r re
 		return nil, r, err
 	}
 	if _, err := d.copy(ctx, taskDatabase, taskTemplate); err != nil {
-		return nil, r, err
-	}
-	if err := d.exec(ctx, taskDatabase, replay.Settings(taskDatabase)...); err != nil {
 		return nil, r, err
 	}
 	err = b.serving(ctx, d, func(s *server) error {

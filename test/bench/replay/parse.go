@@ -7,7 +7,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -36,16 +38,13 @@ type Statement struct {
 // Transaction is what a connection did at once.
 type Transaction struct {
 	Statements []Statement
-	// After is how many transactions of the recording had ended when this one began: it may rely on them.
-	After int
-	// Place among all transactions in the order in which they ended.
-	Place int
+	After      []int // the transactions whose rows it relies on
 }
 
-// Recording is what every connection did, in order.
+// Recording is what all connections did, in the order in which it ended.
 type Recording struct {
-	Sessions     [][]Transaction
-	Transactions int
+	Transactions []Transaction
+	Connections  int
 	Statements   int // of all, without those that begin and end a transaction
 }
 
@@ -56,7 +55,7 @@ var timed = regexp.MustCompile(`(?s)^duration: [0-9.]+ ms  (statement|execute [^
 // Parse reads a log of Postgres. Transactions that were rolled back are left out, and those that read by a snapshot of the
 // recording, which means something else in a copy.
 func Parse(log io.Reader) (Recording, error) {
-	p := parser{sessions: map[string]*session{}}
+	p := parser{before: map[string]bool{}, sessions: map[string]*session{}, connections: map[*session]bool{}}
 	lines := bufio.NewScanner(log)
 	lines.Buffer(nil, 64<<20)
 	var pid, kind, text string
@@ -77,23 +76,19 @@ func Parse(log io.Reader) (Recording, error) {
 	if !p.ended {
 		return Recording{}, fmt.Errorf("the log of Postgres has no whole recording")
 	}
-	out := Recording{Transactions: p.done, Statements: p.statements}
-	for _, s := range p.sessions {
-		if len(s.done) > 0 {
-			out.Sessions = append(out.Sessions, s.done)
-		}
-	}
-	return out, nil
+	return Recording{Transactions: p.order(), Connections: len(p.connections), Statements: p.statements}, nil
 }
 
 type parser struct {
-	begun, ended     bool
-	sessions         map[string]*session // by process
-	done, statements int
+	begun, ended bool
+	before       map[string]bool     // what was named before the recording began
+	sessions     map[string]*session // by process
+	connections  map[*session]bool   // that did something
+	done         []*Transaction
+	statements   int
 }
 
 type session struct {
-	done []Transaction
 	open *Transaction // between BEGIN and COMMIT
 	last *Statement   // whose parameters may follow
 }
@@ -107,7 +102,13 @@ func (p *parser) entry(pid, kind, text string) {
 		p.sessions[pid] = s
 	}
 	if kind == "DETAIL" {
-		if given, ok := strings.CutPrefix(text, "parameters: "); ok && s.last != nil {
+		given, ok := strings.CutPrefix(text, "parameters: ")
+		switch {
+		case ok && !p.begun:
+			for name := range namesIn(parameters(given)) {
+				p.before[name] = true
+			}
+		case ok && s.last != nil:
 			s.last.Params = parameters(given)
 		}
 		return
@@ -132,33 +133,31 @@ func (p *parser) entry(pid, kind, text string) {
 func (p *parser) statement(s *session, st Statement) {
 	switch word, _, _ := strings.Cut(st.Text, " "); {
 	case word == "BEGIN":
-		s.open = &Transaction{Statements: []Statement{st}, After: p.done}
+		s.open = &Transaction{Statements: []Statement{st}}
 	case word == "ROLLBACK":
 		s.open = nil
 	case s.open == nil && word != "COMMIT":
-		p.end(s, Transaction{Statements: []Statement{st}, After: p.done})
+		p.end(s, &Transaction{Statements: []Statement{st}})
 	case s.open != nil:
 		s.open.Statements = append(s.open.Statements, st)
 		s.last = &s.open.Statements[len(s.open.Statements)-1]
 		if word == "COMMIT" {
-			p.end(s, *s.open)
+			p.end(s, s.open)
 			s.open = nil
 		}
 	}
 }
 
-func (p *parser) end(s *session, t Transaction) {
+func (p *parser) end(s *session, t *Transaction) {
 	for _, st := range t.Statements {
 		if strings.Contains(st.Text, "pg_snapshot") {
 			return
 		}
 	}
-	t.Place = p.done
-	p.done++
 	p.statements += max(1, len(t.Statements)-2)
-	s.done = append(s.done, t)
-	last := s.done[len(s.done)-1].Statements
-	s.last = &last[len(last)-1]
+	p.connections[s] = true
+	p.done = append(p.done, t)
+	s.last = &t.Statements[len(t.Statements)-1]
 }
 
 // parameters reads what Postgres writes of them: $1 = 'it”s', $2 = NULL.
@@ -186,6 +185,68 @@ func parameters(text string) []*string {
 		}
 		value := v.String()
 		out, text = append(out, &value), rest
+	}
+	return out
+}
+
+// names finds, in a parameter, what names a row: an id or a hash. An array has several.
+var names = regexp.MustCompile(`[\w\\-]{16,}`)
+
+// order notes, for each transaction, which others it comes after: what changes something, after the last change of each new row
+// that it names; what only reads, after that row was made. New is what was not named before the recording began.
+func (p *parser) order() []Transaction {
+	type changes struct{ first, last int } // transactions
+	rows := map[string]changes{}
+	out := make([]Transaction, len(p.done))
+	for place, t := range p.done {
+		writes := t.writes()
+		for name := range t.names() {
+			row, made := rows[name]
+			switch {
+			case p.before[name], !made && !writes:
+				continue
+			case !made:
+				row.first = place
+			case writes:
+				t.After = append(t.After, row.last)
+			default:
+				t.After = append(t.After, row.first)
+			}
+			if writes {
+				row.last = place
+			}
+			rows[name] = row
+		}
+		slices.Sort(t.After)
+		t.After = slices.Compact(t.After)
+		out[place] = *t
+	}
+	return out
+}
+
+func (t *Transaction) writes() bool {
+	return slices.ContainsFunc(t.Statements, func(s Statement) bool {
+		return strings.Contains(s.Text, "INSERT") || strings.Contains(s.Text, "UPDATE") || strings.Contains(s.Text, "DELETE")
+	})
+}
+
+func (t *Transaction) names() map[string]bool {
+	out := map[string]bool{}
+	for _, s := range t.Statements {
+		maps.Copy(out, namesIn(s.Params))
+	}
+	return out
+}
+
+func namesIn(params []*string) map[string]bool {
+	out := map[string]bool{}
+	for _, p := range params {
+		if p == nil || strings.ContainsAny(*p, `" `) { // a document, a time
+			continue
+		}
+		for _, name := range names.FindAllString(*p, -1) {
+			out[name] = true
+		}
 	}
 	return out
 }

@@ -10,23 +10,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Run gives the statements of the recording to the database, by as many connections as there were then. What one connection did after another one had committed it does after that here too.
+// Run gives the statements of the recording to the database, by as many connections as there were then. Each transaction is
+// carried out by the first connection that is free when all that it relies on are over.
 func (r Recording) Run(ctx context.Context, dsn string) error {
 	db, err := sql.Open("postgres", dsn)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	s := newSchedule(r.Transactions)
 	g, ctx := errgroup.WithContext(ctx)
-	order := newOrder(r.Transactions)
-	defer context.AfterFunc(ctx, order.giveUp)()
-	for _, transactions := range r.Sessions {
-		g.Go(func() error { return connection(ctx, db, transactions, order) })
+	for range r.Connections {
+		g.Go(func() error { return connection(ctx, db, r.Transactions, s) })
 	}
 	return g.Wait()
 }
 
-func connection(ctx context.Context, db *sql.DB, transactions []Transaction, order *order) error {
+func connection(ctx context.Context, db *sql.DB, transactions []Transaction, schedule *schedule) error {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
@@ -36,18 +36,60 @@ func connection(ctx context.Context, db *sql.DB, transactions []Transaction, ord
 		return err
 	}
 	prepared := map[string]*sql.Stmt{}
-	for _, t := range transactions {
-		if err := order.wait(t.After); err != nil {
-			return err
-		}
-		for _, s := range t.Statements {
-			if err := s.send(ctx, conn, prepared); err != nil {
-				return fmt.Errorf("%w\nin %s", err, s.Text)
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case place, more := <-schedule.ready:
+			if !more {
+				return nil
 			}
+			for _, s := range transactions[place].Statements {
+				if err := s.send(ctx, conn, prepared); err != nil {
+					return fmt.Errorf("%w\nin %s", err, s.Text)
+				}
+			}
+			schedule.over(place)
 		}
-		order.done(t.Place)
 	}
-	return nil
+}
+
+// schedule knows which transactions may be carried out.
+type schedule struct {
+	ready chan int // closed when all are over
+
+	mu       sync.Mutex
+	waiting  [][]int // for each, those that rely on it
+	relies   []int   // on how many that are not over; guarded by mu
+	underWay int     // not over; guarded by mu
+}
+
+func newSchedule(transactions []Transaction) *schedule {
+	n := len(transactions)
+	s := &schedule{ready: make(chan int, n), waiting: make([][]int, n), relies: make([]int, n), underWay: n}
+	for place, t := range transactions {
+		s.relies[place] = len(t.After)
+		for _, before := range t.After {
+			s.waiting[before] = append(s.waiting[before], place)
+		}
+		if len(t.After) == 0 {
+			s.ready <- place
+		}
+	}
+	return s
+}
+
+func (s *schedule) over(place int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, next := range s.waiting[place] {
+		if s.relies[next]--; s.relies[next] == 0 {
+			s.ready <- next
+		}
+	}
+	if s.underWay--; s.underWay == 0 {
+		close(s.ready)
+	}
 }
 
 // send sends the statement and reads the answer.
@@ -88,49 +130,4 @@ func (s Statement) send(ctx context.Context, conn *sql.Conn, prepared map[string
 		}
 	}
 	return rows.Err()
-}
-
-// order knows which transactions are over.
-type order struct {
-	mu     sync.Mutex
-	ended  sync.Cond
-	over   []bool // guarded by mu
-	first  int    // how many, from the first, are over; guarded by mu
-	gaveUp bool   // guarded by mu
-}
-
-func newOrder(n int) *order {
-	o := &order{over: make([]bool, n)}
-	o.ended.L = &o.mu
-	return o
-}
-
-// wait returns when the first n are over.
-func (o *order) wait(n int) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for o.first < n {
-		if o.gaveUp {
-			return context.Canceled
-		}
-		o.ended.Wait()
-	}
-	return nil
-}
-
-func (o *order) done(place int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.over[place] = true
-	for o.first < len(o.over) && o.over[o.first] {
-		o.first++
-	}
-	o.ended.Broadcast()
-}
-
-func (o *order) giveUp() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.gaveUp = true
-	o.ended.Broadcast()
 }

@@ -1,6 +1,7 @@
 package replay_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -44,21 +45,49 @@ func TestParse(t *testing.T) {
 	}
 	param := func(s string) *string { return &s }
 	begin, commit := replay.Statement{Text: "BEGIN READ WRITE"}, replay.Statement{Text: "COMMIT"}
-	of7 := []replay.Transaction{
-		{Place: 1, Statements: []replay.Statement{begin,
+	want := replay.Recording{Connections: 2, Statements: 3, Transactions: []replay.Transaction{
+		{Statements: []replay.Statement{{Text: "SELECT $1", Prepared: true, Params: []*string{param("")}}}},
+		{Statements: []replay.Statement{begin,
 			{Text: "UPDATE t SET a = $1,\nb = $2", Prepared: true, Params: []*string{param("it's = 1, $2"), nil}}, commit}},
-		{Place: 2, After: 2, Statements: []replay.Statement{begin,
+		{Statements: []replay.Statement{begin,
 			{Text: "DELETE FROM t WHERE a = $1", Prepared: true, Params: []*string{param("3")}}, commit}},
-	}
-	of8 := []replay.Transaction{{Statements: []replay.Statement{{Text: "SELECT $1", Prepared: true, Params: []*string{param("")}}}}}
-	want := replay.Recording{Sessions: [][]replay.Transaction{of7, of8}, Transactions: 3, Statements: 3}
-	if len(got.Sessions) == 2 && len(got.Sessions[0]) == 1 { // sessions have no order
-		got.Sessions[0], got.Sessions[1] = got.Sessions[1], got.Sessions[0]
-	}
+	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("recording (-want +got):\n%s", diff)
 	}
 	if got, err := replay.Parse(strings.NewReader(strings.SplitAfter(said, "DELETE")[0])); err == nil {
 		t.Errorf("a log that ends too early: got %v, want an error", got)
+	}
+}
+
+func TestWhatNamesTheSameNewRowKeepsItsOrder(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	say := func(pid int, text, params string) {
+		fmt.Fprintf(&log, "2026-11-29 10:00:00.000 UTC [%d] LOG:  duration: 0.1 ms  execute 1: %s\n", pid, text)
+		fmt.Fprintf(&log, "2026-11-29 10:00:00.000 UTC [%d] DETAIL:  parameters: %s\n", pid, params)
+	}
+	say(1, "SELECT $1", "$1 = 'ws-aaaaaaaaaaaaaaaa'")
+	fmt.Fprintln(&log, "2026-11-29 10:00:00.000 UTC [9] LOG:  duration: 0.1 ms  statement: "+replay.Begin)
+	say(1, "SELECT $1", "$1 = 'ws-aaaaaaaaaaaaaaaa'")                                 // 0
+	say(2, "INSERT $1 $2", "$1 = 'run-1111111111111111', $2 = '1'")                   // 1
+	say(3, "INSERT $1 $2", "$1 = 'run-2222222222222222', $2 = 'ws-aaaaaaaaaaaaaaaa'") // 2
+	say(1, "UPDATE $1", "$1 = 'ws-aaaaaaaaaaaaaaaa'")                                 // 3
+	say(1, "UPDATE $1 $2", "$1 = '{run-2222222222222222,run-1111111111111111}', $2 = '1'")
+	say(2, "SELECT $1", "$1 = 'run-2222222222222222'") // 5
+	say(2, "DELETE $1", "$1 = 'run-2222222222222222'") // 6
+	fmt.Fprintln(&log, "2026-11-29 10:00:00.000 UTC [9] LOG:  duration: 0.1 ms  statement: "+replay.End)
+	fmt.Fprintln(&log, "2026-11-29 10:00:00.000 UTC [9] LOG:  end")
+	recording, err := replay.Parse(strings.NewReader(log.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got [][]int
+	for _, tx := range recording.Transactions {
+		got = append(got, tx.After)
+	}
+	want := [][]int{nil, nil, nil, nil, {1, 2}, {2}, {4}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("after (-want +got):\n%s", diff)
 	}
 }
