@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +9,7 @@ import (
 
 	"gantry.example/internal/pgserver"
 	"gantry.example/test/bench/raw"
+	"gantry.example/test/bench/replay"
 )
 
 // database is a Postgres that several sides share, each with a database of its own. It is as durable as the private one of a
@@ -50,37 +49,22 @@ func (d *database) add(ctx context.Context, name string) (string, error) {
 }
 
 // exec carries statements out in one of its databases.
-func (d *database) exec(ctx context.Context, name string, statements ...string) (err error) {
-	db, err := sql.Open("postgres", d.server.DSN(name))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	for _, s := range statements {
-		if _, err := db.ExecContext(ctx, s); err != nil {
-			return err
-		}
-	}
-	return nil
+func (d *database) exec(ctx context.Context, name string, statements ...string) error {
+	return replay.Exec(ctx, d.server.DSN(name), statements...)
 }
 
 // sameEvents makes sure that what was recorded and what was done again left the same.
-func (d *database) sameEvents(ctx context.Context, names ...string) (err error) {
-	counts := make([]int, len(names))
-	for i, name := range names {
-		db, err := sql.Open("postgres", d.server.DSN(name))
-		if err != nil {
-			return err
-		}
-		err = db.QueryRowContext(ctx, `SELECT count(*) FROM run_events`).Scan(&counts[i])
-		if err = errors.Join(err, db.Close()); err != nil {
-			return err
-		}
-		if counts[i] != counts[0] {
-			return fmt.Errorf("%s has %d events of runs, %s has %d", names[0], counts[0], name, counts[i])
-		}
+func (d *database) sameEvents(ctx context.Context, recorded, again string) error {
+	const events = `SELECT count(*) FROM run_events`
+	want, err := replay.Count(ctx, d.server.DSN(recorded), events)
+	if err != nil {
+		return err
 	}
-	return nil
+	got, err := replay.Count(ctx, d.server.DSN(again), events)
+	if err == nil && got != want {
+		err = fmt.Errorf("done again, there are %d events of runs, want %d", got, want)
+	}
+	return err
 }
 
 // copy makes a database like another one, which nobody may be connected to, and returns its address.

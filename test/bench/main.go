@@ -6,7 +6,7 @@
 //	latency.go     create → applied, start, steps         server.go   an installation of its own
 //	throughput.go  many runs at once                      figures/    medians, gates, tables
 //	cloud.go       the stock CLI with the server as its cloud
-//	tasks.go       runs that execute nothing, against raw/: bare Postgres and NATS; noop.go is their worker
+//	tasks.go       runs that execute nothing, against bare Postgres and NATS: replay/ and raw/; noop.go is their worker
 //	memory.go      what a server takes                    scale.go    lists of a server with a long past
 //	database.go    a Postgres for these                   machine.go  what it was measured on
 package main

@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
 
 	"gantry.example/internal/bus/broker"
@@ -128,23 +127,30 @@ func (b *bench) serving(ctx context.Context, d *database, do func(*server) error
 }
 
 // replayRound does the recorded operations on a copy of the database, and those of NATS.
-func (b *bench) replayRound(ctx context.Context, d *database, r replay.Recording, round int) (took time.Duration, err error) {
+func (b *bench) replayRound(ctx context.Context, d *database, r replay.Recording, round int) (time.Duration, error) {
 	name := fmt.Sprintf("replay_%d", round)
 	dsn, err := d.copy(ctx, taskTemplate, name)
 	if err != nil {
 		return 0, err
 	}
-	err = b.withNATS(name, func(nc *nats.Conn) error {
-		defer func(began time.Time) { took = time.Since(began) }(time.Now())
-		g, ctx := errgroup.WithContext(ctx)
-		g.Go(func() error { return r.Run(ctx, dsn) })
-		g.Go(func() error { return replay.Messages{Tasks: b.noop, Workers: taskWorkers}.Run(ctx, nc) })
-		return g.Wait()
-	})
+	n, err := b.startNATS(name)
 	if err != nil {
 		return 0, err
 	}
-	return took, d.sameEvents(ctx, name, taskRecorded)
+	defer n.Shutdown()
+	nc, err := n.Connect(name)
+	if err != nil {
+		return 0, err
+	}
+	defer nc.Close()
+	began := time.Now()
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.Run(gctx, dsn) })
+	g.Go(func() error { return replay.Messages{Tasks: b.noop, Workers: taskWorkers}.Run(gctx, nc) })
+	if err := g.Wait(); err != nil {
+		return 0, err
+	}
+	return time.Since(began), d.sameEvents(ctx, taskRecorded, name)
 }
 
 // taskRounds is how often each side is measured.
@@ -156,26 +162,22 @@ func (b *bench) rawRound(ctx context.Context, d *database, round int) (took time
 	if err != nil {
 		return 0, err
 	}
-	err = b.withNATS(name, func(nc *nats.Conn) error {
-		took, err = raw.Run(ctx, dsn, nc, raw.Work{Tasks: b.noop, Creators: taskCreators, Workers: taskWorkers, Workspaces: taskWorkspaces, Conns: taskConns})
-		return err
-	})
-	return took, err
-}
-
-// withNATS starts a NATS as a server has it.
-func (b *bench) withNATS(name string, do func(*nats.Conn) error) error {
-	n, err := broker.Start(broker.Config{StoreDir: filepath.Join(b.root, name), Log: slog.New(slog.DiscardHandler)})
+	n, err := b.startNATS(name)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer n.Shutdown()
 	nc, err := n.Connect(name)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer nc.Close()
-	return do(nc)
+	return raw.Run(ctx, dsn, nc, raw.Work{Tasks: b.noop, Creators: taskCreators, Workers: taskWorkers, Workspaces: taskWorkspaces, Conns: taskConns})
+}
+
+// startNATS starts one as a server has it.
+func (b *bench) startNATS(name string) (*broker.Server, error) {
+	return broker.Start(broker.Config{StoreDir: filepath.Join(b.root, name), Log: slog.New(slog.DiscardHandler)})
 }
 
 func (s *server) noopTargets(ctx context.Context, n int) ([]target, error) {

@@ -3,6 +3,7 @@ package replay
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -10,20 +11,43 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Run gives the statements of the recording to the database, by as many connections as there were then. Each transaction is
-// carried out by the first connection that is free when all that it relies on are over.
-func (r Recording) Run(ctx context.Context, dsn string) error {
+// Exec carries statements out, each by itself.
+func Exec(ctx context.Context, dsn string, statements ...string) error {
+	return with(dsn, func(db *sql.DB) error {
+		for _, s := range statements {
+			if _, err := db.ExecContext(ctx, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Count returns the one number that a query gives.
+func Count(ctx context.Context, dsn, query string) (n int, err error) {
+	return n, with(dsn, func(db *sql.DB) error { return db.QueryRowContext(ctx, query).Scan(&n) })
+}
+
+func with(dsn string, do func(*sql.DB) error) (err error) {
 	db, err := sql.Open("postgres", dsn)
 	if err != nil {
 		return err
 	}
-	defer db.Close()
-	s := newSchedule(r.Transactions)
-	g, ctx := errgroup.WithContext(ctx)
-	for range r.Connections {
-		g.Go(func() error { return connection(ctx, db, r.Transactions, s) })
-	}
-	return g.Wait()
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return do(db)
+}
+
+// Run gives the statements of the recording to the database, by as many connections as there were then. Each transaction is
+// carried out by the first connection that is free when all that it relies on are over.
+func (r Recording) Run(ctx context.Context, dsn string) error {
+	return with(dsn, func(db *sql.DB) error {
+		s := newSchedule(r.Transactions)
+		g, ctx := errgroup.WithContext(ctx)
+		for range r.Connections {
+			g.Go(func() error { return connection(ctx, db, r.Transactions, s) })
+		}
+		return g.Wait()
+	})
 }
 
 func connection(ctx context.Context, db *sql.DB, transactions []Transaction, schedule *schedule) error {
