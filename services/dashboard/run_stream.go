@@ -149,6 +149,11 @@ func (p *pageStream) update(ctx context.Context) (over bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		if len(events) > 0 {
+			if _, err := p.s.session(p.r); err != nil {
+				return false, err // ended while they were read: they may be of afterwards
+			}
+		}
 		for _, e := range events {
 			if err := p.change(e); err != nil {
 				return false, err

@@ -4,6 +4,7 @@ package servicestest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -109,13 +110,20 @@ func (w *World) Claim(id string) (wire.Claim, postgres.Attempt) {
 	return claim, a
 }
 
-// Begin claims the run's queued task and starts the attempt.
+// Begin claims the run's queued task and starts the attempt. On a busy machine a reconciler may have given the claim up before the
+// start: then there is another.
 func (w *World) Begin(id string) (wire.Claim, postgres.Attempt) {
 	w.t.Helper()
-	claim, a := w.Claim(id)
-	_, err := w.DB.Start(w.t.Context(), a, wire.StartRequest{Nonce: "runner", Base: claim.Inputs.Base})
-	ok(w.t, err)
-	return claim, a
+	for tries := 1; ; tries++ {
+		claim, a := w.Claim(id)
+		_, err := w.DB.Start(w.t.Context(), a, wire.StartRequest{Nonce: "runner", Base: claim.Inputs.Base})
+		var refused *postgres.Error
+		if tries < 4 && errors.As(err, &refused) && refused.Code == messages.CodeAttemptClosed {
+			continue
+		}
+		ok(w.t, err)
+		return claim, a
+	}
 }
 
 // Result hands in a good result of the attempt: a plan with changes, or an apply.
