@@ -55,14 +55,12 @@ func (b *bench) tasks(ctx context.Context) (err error) {
 		}
 		t.Gantry = append(t.Gantry, float64(b.noop)/took.Seconds())
 		t.Events = append(t.Events, events)
-		if took, err = b.replayRound(ctx, d, recording, i); err != nil {
-			return fmt.Errorf("the same operations: %w", err)
+		same, least, err := b.aloneRound(ctx, d, recording, i)
+		if err != nil {
+			return err
 		}
-		t.Same = append(t.Same, float64(b.noop)/took.Seconds())
-		if took, err = b.rawRound(ctx, d, i); err != nil {
-			return fmt.Errorf("least operations: %w", err)
-		}
-		t.Least = append(t.Least, float64(b.noop)/took.Seconds())
+		t.Same = append(t.Same, float64(b.noop)/same.Seconds())
+		t.Least = append(t.Least, float64(b.noop)/least.Seconds())
 	}
 	b.report.Tasks = t
 	return nil
@@ -126,59 +124,48 @@ func (b *bench) serving(ctx context.Context, d *database, do func(*server) error
 	return do(s)
 }
 
-// replayRound does the recorded operations on a copy of the database, and those of NATS.
-func (b *bench) replayRound(ctx context.Context, d *database, r replay.Recording, round int) (time.Duration, error) {
-	name := fmt.Sprintf("replay_%d", round)
-	dsn, err := d.copy(ctx, taskTemplate, name)
+// aloneRound does what Postgres and NATS do by themselves: the recorded operations, on a copy of the database, and the least ones.
+func (b *bench) aloneRound(ctx context.Context, d *database, r replay.Recording, round int) (same, least time.Duration, err error) {
+	copied, empty := fmt.Sprintf("replay_%d", round), fmt.Sprintf("raw_%d", round)
+	replayed, err := d.copy(ctx, taskTemplate, copied)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	n, err := b.startNATS(name)
+	fresh, err := d.add(ctx, empty)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
+	}
+	n, err := broker.Start(broker.Config{StoreDir: filepath.Join(b.root, copied), Log: slog.New(slog.DiscardHandler)}) // as a server has it
+	if err != nil {
+		return 0, 0, err
 	}
 	defer n.Shutdown()
-	nc, err := n.Connect(name)
+	nc, err := n.Connect(copied)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer nc.Close()
 	began := time.Now()
 	g, gctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.Run(gctx, dsn) })
+	g.Go(func() error { return r.Run(gctx, replayed) })
 	g.Go(func() error { return replay.Messages{Tasks: b.noop, Workers: taskWorkers}.Run(gctx, nc) })
-	if err := g.Wait(); err != nil {
-		return 0, err
+	err = g.Wait()
+	same = time.Since(began)
+	if err == nil {
+		err = d.sameEvents(ctx, taskRecorded, copied)
 	}
-	return time.Since(began), d.sameEvents(ctx, taskRecorded, name)
+	if err != nil {
+		return 0, 0, fmt.Errorf("the same operations: %w", err)
+	}
+	least, err = raw.Run(ctx, fresh, nc, raw.Work{Tasks: b.noop, Creators: taskCreators, Workers: taskWorkers, Workspaces: taskWorkspaces, Conns: taskConns})
+	if err != nil {
+		return 0, 0, fmt.Errorf("the least operations: %w", err)
+	}
+	return same, least, nil
 }
 
 // taskRounds is how often each side is measured.
 const taskRounds = 2
-
-func (b *bench) rawRound(ctx context.Context, d *database, round int) (took time.Duration, err error) {
-	name := fmt.Sprintf("raw_%d", round)
-	dsn, err := d.add(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	n, err := b.startNATS(name)
-	if err != nil {
-		return 0, err
-	}
-	defer n.Shutdown()
-	nc, err := n.Connect(name)
-	if err != nil {
-		return 0, err
-	}
-	defer nc.Close()
-	return raw.Run(ctx, dsn, nc, raw.Work{Tasks: b.noop, Creators: taskCreators, Workers: taskWorkers, Workspaces: taskWorkspaces, Conns: taskConns})
-}
-
-// startNATS starts one as a server has it.
-func (b *bench) startNATS(name string) (*broker.Server, error) {
-	return broker.Start(broker.Config{StoreDir: filepath.Join(b.root, name), Log: slog.New(slog.DiscardHandler)})
-}
 
 func (s *server) noopTargets(ctx context.Context, n int) ([]target, error) {
 	out := make([]target, n)
