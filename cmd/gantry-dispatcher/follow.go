@@ -47,7 +47,10 @@ func (c config) until(ctx context.Context, d dispatcher.Config, cfg wire.K8sConf
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	done := make(chan error, 1)
-	go func() { done <- run.Run(ctx) }()
+	go func() {
+		defer stop() // nobody waits for a change of what does not run
+		done <- run.Run(ctx)
+	}()
 	next := changed(ctx, configs, cfg, d.Log)
 	stop()
 	return next, <-done
