@@ -127,6 +127,11 @@ func (d *DB) putPlan(ctx context.Context, a Attempt, kind BlobKind, store func(*
 		if at.StartedAt == nil || (!at.Open() && (kind != BlobPlanJSON || t.Last().ID != a.ID)) {
 			return fail(messages.CodeAttemptClosed, "attempt %s is closed or did not start: its %s is not taken", a.ID, kind)
 		}
+		if kind == BlobPlanJSON { // whoever shows it hides these in it
+			if _, err := tx.ExecContext(ctx, `UPDATE attempt_variables SET shown = true WHERE attempt_id = $1`, a.ID); err != nil {
+				return err
+			}
+		}
 		return store(tx)
 	})
 }

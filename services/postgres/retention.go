@@ -107,7 +107,7 @@ func (d *DB) removeRuns(ctx context.Context, before time.Time) (int, error) {
 // logRemoved is what a reader finds in place of a log.
 const logRemoved = "[Gantry: this log was removed because of its age]\n"
 
-// removeLogs replaces logs by a note and deletes the plans of their runs. It looks at those first that were printed first: an
+// removeLogs replaces logs by a note and deletes the plans of their runs, with the values that were hidden in them. It looks at those first that were printed first: an
 // index has those that are still there in that order.
 func (d *DB) removeLogs(ctx context.Context, before time.Time) (int, error) {
 	var rows []struct {
@@ -136,7 +136,10 @@ func (d *DB) removeLogs(ctx context.Context, before time.Time) (int, error) {
 			textArray(tasks), len(logRemoved)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM blobs WHERE owner = ANY ($1) AND kind IN ($2, $3)`, textArray(runs), BlobPlan, BlobPlanJSON)
+		if _, err := tx.ExecContext(ctx, `DELETE FROM blobs WHERE owner = ANY ($1) AND kind IN ($2, $3)`, textArray(runs), BlobPlan, BlobPlanJSON); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM attempt_variables WHERE run_id = ANY ($1)`, textArray(runs))
 		return err
 	})
 	return len(rows), err

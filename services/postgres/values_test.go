@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -160,4 +161,58 @@ func TestSensitiveStaysSo(t *testing.T) {
 	w.refused(err, messages.CodeInvalid)
 	_, err = w.Variable(t.Context(), postgres.Holder{SetID: "varset-other"}, v.ID)
 	w.refused(err, messages.CodeNotFound)
+}
+
+// TestValuesStayWhileSomebodyNeedsThem: a runner that reads its inputs anew, the apply of a plan that was saved, and whoever shows a
+// plan, in which they are to be hidden.
+func TestValuesStayWhileSomebodyNeedsThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ws := w.workspace("net")
+	_, err := w.CreateVariable(t.Context(), postgres.Holder{WorkspaceID: ws.ID}, terraformValue("x", "geheim"))
+	w.ok(err)
+	saved := w.newRun(ws, run.Options{SavePlan: true})
+	_, plan := w.started(saved.ID)
+	w.result(plan, planResult())
+	w.status(saved.ID, run.PlannedAndSaved)
+	planOnly := w.newRun(ws, run.Options{PlanOnly: true})
+	_, waits := w.claimed(planOnly.ID)
+	shown := w.newRun(ws, run.Options{PlanOnly: true})
+	_, a := w.started(shown.ID)
+	w.result(a, planResult())
+	w.sweepsLater(t)
+	w.ok(w.putPlan(a, postgres.BlobPlanJSON, "{}")) // it comes after the result, when there is time
+	over := w.newRun(ws, run.Options{PlanOnly: true})
+	_, b := w.started(over.ID)
+	w.result(b, planResult())
+
+	w.exec(`UPDATE attempts SET closed_at = closed_at - interval '2 hours'`)
+	w.sweepsLater(t)
+	in, err := w.Inputs(t.Context(), waits)
+	w.ok(err)
+	if len(in.Variables) != 1 {
+		t.Errorf("inputs of an open plan-only attempt: got variables %v, want the one it was given", in.Variables)
+	}
+	w.confirm(saved.ID)
+	if c, _ := w.claimed(saved.ID); len(c.Inputs.Variables) != 1 {
+		t.Errorf("apply of a saved plan: got variables %v, want that of its plan", c.Inputs.Variables)
+	}
+	for id, want := range map[string]int{shown.ID: 1, over.ID: 0} {
+		if got, err := w.RunValues(t.Context(), id); err != nil || len(got) != want {
+			t.Errorf("values of a run that is over (with a plan to show: %v): got %d and error %v, want %d", id == shown.ID, len(got), err, want)
+		}
+	}
+	w.exec(`UPDATE logs SET complete = true`)
+	w.ages(48 * time.Hour)
+	w.retains(postgres.Retention{Logs: 24 * time.Hour}, postgres.Removed{Logs: 2})
+	if got, err := w.RunValues(t.Context(), shown.ID); err != nil || len(got) != 0 {
+		t.Errorf("values of a run whose plan was removed: got %d and error %v, want none", len(got), err)
+	}
+}
+
+// sweepsLater sweeps two hours after all values were given.
+func (w *world) sweepsLater(t *testing.T) {
+	t.Helper()
+	w.exec(`UPDATE attempt_variables SET created_at = created_at - interval '2 hours'`)
+	w.ok(w.Sweep(t.Context()))
 }
