@@ -45,7 +45,8 @@ func (d *DB) RecoverRun(ctx context.Context, in Recovery) (run.Run, error) {
 			return err
 		}
 		if lost.OutcomeUnknown && lost.Recovery != "" {
-			if out, err = lockRun(ctx, tx, lost.Recovery); err != nil || !out.Status.Final() {
+			out, err = lockRun(ctx, tx, lost.Recovery)
+			if removed := isNotFound(err); !removed && (err != nil || !out.Status.Final()) {
 				return err
 			}
 		}
@@ -123,9 +124,12 @@ func (l *locked) takeOver(ctx context.Context, lostID, by string) error {
 	return firstError(err, refusal)
 }
 
-// withdraw ends a recovery that has lost its reason. Its workspace is locked already.
+// withdraw ends a recovery that has lost its reason. Its workspace is locked already. One that was removed for its age is over.
 func (l *locked) withdraw(ctx context.Context, id, why string) error {
 	r, err := lockRun(ctx, l.tx, id)
+	if isNotFound(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

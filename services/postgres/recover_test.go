@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"testing"
+	"time"
 
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
@@ -204,4 +205,47 @@ func TestPromoteAState(t *testing.T) {
 	_, err = w.PromoteState(t.Context(), got.ID, "ada", true)
 	w.refused(err, messages.CodeInvalid)
 	_ = lost
+}
+
+// TestARecoveryThatWasRemovedKeepsNobodyOut: a workspace may be locked for longer than runs are kept, and the recovery that somebody
+// discarded goes with its age.
+func TestARecoveryThatWasRemovedKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	for name, free := range map[string]func(*world, postgres.Workspace, run.Run, postgres.Attempt){
+		"recover again": func(w *world, _ postgres.Workspace, lost run.Run, _ postgres.Attempt) { w.recovery(lost.ID) },
+		"unlock": func(w *world, ws postgres.Workspace, _ run.Run, _ postgres.Attempt) {
+			_, err := w.UnlockWorkspace(w.t.Context(), ws.ID, "ada", true)
+			w.ok(err)
+		},
+		"promote a state": func(w *world, ws postgres.Workspace, lost run.Run, apply postgres.Attempt) {
+			for _, serial := range []int64{5, 3} { // the second one does not follow
+				_, _ = w.PutState(w.t.Context(), apply, stateBody(serial, "lin", "late"))
+			}
+			all, _, err := w.StateVersions(w.t.Context(), ws.ID, postgres.Page{})
+			w.ok(err)
+			_, err = w.PromoteState(w.t.Context(), all[0].ID, "ada", true)
+			w.ok(err)
+		},
+		"late result": func(w *world, _ postgres.Workspace, lost run.Run, apply postgres.Attempt) {
+			_, err := w.PutState(w.t.Context(), apply, stateBody(1, "lin", "late"))
+			w.ok(err)
+			w.result(apply, applyResult())
+			w.status(lost.ID, run.Applied)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ws, lost, _, apply := w.lost("net")
+			r := w.recovery(lost.ID)
+			w.planned(r.ID)
+			_, err := w.Transition(t.Context(), r.ID, run.Discard{}, postgres.Cause{Actor: "ada"})
+			w.ok(err)
+			w.newRun(ws, run.Options{PlanOnly: true})
+			w.drain()
+			w.ages(48 * time.Hour)
+			w.retains(postgres.Retention{Runs: 24 * time.Hour}, postgres.Removed{Runs: 1})
+			free(w, ws, lost, apply)
+		})
+	}
 }
