@@ -60,7 +60,7 @@ func lockTask(ctx context.Context, tx *txn, taskID string) (l *locked, pool stri
 func (d *DB) claim(ctx context.Context, l *locked, req wire.ClaimRequest) (wire.Claim, error) {
 	in := run.Claim{TaskID: req.TaskID, Worker: req.Worker, Nonce: req.Nonce, Deadline: now().Add(d.timing.StartWithin)}
 	exclusive := l.ws != nil && !l.run.Borrows()
-	if l.ws != nil && !l.run.Status.Final() && !l.mayPass() {
+	if t := l.run.TaskByID(req.TaskID); t != nil && t.State == run.TaskQueued && l.ws != nil && !l.mayPass() {
 		return wire.Claim{}, fail(messages.CodeTaskNotReady, "run %s does not hold the gate of its workspace", l.run.ID)
 	}
 	if exclusive {

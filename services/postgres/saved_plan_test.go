@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gantry.example/messages"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
 )
@@ -39,4 +40,16 @@ func TestASavedPlanKeepsNobodyWaiting(t *testing.T) {
 	w.ok(err)
 	w.status(saved.ID, run.ApplyQueued) // before later, which was created after it
 	w.status(later.ID, run.Pending)
+}
+
+// TestTheOldMessageOfASavedPlan: one that is delivered again, because its acknowledgement was lost, is for nothing any more. A
+// worker that was told to ask again would do so for as long as the plan is saved.
+func TestTheOldMessageOfASavedPlan(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	saved := w.newRun(w.workspace("net"), run.Options{SavePlan: true})
+	_, plan := w.started(saved.ID)
+	w.result(plan, planResult())
+	_, err := w.Claim(t.Context(), messages.LocalPool, claimRequest(saved.Plan.ID, "again"))
+	w.refused(err, messages.CodeTaskGone)
 }
