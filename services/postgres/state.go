@@ -76,6 +76,7 @@ func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRe
 	ref := run.StateRef{Serial: head.Serial, Lineage: head.Lineage}
 	var refusal error
 	err = d.tx(ctx, func(tx *txn) error {
+		refusal = nil // that of a try which was undone
 		l, err := a.lock(ctx, tx)
 		if err != nil {
 			return err
