@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"strings"
 	"time"
 
@@ -37,7 +38,8 @@ type Sealer interface {
 type Config struct {
 	DSN    string // lib/pq connection string
 	Sealer Sealer
-	// MaxConns bounds the connections of transactions; half as many, at least 2, are for what only reads. Zero means 20.
+	// MaxConns bounds the connections of transactions, and as many again are for what only reads, but at least 2. Zero means four per
+	// processor, from 8 to 20, and 10 for reading.
 	MaxConns int
 	// Limits of the life of a task. Zero values mean the defaults of DefaultTiming.
 	Timing Timing
@@ -95,20 +97,17 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 }
 
 func connect(cfg Config) (*DB, error) {
-	db, err := open(cfg.DSN, "")
+	db, err := open(cfg.DSN, interpret)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
+	conns, reads := cfg.connections()
 	steps, err := open(cfg.DSN, planOnce)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", errors.Join(err, db.Close()))
 	}
-	if cfg.MaxConns == 0 {
-		cfg.MaxConns = 20
-	}
-	steps.SetMaxOpenConns(cfg.MaxConns)
-	steps.SetMaxIdleConns(cfg.MaxConns)
-	reads := max(cfg.MaxConns/2, 2) // migrations hold one while they work with another
+	steps.SetMaxOpenConns(conns)
+	steps.SetMaxIdleConns(conns)
 	db.SetMaxOpenConns(reads)
 	db.SetMaxIdleConns(reads)
 	if cfg.Timing == (Timing{}) {
@@ -119,6 +118,15 @@ func connect(cfg Config) (*DB, error) {
 	}
 	return &DB{sql: db, steps: steps, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce),
 		waker: &waker{db: db, pending: map[wakeUp]struct{}{}}}, nil
+}
+
+// connections says how many are for transactions, and how many for what reads. Transactions under way keep the processors
+// busy long before they wait for the disk: more of them at once than four for each makes all of them slower (20 on two: by a fifth).
+func (cfg Config) connections() (transactions, reads int) {
+	if n := cfg.MaxConns; n > 0 {
+		return n, max(n, 2) // migrations hold one while they work with another
+	}
+	return min(max(4*runtime.GOMAXPROCS(0), 8), 20), 10
 }
 
 func (d *DB) migrate(ctx context.Context) error {

@@ -17,23 +17,27 @@ const maxPrepared = 500
 // open returns a pool whose connections prepare each statement once and keep it: the driver itself asks Postgres twice for
 // every statement with parameters, first to parse it, then to execute it, and a transition has a dozen of them.
 //
-// first, if not empty, is what each connection says first.
-func open(dsn, first string) (*sqlx.DB, error) {
+// settings are what each connection says first.
+func open(dsn, settings string) (*sqlx.DB, error) {
 	c, err := pq.NewConnector(dsn)
 	if err != nil {
 		return nil, err
 	}
-	return sqlx.NewDb(sql.OpenDB(connector{c, first}), "postgres"), nil
+	return sqlx.NewDb(sql.OpenDB(connector{c, settings}), "postgres"), nil
 }
+
+// interpret keeps Postgres from compiling plans. It does so where it reckons with many rows, which it often does for nothing: each
+// connection loads LLVM and compiles for tens of milliseconds what then runs for one.
+const interpret = "SET jit = off"
 
 // planOnce makes Postgres plan a statement without regard to its parameters, once per connection instead of each of the first five
 // times. That is right for what finds rows by their keys, as the statements of transactions do. What reads lists is better off
 // with plans that know how long a part of the list is asked for.
-const planOnce = "SET plan_cache_mode = force_generic_plan"
+const planOnce = interpret + "; SET plan_cache_mode = force_generic_plan"
 
 type connector struct {
 	driver.Connector
-	first string
+	settings string
 }
 
 // Connect implements driver.Connector.
@@ -46,10 +50,8 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("the driver's connection is a %T, which lacks methods that are needed", conn)
 	}
-	if c.first != "" {
-		if _, err := l.ExecContext(ctx, c.first, nil); err != nil {
-			return nil, errors.Join(err, l.Close())
-		}
+	if _, err := l.ExecContext(ctx, c.settings, nil); err != nil {
+		return nil, errors.Join(err, l.Close())
 	}
 	return &preparing{link: l, kept: map[string]statement{}}, nil
 }

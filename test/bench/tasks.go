@@ -23,7 +23,6 @@ const (
 	taskWorkers    = 100
 	taskCreators   = 20
 	taskWorkspaces = 200
-	taskConns      = 20 // to Postgres, the server's own number
 )
 
 // tasks measures runs that execute nothing on a server with 100 workers, in turn with the operations of Postgres and NATS alone, on
@@ -46,6 +45,9 @@ func (b *bench) tasks(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
+	if _, _, err := s.noopRuns(ctx, targets, b.warmTasks()); err != nil {
+		return err
+	}
 	t := figures.Tasks{Tasks: b.noop, Workers: taskWorkers, Workspaces: taskWorkspaces, Statements: float64(recording.Statements) / float64(b.noop)}
 	for i := range taskRounds {
 		b.say("%d tasks that execute nothing, %d workers: round %d of %d", b.noop, taskWorkers, i+1, taskRounds)
@@ -82,7 +84,7 @@ func (b *bench) record(ctx context.Context, d *database) (targets []target, r re
 		if targets, err = s.noopTargets(ctx, taskWorkspaces); err != nil {
 			return err
 		}
-		_, _, err := s.noopRuns(ctx, targets, min(b.noop, 2*taskWorkers))
+		_, _, err := s.noopRuns(ctx, targets, b.warmTasks())
 		return err
 	})
 	if err != nil {
@@ -114,6 +116,9 @@ func (b *bench) record(ctx context.Context, d *database) (targets []target, r re
 	r, err = replay.Parse(log)
 	return targets, r, err
 }
+
+// warmTasks is how many runs a server carries out before it is measured, so that its connections know their statements.
+func (b *bench) warmTasks() int { return min(b.noop, 2*taskWorkers) }
 
 func (b *bench) serving(ctx context.Context, d *database, do func(*server) error) (err error) {
 	s, err := b.startOn(ctx, "tasks", d.server.DSN(taskDatabase))
@@ -157,7 +162,7 @@ func (b *bench) aloneRound(ctx context.Context, d *database, r replay.Recording,
 	if err != nil {
 		return 0, 0, fmt.Errorf("the same operations: %w", err)
 	}
-	least, err = raw.Run(ctx, fresh, nc, raw.Work{Tasks: b.noop, Creators: taskCreators, Workers: taskWorkers, Workspaces: taskWorkspaces, Conns: taskConns})
+	least, err = raw.Run(ctx, fresh, nc, raw.Work{Tasks: b.noop, Creators: taskCreators, Workers: taskWorkers, Workspaces: taskWorkspaces, Conns: r.Connections})
 	if err != nil {
 		return 0, 0, fmt.Errorf("the least operations: %w", err)
 	}
@@ -165,7 +170,7 @@ func (b *bench) aloneRound(ctx context.Context, d *database, r replay.Recording,
 }
 
 // taskRounds is how often each side is measured.
-const taskRounds = 2
+const taskRounds = 3
 
 func (s *server) noopTargets(ctx context.Context, n int) ([]target, error) {
 	out := make([]target, n)

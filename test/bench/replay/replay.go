@@ -56,7 +56,7 @@ func connection(ctx context.Context, db *sql.DB, transactions []Transaction, sch
 		return err
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "SET plan_cache_mode = force_generic_plan"); err != nil { // as the server's transactions
+	if _, err := conn.ExecContext(ctx, "SET jit = off; SET plan_cache_mode = force_generic_plan"); err != nil { // as the server's transactions
 		return err
 	}
 	prepared := map[string]*sql.Stmt{}
