@@ -4,20 +4,22 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
 )
 
-// listed bounds each list: these pages are a way to a run, not the place to search in.
+// listed bounds each list that is not turned over: it is a way to a thing, not the place to search in.
 const listed = 100
 
 type runListView struct {
 	frame
-	Workspace string
-	Runs      []runRow
-	Total     int
+	Organization, Workspace string
+	Runs                    []runRow
+	Total                   string // how many there are, in words
+	Here, Newer, Older      string // addresses of this page and of those beside it
 }
 
 type runRow struct {
@@ -25,23 +27,66 @@ type runRow struct {
 	Address string
 	Heading string
 	Status  badge
+	Changes *counts
 }
 
-// runList lists the newest runs of a workspace.
+func newRunRow(ws postgres.Workspace, r run.Run) runRow {
+	return runRow{r, runAddress(ws, r.ID), heading(r), statusBadge(r), countsOf(r)}
+}
+
+// counts says how many resources change.
+type counts struct {
+	run.Changes
+	Words *countWords // what follows each number; nil where there is no room for it
+}
+
+type countWords struct{ Add, Change, Destroy, Import string }
+
+// countsOf are those of the apply if it is over, or those of the plan. nil where nothing changes, or nobody knows yet.
+func countsOf(r run.Run) *counts {
+	for _, t := range []*run.Task{r.Apply, r.Plan} {
+		if t != nil && t.Changes != nil && *t.Changes != (run.Changes{}) {
+			return &counts{Changes: *t.Changes}
+		}
+	}
+	return nil
+}
+
+// inAll says how many there are. Beyond a thousand ahead of the page nobody counts.
+func inAll(total int) string {
+	if total > 1000 {
+		return "more than 1,000 in all"
+	}
+	return fmt.Sprintf("%d in all", total)
+}
+
+// runList lists the runs of a workspace, newest first.
 func (s *Server) runList(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
 	ws, _, err := s.workspaceOf(r, session)
 	if err != nil {
 		return err
 	}
-	runs, total, err := s.cfg.DB.Runs(r.Context(), postgres.RunFilter{WorkspaceID: ws.ID, Page: postgres.Page{Size: listed}})
+	number, _ := strconv.Atoi(r.URL.Query().Get("page"))
+	number = max(number, 1)
+	runs, total, err := s.cfg.DB.Runs(r.Context(), postgres.RunFilter{WorkspaceID: ws.ID, Page: postgres.Page{Number: number, Size: pageSize}})
 	if err != nil {
 		return err
 	}
 	v := runListView{
-		frame: s.ofWorkspace(&session, ws, "Runs · "+ws.OrganizationName+"/"+ws.Name, "runs"), Workspace: ws.Name, Total: total,
+		frame:        s.ofWorkspace(&session, ws, "Runs · "+ws.OrganizationName+"/"+ws.Name, "runs"),
+		Organization: ws.OrganizationName, Workspace: ws.Name, Total: inAll(total),
+	}
+	v.Live = pathLive
+	at := func(page int) string { return fmt.Sprintf("%s?page=%d", runsAddress(ws), page) }
+	v.Here = at(number)
+	if number > 1 {
+		v.Newer = at(number - 1)
+	}
+	if number*pageSize < total {
+		v.Older = at(number + 1)
 	}
 	for _, one := range runs {
-		v.Runs = append(v.Runs, runRow{one, runAddress(ws, one.ID), heading(one), statusBadge(one)})
+		v.Runs = append(v.Runs, newRunRow(ws, one))
 	}
 	return s.pages.write(w, http.StatusOK, "runs.html", v)
 }

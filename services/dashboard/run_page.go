@@ -33,6 +33,7 @@ type runView struct {
 	Phases       []phaseView
 	Steps        []step
 	Actions      []action
+	Planned      *counts // what approving it does, while it is not applied
 	Viewer       viewer
 }
 
@@ -45,7 +46,7 @@ type phaseView struct {
 	Since   *time.Time // when it started, while it runs
 	Took    string
 	Summary string // instead of counts
-	Counted bool   // Task.Changes says something
+	Counts  *counts
 	Total   int    // of an apply: how many resources its plan changes
 	LogAt   string // address of the log as plain text
 	Shown   bool
@@ -57,6 +58,9 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace, who
 		Run: r, Organization: ws.OrganizationName, Workspace: ws.Name, Address: runAddress(ws, r.ID), Heading: heading(r),
 		Status: statusBadge(r), Kinds: kinds(r), Engine: engine(r.Execution), Steps: steps(r), Viewer: who,
 		Phases: []phaseView{phase(r, messages.PhasePlan, "Plan"), phase(r, messages.PhaseApply, "Apply")},
+	}
+	if r.Status != run.Applied {
+		v.Planned = v.Phases[0].Counts
 	}
 	if r.Plan != nil && r.Plan.Changes != nil {
 		c := *r.Plan.Changes
@@ -136,8 +140,12 @@ func phase(r run.Run, name messages.Phase, title string) phaseView {
 		v.Status = badge{"Queued", "waiting"}
 	case t.Outcome == run.Succeeded:
 		v.Status = badge{"Finished", "good"}
-		v.Counted = t.Changes != nil && *t.Changes != run.Changes{}
-		if !v.Counted && name == messages.PhasePlan && !r.HasChanges {
+		if t.Changes != nil && *t.Changes != (run.Changes{}) {
+			v.Counts = &counts{*t.Changes, &countWords{"added", "changed", "destroyed", "imported"}}
+			if name == messages.PhasePlan {
+				v.Counts.Words = &countWords{"to add", "to change", "to destroy", "to import"}
+			}
+		} else if name == messages.PhasePlan && !r.HasChanges {
 			v.Summary = "No changes"
 		}
 	case t.Outcome == run.Stopped || r.Status == run.Canceled || r.Status == run.ForceCanceled:

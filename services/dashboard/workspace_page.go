@@ -81,14 +81,15 @@ func (s *Server) workspace(w http.ResponseWriter, r *http.Request, session postg
 		return err
 	}
 	for _, one := range runs {
-		v.Runs = append(v.Runs, runRow{one, runAddress(ws, one.ID), heading(one), statusBadge(one)})
+		v.Runs = append(v.Runs, newRunRow(ws, one))
 	}
 	if ws.GateRunID != nil {
 		gate, err := s.cfg.DB.Run(r.Context(), *ws.GateRunID)
 		if err != nil && !notFound(err) {
 			return err
 		}
-		v.Gate, v.GateKnown = &runRow{gate, runAddress(ws, gate.ID), heading(gate), statusBadge(gate)}, !gate.OutcomeUnknown
+		row := newRunRow(ws, gate)
+		v.Gate, v.GateKnown = &row, !gate.OutcomeUnknown
 	}
 	state, err := s.cfg.DB.CurrentStateVersion(r.Context(), ws.ID)
 	if err == nil {

@@ -118,7 +118,8 @@ func rowOf(ws postgres.ListedWorkspace) (workspaceRow, error) {
 	}
 	row.Mode = string(target.Mode)
 	if ws.Newest != nil {
-		row.Run = &runRow{*ws.Newest, runAddress(ws.Workspace, ws.Newest.ID), heading(*ws.Newest), statusBadge(*ws.Newest)}
+		newest := newRunRow(ws.Workspace, *ws.Newest)
+		row.Run = &newest
 	}
 	return row, nil
 }

@@ -264,6 +264,7 @@ func (s *stage) picture(name string) {
 				return err
 			}))
 			s.until(`document.documentElement.scrollWidth <= innerWidth`) // nothing sticks out
+			s.until(cellsApart)
 			if size.width > 1000 {
 				s.accessible(name + ", " + scheme)
 			}
@@ -273,6 +274,12 @@ func (s *stage) picture(name string) {
 		}
 	}
 }
+
+// cellsApart tells that no cell of a list lies on the one before it or is narrower than what is in it.
+const cellsApart = `[...document.querySelectorAll(".list td")].every((cell) => {
+	const [here, before] = [cell.getBoundingClientRect(), cell.previousElementSibling?.getBoundingClientRect()];
+	return cell.scrollWidth <= cell.clientWidth + 1 && (!before || before.width === 0 || here.width === 0 || here.left >= before.right - 1 || here.top >= before.bottom - 1);
+})`
 
 //go:embed testdata/axe.min.js
 var axe string

@@ -42,6 +42,8 @@ func TestTheDashboardThroughAWorkingDay(t *testing.T) {
 	s.do(chromedp.SendKeys(chromedp.CSS("#plan-bar input"), "random_pet"))
 	s.shows("#plan-bar .found", "1 of 2")
 	s.until(`document.querySelector("#plan-log .line.here").id === "plan-L14"`)
+	s.shows(".headline .counts", "−1 to destroy") // beside the buttons, however long the plan is
+	s.until(`document.title.startsWith("Needs approval · ")`)
 	s.picture("run")
 
 	s.click("#ask-apply summary")
@@ -108,7 +110,10 @@ func TestThePagesAroundRuns(t *testing.T) {
 		s.shows("main", "")
 		s.picture(name)
 	}
-	s.do(chromedp.Navigate(s.server.URL + "/app/~pools/" + pool.ID))
+	s.do(chromedp.EmulateViewport(390, 844), chromedp.Navigate(s.server.URL+"/app/default/network"))
+	s.click("#ask-lock summary")
+	s.until(`document.activeElement.id === "reason" && document.querySelector("#ask-lock form").getBoundingClientRect().right <= innerWidth`)
+	s.do(chromedp.EmulateViewport(1440, 900), chromedp.Navigate(s.server.URL+"/app/~pools/"+pool.ID))
 	s.shows("main", "build-1")
 	s.picture("pool")
 	_, err = s.db.SawWorker(ctx, pool.ID, "192.0.2.7", wire.WorkerStatus{Name: "build-1", Slots: 4, Version: "0.9.0"}) // it is there still

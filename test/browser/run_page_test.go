@@ -39,7 +39,10 @@ func TestRunPageIsLive(t *testing.T) {
 	s.shows("#plan-log", "Initializing the backend")
 	s.shows("#plan-state", "Live")
 	s.picture("planning")
+	s.do(chromedp.SendKeys(chromedp.CSS("#plan-bar input"), "Plan: 2 to"))
+	s.shows("#plan-bar .found", "not found")
 	s.print(plan, planLog[400:])
+	s.shows("#plan-bar .found", "1 of 1") // which came later
 	s.shows("#plan-log", "Plan: 2 to add")
 	s.until(`[...document.querySelectorAll("#plan-log .green")].some((e) => e.textContent === "+")`)
 	s.endLog(plan)

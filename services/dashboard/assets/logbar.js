@@ -34,12 +34,29 @@ export class LogBar {
   // search marks the lines that have the text, in any case.
   search() {
     for (const line of this.hits) line.classList.remove('hit', 'here');
-    const text = this.input.value.toLowerCase();
-    this.hits = text === '' ? [] : [...this.terminal.element.children].filter((line) => line.textContent.toLowerCase().includes(text));
-    for (const line of this.hits) line.classList.add('hit');
+    this.hits = [];
     this.at = -1;
-    this.step(1);
-    if (text === '') this.found.textContent = '';
+    this.looked = 0; // lines that were searched
+    this.more();
+    if (this.input.value === '') this.found.textContent = '';
+    else if (this.hits.length === 0) this.found.textContent = 'not found';
+  }
+
+  // more searches the lines that came since. The reader stays where they are, unless nothing was found before.
+  more() {
+    const text = this.input.value.toLowerCase();
+    if (text === '') return;
+    const lines = this.terminal.element.children;
+    for (let i = Math.max(0, this.looked - 1); i < lines.length; i++) { // the last one may have been half a line
+      const line = lines[i];
+      if (line.classList.contains('hit') || !line.textContent.toLowerCase().includes(text)) continue;
+      line.classList.add('hit');
+      this.hits.push(line);
+    }
+    this.looked = lines.length;
+    if (this.hits.length === 0) return;
+    if (this.at < 0) this.step(1);
+    else this.found.textContent = `${this.at + 1} of ${this.hits.length}`;
   }
 
   step(by) {

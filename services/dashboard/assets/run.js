@@ -75,10 +75,10 @@ function remember(change) {
 // read follows the log of a phase to its end. The log is STX, what terraform printed, ETX.
 async function read(phase) {
   if (logs[phase]) return;
-  const log = logs[phase] = { offset: 0, ended: false };
+  const log = logs[phase] = { offset: 0, ended: false, counted: 0, done: 0 };
   const element = document.getElementById(`${phase}-log`);
   const terminal = new Terminal(element, phase);
-  new LogBar(terminal, phase);
+  const bar = new LogBar(terminal, phase);
   latest(terminal, document.getElementById(`${phase}-latest`));
   while (!log.ended) {
     if (document.hidden) await visible(); // a browser has few connections for all its tabs
@@ -91,8 +91,9 @@ async function read(phase) {
     log.ended = bytes[bytes.length - 1] === 3;
     terminal.write(bytes.subarray(log.offset === 0 ? 1 : 0, log.ended ? -1 : undefined), log.ended);
     log.offset += bytes.length;
+    bar.more();
     describe(phase);
-    if (phase === 'apply') progress(element);
+    if (phase === 'apply') progress(log, element);
     arrive(phase);
   }
 }
@@ -108,20 +109,23 @@ function arrive(phase) {
 let arrived = false;
 
 // progress counts the resources that terraform says it is done with, among those of the plan.
-function progress(log) {
+function progress(log, element) {
+  const lines = element.children;
+  for (; log.counted < lines.length - (log.ended ? 0 : 1); log.counted++) { // the last may not be whole
+    if (/: (?:Creation|Modifications|Destruction|Import) complete/.test(lines[log.counted].textContent)) log.done++;
+  }
   const total = Number(document.querySelector('#apply-head [data-total]')?.dataset.total ?? 0);
   const bar = document.getElementById('apply-progress');
-  const done = (log.textContent.match(/: (?:Creation|Modifications|Destruction|Import) complete/g) ?? []).length;
   bar.parentElement.hidden = total === 0;
   bar.max = Math.max(total, 1);
-  bar.value = done;
-  bar.nextElementSibling.textContent = `${done} of ${total} resources`;
+  bar.value = log.done;
+  bar.nextElementSibling.textContent = `${log.done} of ${total} resources`;
 }
 
 // describe says below a log what to expect of it.
 function describe(phase) {
   const state = document.getElementById(`${phase}-state`);
-  const empty = document.getElementById(`${phase}-log`).textContent === '';
+  const empty = document.getElementById(`${phase}-log`).childElementCount === 0;
   const running = document.querySelector(`#${phase}-head [data-since]`) !== null;
   const live = running && !empty && !logs[phase].ended;
   if (logs[phase].ended) state.textContent = empty ? 'The log is empty.' : '';
