@@ -109,6 +109,22 @@ func (s *Server) DeleteStream(t testing.TB, name string) {
 	}
 }
 
+// OccupyStream makes a stream of that name which is for something else, so that nobody can make the one that is meant, or a consumer.
+func (s *Server) OccupyStream(t testing.TB, name string) {
+	t.Helper()
+	_, nc := s.open(t, func() (*nats.Conn, error) { return s.Connect("operator") })
+	js, err := jetstream.New(nc)
+	if err == nil {
+		_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{"elsewhere." + name}, MaxConsumers: 1})
+	}
+	if err == nil {
+		_, err = js.CreateConsumer(t.Context(), name, jetstream.ConsumerConfig{Durable: "the_only_one"})
+	}
+	if err != nil {
+		t.Fatalf("natstest: occupy stream %s: %v", name, err)
+	}
+}
+
 // As connects over TCP with the permissions of id.
 func (s *Server) As(t testing.TB, id broker.Identity) (*bus.Bus, *nats.Conn) {
 	t.Helper()

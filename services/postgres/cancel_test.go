@@ -190,7 +190,7 @@ func TestStopsAreRepeatedUntilTheAttemptIsClosed(t *testing.T) {
 func (w *world) commands() []messages.Command {
 	w.t.Helper()
 	var out []messages.Command
-	_, err := w.Relay(w.t.Context(), 1000, func(_ context.Context, rows []postgres.OutboxRow) (int, error) {
+	_, err := w.Relay(w.t.Context(), 1000, nil, func(_ context.Context, rows []postgres.OutboxRow) (int, error) {
 		for _, r := range rows {
 			var row postgres.CommandRow
 			if r.Kind != postgres.OutboxCommand {

@@ -43,9 +43,9 @@ const (
 const relayLock = 0x72656c6179 // "relay"
 
 // Relay gives the oldest rows, at most limit, to send and deletes those it has sent. send returns how many rows, from the
-// first, were sent; the rest stays, and so do rows of kinds that only a newer version knows. Only one relay works at a time;
-// another gets n = 0 without waiting.
-func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []OutboxRow) (int, error)) (n int, err error) {
+// first, were sent; the rest stays, and so do rows of the pools in without, and of kinds that only a newer version knows. Only one
+// relay works at a time; another gets n = 0 without waiting.
+func (d *DB) Relay(ctx context.Context, limit int, without []string, send func(context.Context, []OutboxRow) (int, error)) (n int, err error) {
 	var sendErr error
 	err = d.once(ctx, func(tx *txn) error {
 		var mine bool
@@ -54,8 +54,8 @@ func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []
 		}
 		var rows []OutboxRow
 		if err := tx.SelectContext(ctx, &rows, `
-			SELECT id, kind, run_id, payload, created_at FROM outbox WHERE kind = ANY ($2) ORDER BY id LIMIT $1`,
-			limit, textArray([]string{OutboxTask, OutboxDelete, OutboxCommand})); err != nil {
+			SELECT id, kind, run_id, payload, created_at FROM outbox WHERE kind = ANY ($2) AND NOT COALESCE(payload ->> 'pool' = ANY ($3), false)
+			ORDER BY id LIMIT $1`, limit, textArray([]string{OutboxTask, OutboxDelete, OutboxCommand}), textArray(without)); err != nil {
 			return err
 		}
 		if len(rows) == 0 {
@@ -81,8 +81,8 @@ func (d *DB) Relay(ctx context.Context, limit int, send func(context.Context, []
 // requeueBatch is how many rows Requeue writes at once.
 const requeueBatch = 1000
 
-// Requeue writes task messages to the outbox again, unless one waits there. The reconciler uses it for tasks whose message
-// is gone, which may be all of them.
+// Requeue writes the messages of those tasks to the outbox again that are still queued, unless one waits there. The reconciler uses
+// it for tasks whose message is gone, which may be all of them.
 func (d *DB) Requeue(ctx context.Context, tasks []messages.Task) error {
 	for batch := range slices.Chunk(tasks, requeueBatch) {
 		runs, payloads := make([]string, len(batch)), make([]string, len(batch))
@@ -97,7 +97,9 @@ func (d *DB) Requeue(ctx context.Context, tasks []messages.Task) error {
 			_, err := tx.ExecContext(ctx, `
 				INSERT INTO outbox (kind, run_id, payload, created_at)
 				SELECT $1, t.run_id, t.payload::jsonb, $4 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS t (run_id, payload, place)
-				WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.run_id = t.run_id AND o.kind = $1) ORDER BY t.place`,
+				WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.run_id = t.run_id AND o.kind = $1)
+				AND EXISTS (SELECT 1 FROM tasks q WHERE q.id = t.payload::jsonb ->> 'id' AND q.state = 'queued') -- no newer task's place is taken
+				ORDER BY t.place`,
 				OutboxTask, textArray(runs), textArray(payloads), now())
 			if err != nil {
 				return err

@@ -31,19 +31,19 @@ func TestRelayDeletesOnlyWhatWasSent(t *testing.T) {
 			return n, err
 		}
 	}
-	if n, err := w.Relay(ctx, 3, take(1, broken)); n != 1 || !errors.Is(err, broken) {
+	if n, err := w.Relay(ctx, 3, nil, take(1, broken)); n != 1 || !errors.Is(err, broken) {
 		t.Errorf("a send that breaks after one: got %d, %v; want 1, %v", n, err, broken)
 	}
-	if n, err := w.Relay(ctx, 3, take(0, broken)); n != 0 || !errors.Is(err, broken) {
+	if n, err := w.Relay(ctx, 3, nil, take(0, broken)); n != 0 || !errors.Is(err, broken) {
 		t.Errorf("a send that breaks at once: got %d, %v; want 0, %v", n, err, broken)
 	}
-	if n, err := w.Relay(ctx, 2, take(2, nil)); n != 2 || err != nil {
+	if n, err := w.Relay(ctx, 2, nil, take(2, nil)); n != 2 || err != nil {
 		t.Errorf("two of three: got %d, %v; want 2", n, err)
 	}
-	if n, err := w.Relay(ctx, 2, take(1, nil)); n != 1 || err != nil {
+	if n, err := w.Relay(ctx, 2, nil, take(1, nil)); n != 1 || err != nil {
 		t.Errorf("the last: got %d, %v; want 1", n, err)
 	}
-	if n, err := w.Relay(ctx, 2, take(0, broken)); n != 0 || err != nil {
+	if n, err := w.Relay(ctx, 2, nil, take(0, broken)); n != 0 || err != nil {
 		t.Errorf("an empty outbox: got %d, %v; want 0 and nothing sent", n, err)
 	}
 	if diff := cmp.Diff(want, sent); diff != "" {
@@ -57,8 +57,8 @@ func TestOnlyOneRelayWorks(t *testing.T) {
 	ctx := t.Context()
 	r := w.newRun(w.workspace("net"), run.Options{})
 	other := open(t, w.dsn, w.sealer, postgres.Timing{})
-	n, err := w.Relay(ctx, 10, func(ctx context.Context, rows []postgres.OutboxRow) (int, error) {
-		n, err := other.Relay(ctx, 10, func(context.Context, []postgres.OutboxRow) (int, error) {
+	n, err := w.Relay(ctx, 10, nil, func(ctx context.Context, rows []postgres.OutboxRow) (int, error) {
+		n, err := other.Relay(ctx, 10, nil, func(context.Context, []postgres.OutboxRow) (int, error) {
 			t.Error("the second relay works beside the first")
 			return 0, nil
 		})
@@ -136,5 +136,18 @@ func TestNotifierWakesWhoeverWaits(t *testing.T) {
 		w.ok(err)
 	case <-deadline.Done():
 		t.Fatal("the notifier did not stop")
+	}
+}
+
+// TestRequeueLeavesWhatWasClaimed: its message would take the place of a newer one of the workspace.
+func TestRequeueLeavesWhatWasClaimed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	claimed, queued := w.newRun(w.workspace("a"), run.Options{}), w.newRun(w.workspace("b"), run.Options{})
+	w.drain()
+	w.claimed(claimed.ID)
+	w.ok(w.Requeue(t.Context(), []messages.Task{claimed.Message(claimed.Plan), queued.Message(queued.Plan)}))
+	if diff := cmp.Diff([]string{"task plan " + queued.ID}, w.drain()); diff != "" {
+		t.Errorf("sent again (-want +got):\n%s", diff)
 	}
 }

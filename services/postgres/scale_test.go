@@ -169,7 +169,7 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 		"placement: waiting sets": func(ctx context.Context, db *postgres.DB) error { _, err := db.WaitingSets(ctx); return err },
 		"observer":                func(ctx context.Context, db *postgres.DB) error { _, _, err := db.EndedRuns(ctx, 200); return err },
 		"relay": func(ctx context.Context, db *postgres.DB) error {
-			_, err := db.Relay(ctx, 100, sendNothing)
+			_, err := db.Relay(ctx, 100, nil, sendNothing)
 			return err
 		},
 		"triggers: what happened": func(ctx context.Context, db *postgres.DB) error { return db.NoteTriggers(ctx) },

@@ -88,7 +88,7 @@ func (s *storm) act(ctx context.Context, db *postgres.DB, rnd *rand.Rand) error 
 		_, err := db.Transition(ctx, id, in, postgres.Cause{Actor: "ada"})
 		return err
 	case 7:
-		_, err := db.Relay(ctx, 10, func(_ context.Context, rows []postgres.OutboxRow) (int, error) { return len(rows), nil })
+		_, err := db.Relay(ctx, 10, nil, func(_ context.Context, rows []postgres.OutboxRow) (int, error) { return len(rows), nil })
 		return err
 	case 8:
 		return errors.Join(db.SealLogs(ctx, 0), db.FreeGates(ctx))

@@ -234,7 +234,7 @@ func (w *world) cancel(id string) {
 func (w *world) drain() []string {
 	w.t.Helper()
 	var out []string
-	_, err := w.Relay(w.t.Context(), 1000, func(_ context.Context, rows []postgres.OutboxRow) (int, error) {
+	_, err := w.Relay(w.t.Context(), 1000, nil, func(_ context.Context, rows []postgres.OutboxRow) (int, error) {
 		for _, r := range rows {
 			kind := r.Kind
 			if kind == postgres.OutboxTask || kind == postgres.OutboxDelete {

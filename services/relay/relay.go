@@ -1,6 +1,7 @@
 // Package relay carries the outbox to NATS: what a transaction decided to tell the world leaves here, in order, at least
 // once. A row is deleted only after NATS has stored what it says, so a crash in between sends it again, which every reader
-// tolerates.
+// tolerates. Order matters within a pool only: one whose queue can't be made or written is left alone for a moment, and the others
+// go on.
 package relay
 
 import (
@@ -9,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"gantry.example/internal/bus"
@@ -24,8 +27,12 @@ const batch = 100
 // poll is how often the outbox is looked at without being woken: the net below a lost notification.
 const poll = time.Second
 
-// retry is the pause after NATS or Postgres refused.
+// retry is the pause after Postgres refused.
 const retry = 250 * time.Millisecond
+
+// rest is how long a pool is left alone after NATS refused what was for it, so that the others wait for at most one answer in so
+// long. NATS may also be away altogether, and then it is the pause for everything.
+const rest = 500 * time.Millisecond
 
 // ensuredFor is how long a consumer is taken to exist: it is deleted when its label set was not used for a day.
 const ensuredFor = time.Hour
@@ -45,12 +52,22 @@ type Relay struct {
 	fail     *failpoint.Points
 	log      *slog.Logger
 
-	ensured map[string]time.Time // when streams and consumers were last seen to exist; used by Run's goroutine only
+	// Used by Run's goroutine only:
+	ensured map[string]time.Time // when streams and consumers were last seen to exist
+	refused map[string]time.Time // until when nothing is sent to a pool, by its id
 }
+
+// poolError is what kept a row from being sent to its pool.
+type poolError struct {
+	pool string
+	error
+}
+
+func (e *poolError) Unwrap() error { return e.error }
 
 // New returns a relay; replicas is that of the streams it creates.
 func New(db *postgres.DB, b *bus.Bus, n *postgres.Notifier, placer Placer, replicas int, fail *failpoint.Points, log *slog.Logger) *Relay {
-	return &Relay{db: db, bus: b, notifier: n, placer: placer, replicas: replicas, fail: fail, log: log, ensured: map[string]time.Time{}}
+	return &Relay{db: db, bus: b, notifier: n, placer: placer, replicas: replicas, fail: fail, log: log, ensured: map[string]time.Time{}, refused: map[string]time.Time{}}
 }
 
 // Run sends until ctx ends.
@@ -58,11 +75,16 @@ func (r *Relay) Run(ctx context.Context) error {
 	wake, stop := r.notifier.Subscribe(postgres.ChannelOutbox, "")
 	defer stop()
 	for {
-		n, err := r.db.Relay(ctx, batch, r.send)
+		n, err := r.db.Relay(ctx, batch, r.resting(), r.send)
 		wait := poll
+		var of *poolError
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case errors.As(err, &of):
+			r.log.Warn("outbox: something could not be sent to a pool, trying again in a moment", "pool", of.pool, "error", err)
+			r.refused[of.pool] = time.Now().Add(rest)
+			continue
 		case err != nil:
 			r.log.Warn("outbox: not everything could be sent, trying again", "error", err)
 			wait = retry
@@ -78,6 +100,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
+// resting are the pools that nothing is sent to now.
+func (r *Relay) resting() []string {
+	maps.DeleteFunc(r.refused, func(_ string, until time.Time) bool { return time.Now().After(until) })
+	return slices.Collect(maps.Keys(r.refused))
+}
+
 // send sends rows in order and returns how many it has sent.
 func (r *Relay) send(ctx context.Context, rows []postgres.OutboxRow) (int, error) {
 	for i, row := range rows {
@@ -91,28 +119,31 @@ func (r *Relay) send(ctx context.Context, rows []postgres.OutboxRow) (int, error
 }
 
 func (r *Relay) sendRow(ctx context.Context, row postgres.OutboxRow) error {
+	pool, err := "", error(nil)
 	switch row.Kind {
-	case postgres.OutboxTask:
+	case postgres.OutboxTask, postgres.OutboxDelete:
 		var t messages.Task
 		if err := json.Unmarshal(row.Payload, &t); err != nil {
 			return err
 		}
-		return r.publish(ctx, t, row.ID)
-	case postgres.OutboxDelete:
-		var t messages.Task
-		if err := json.Unmarshal(row.Payload, &t); err != nil {
-			return err
+		if pool = t.Pool; row.Kind == postgres.OutboxTask {
+			err = r.publish(ctx, t, row.ID)
+		} else {
+			err = r.bus.DeleteTask(ctx, t.Subject())
 		}
-		return r.bus.DeleteTask(ctx, t.Subject())
 	case postgres.OutboxCommand:
 		var c postgres.CommandRow
 		if err := json.Unmarshal(row.Payload, &c); err != nil {
 			return err
 		}
-		return r.bus.PublishCommand(ctx, c.Pool, c.Command)
+		pool, err = c.Pool, r.bus.PublishCommand(ctx, c.Pool, c.Command)
 	default:
 		return fmt.Errorf("kind %q is not one of this version's", row.Kind)
 	}
+	if err != nil {
+		return &poolError{pool, err}
+	}
+	return nil
 }
 
 // publish announces a task. Its row's id makes the message id: a row sent twice is stored once, a task queued again (which

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -66,6 +67,21 @@ func TestOrderIsKept(t *testing.T) {
 	}
 }
 
+// TestABrokenPoolHoldsUpNobody: what NATS refuses of one pool is tried again, and what others wait for leaves meanwhile.
+func TestABrokenPoolHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	waits := w.BrokenPool()
+	r := w.NewRun(run.Options{})
+	w.Start(w.Notifier.Run)
+	w.Start(relay.New(w.DB, w.Bus, w.Notifier, placement.New(w.DB, w.Bus, w.Log), 1, nil, w.Log).Run)
+	if got := w.Take(w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)); got.RunID != r.ID {
+		t.Errorf("got the task of %s, want that of %s", got.RunID, r.ID)
+	}
+	w.NATS.DeleteStream(t, messages.TaskStream(waits.Pool))
+	waitMessage(t, w, waits.Message(waits.Plan).Subject(), true)
+}
+
 // TestCanceledTaskIsTakenBack: the message of a task that was canceled while it was queued is gone.
 func TestCanceledTaskIsTakenBack(t *testing.T) {
 	t.Parallel()
@@ -106,7 +122,7 @@ func waitMessage(t *testing.T, w *servicestest.World, subject string, want bool)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		got, err := w.Bus.HasTask(t.Context(), messages.LocalPool, subject)
+		got, err := w.Bus.HasTask(t.Context(), strings.Split(subject, ".")[2], subject)
 		if err == nil && got == want {
 			return
 		}

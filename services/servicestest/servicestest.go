@@ -90,6 +90,24 @@ func (w *World) NewRun(o run.Options) run.Run {
 	return r
 }
 
+// BrokenPool makes a pool of agents whose queue NATS refuses to make, and a run of another workspace that is to go there.
+func (w *World) BrokenPool() run.Run {
+	w.t.Helper()
+	ctx, name := w.t.Context(), "broken"
+	p, err := w.DB.CreatePool(ctx, "default", postgres.PoolChange{Name: &name})
+	ok(w.t, err)
+	w.NATS.OccupyStream(w.t, messages.TaskStream(p.ID))
+	ws, err := w.DB.CreateWorkspace(ctx, postgres.NewWorkspace{Organization: "default", Name: name})
+	ok(w.t, err)
+	cv, err := w.DB.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: ws.ID})
+	ok(w.t, err)
+	_, err = w.DB.UploadConfiguration(ctx, cv.ID, []byte("an archive"))
+	ok(w.t, err)
+	r, err := w.DB.CreateRun(ctx, postgres.NewRun{WorkspaceID: ws.ID, Execution: messages.Execution{Mode: messages.ModeAgent, AgentPool: messages.Ref(p.ID)}})
+	ok(w.t, err)
+	return r
+}
+
 // Get returns the run as it is now.
 func (w *World) Get(id string) run.Run {
 	w.t.Helper()
