@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"gantry.example/messages"
@@ -124,6 +126,7 @@ func (d *DB) FreeGates(ctx context.Context) error {
 		WHERE w.gate_run_id IS NULL AND NOT w.locked`); err != nil {
 		return err
 	}
+	var failed error // one must not keep the others waiting
 	for _, id := range ids {
 		if err := d.tx(ctx, func(tx *txn) error {
 			ws, err := lockGate(ctx, tx, id)
@@ -131,9 +134,9 @@ func (d *DB) FreeGates(ctx context.Context) error {
 				return err
 			}
 			return releaseNext(ctx, tx, ws)
-		}); err != nil {
-			return err
+		}); err != nil && !isNotFound(err) { // deleted meanwhile
+			failed = errors.Join(failed, fmt.Errorf("gate of workspace %s: %w", id, err))
 		}
 	}
-	return nil
+	return failed
 }

@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"gantry.example/internal/bus"
@@ -81,9 +83,6 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := r.Round(ctx); err != nil && ctx.Err() == nil {
-			// A dependency is down. Runners could not reach it either, so nobody is judged until things have settled again.
-			r.settled = time.Now().Add(r.timing.Settle)
-			clear(r.absent)
 			r.log.Warn("reconciler: round not finished, trying again", "error", err)
 			r.metrics.failed.Inc()
 		}
@@ -97,7 +96,14 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.pools(ctx), r.logs(ctx))
+	judged := r.attempts(ctx)
+	if judged != nil {
+		// A dependency is down. Runners could not reach it either, so nobody is judged until things have settled again. The other
+		// parts say nothing about that: what is wrong with one pool or run may stay so.
+		r.settled = time.Now().Add(r.timing.Settle)
+		clear(r.absent)
+	}
+	return errors.Join(judged, r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.pools(ctx), r.logs(ctx))
 }
 
 // logs seals those without an end. It looks several times in the time that they are given, not at every round: with a thousand tasks
@@ -223,22 +229,10 @@ func (r *Reconciler) messages(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("queued tasks: %w", err)
 	}
-	ensured, held := map[string]bool{}, map[string]map[string]uint64{}
+	held, failed := r.held(ctx, queued)
 	var gone []messages.Task
 	for _, t := range queued {
-		if set := t.Pool + "/" + messages.LabelSetToken(t.Labels); !ensured[set] {
-			ensured[set] = true
-			err := r.bus.EnsureTaskConsumer(ctx, t.Mode, t.Pool, t.Labels)
-			if err != nil && !errors.Is(err, bus.ErrNoStream) {
-				return err
-			}
-		}
-		if _, known := held[t.Pool]; !known {
-			if held[t.Pool], err = r.bus.TaskSubjects(ctx, t.Pool); err != nil {
-				return err
-			}
-		}
-		if held[t.Pool][t.Subject()] == 0 {
+		if subjects, known := held[t.Pool]; known && subjects[t.Subject()] == 0 {
 			gone = append(gone, t)
 		}
 	}
@@ -250,5 +244,33 @@ func (r *Reconciler) messages(ctx context.Context) error {
 		return err
 	}
 	r.looked = time.Now()
-	return nil
+	return failed
+}
+
+// held tells which subjects the queues of the tasks' pools hold a message of, and makes sure of the tasks' consumers. A pool of which
+// NATS refuses that is not among them; the others must not suffer for it.
+func (r *Reconciler) held(ctx context.Context, queued []messages.Task) (map[string]map[string]uint64, error) {
+	ensured, held, failed := map[string]bool{}, map[string]map[string]uint64{}, map[string]error{}
+	for _, t := range queued {
+		set := t.Pool + "/" + messages.LabelSetToken(t.Labels)
+		if ensured[set] || failed[t.Pool] != nil {
+			continue
+		}
+		ensured[set] = true
+		err := r.bus.EnsureTaskConsumer(ctx, t.Mode, t.Pool, t.Labels)
+		if errors.Is(err, bus.ErrNoStream) {
+			err = nil // the relay makes both
+		}
+		if _, known := held[t.Pool]; err == nil && !known {
+			held[t.Pool], err = r.bus.TaskSubjects(ctx, t.Pool)
+		}
+		if err != nil {
+			failed[t.Pool] = err
+			delete(held, t.Pool)
+		}
+		if errors.Is(err, context.DeadlineExceeded) { // nobody answers, and would not for the others
+			break
+		}
+	}
+	return held, errors.Join(slices.Collect(maps.Values(failed))...)
 }

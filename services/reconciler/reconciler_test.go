@@ -75,6 +75,40 @@ func TestLostPlan(t *testing.T) {
 	w.Until(r.ID, "queued again", func(r run.Run) bool { return r.Plan.State == run.TaskQueued && r.Plan.Retries == 1 })
 }
 
+// TestWhatIsWrongWithOnePool: the runs of others are judged all the same, and their lost messages are sent again.
+func TestWhatIsWrongWithOnePool(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	ensureTasks(t, w)
+	w.BrokenPool()
+	r := w.NewRun(run.Options{})
+	w.Begin(r.ID)
+	queued := w.NewRun(run.Options{PlanOnly: true})
+	drop := func(context.Context, []postgres.OutboxRow) (int, error) { return 3, nil }
+	if n, err := w.DB.Relay(t.Context(), 10, nil, drop); n != 3 || err != nil {
+		t.Fatalf("got %d rows dropped and error %v, want 3", n, err)
+	}
+	timing := hasty()
+	timing.Settle = 100 * time.Millisecond
+	start(w, timing)
+	w.Until(r.ID, "queued again", func(r run.Run) bool { return r.Plan.State == run.TaskQueued && r.Plan.Retries == 1 })
+	sent := map[string]bool{}
+	for deadline := time.Now().Add(20 * time.Second); !sent[queued.ID] && time.Now().Before(deadline); {
+		_, err := w.DB.Relay(t.Context(), 10, nil, func(_ context.Context, rows []postgres.OutboxRow) (int, error) {
+			for _, row := range rows {
+				sent[row.RunID] = true
+			}
+			return len(rows), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !sent[queued.ID] {
+		t.Error("the lost message of another pool was not sent again")
+	}
+}
+
 // TestLostApply: contact is lost, comes back with the lease, is lost again, and is given up in the end: never applied twice.
 func TestLostApply(t *testing.T) {
 	t.Parallel()
