@@ -30,15 +30,15 @@ func (s *Server) attemptRoutes() []route {
 			summary: "Tell which pool the token is for", out: wire.PoolInfo{}},
 		{method: "GET", pattern: one, access: attempt, handle: s.attemptStatus,
 			summary: "Tell whether what the attempt does is still taken, and whether it is asked to stop", out: wire.AttemptStatus{}},
-		{method: "GET", pattern: one + "/inputs", access: attempt, handle: s.attemptInputs,
+		{method: "GET", pattern: one + "/inputs", access: attempt, handle: toOpen(s.attemptInputs),
 			summary: "Read what the attempt has to do", out: wire.Inputs{}},
-		{method: "GET", pattern: one + "/configuration", access: attempt, handle: s.attemptConfiguration,
+		{method: "GET", pattern: one + "/configuration", access: attempt, handle: toOpen(s.attemptConfiguration),
 			summary: "Read the configuration, a tar.gz", out: []byte{}},
-		{method: "GET", pattern: one + "/state", access: attempt, handle: s.attemptState,
+		{method: "GET", pattern: one + "/state", access: attempt, handle: toOpen(s.attemptState),
 			summary: "Read the state the attempt starts from; not_found when the workspace has none yet", out: []byte{}},
 		{method: "PUT", pattern: one + "/state", access: attempt, handle: s.putState, point: "api.state_stored", maxBody: maxState,
 			summary: "Store a state that terraform wrote; header Content-MD5 is checked when sent", in: []byte{}, out: wire.StateRef{}},
-		{method: "GET", pattern: one + "/plan", access: attempt, handle: s.attemptPlan,
+		{method: "GET", pattern: one + "/plan", access: attempt, handle: toOpen(s.attemptPlan),
 			summary: "Read the plan file of the run", out: []byte{}},
 		{method: "PUT", pattern: one + "/plan", access: attempt, handle: s.putPlan(postgres.BlobPlan), point: "api.plan_stored", maxBody: maxPlan, streamed: true,
 			summary: "Store the plan file of the run", in: []byte{}},
@@ -159,6 +159,17 @@ func (s *Server) attemptStatus(r *request) (reply, error) {
 	of := r.attempt.Run
 	asked, force := of.StopAsked(r.attempt.ID)
 	return plain(wire.AttemptStatus{Open: of.TakesResult(r.attempt.ID), Cancel: asked, Force: force})
+}
+
+// toOpen refuses a call of an attempt whose result would not count any more. Its token is good for longer, to deliver what is left,
+// but whoever finds it then must not read secrets with it, or a state that others have written since.
+func toOpen(h handler) handler {
+	return func(r *request) (reply, error) {
+		if a := r.attempt; !a.Run.TakesResult(a.ID) {
+			return reply{}, &postgres.Error{Code: messages.CodeAttemptClosed, Message: fmt.Sprintf("attempt %s is closed: it is given nothing any more", a.ID)}
+		}
+		return h(r)
+	}
 }
 
 func (s *Server) attemptInputs(r *request) (reply, error) {

@@ -173,6 +173,22 @@ func TestRenewToken(t *testing.T) {
 	f.get(attempts+"att-other", c.Token).want(http.StatusNotFound, messages.CodeNotFound)
 }
 
+// TestAClosedAttemptIsGivenNothing: its token still delivers, but reads neither secrets nor what others write.
+func TestAClosedAttemptIsGivenNothing(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	c := f.claim(f.newRun(run.Options{PlanOnly: true}).Plan.ID)
+	f.start(c)
+	path := attempts + c.AttemptID
+	f.get(path+"/inputs", c.Token).want(http.StatusOK, "")
+	f.post(path+"/result", c.Token, wire.Result{V: 1, Outcome: wire.OutcomeSucceeded, HasChanges: true}).want(http.StatusOK, "")
+	for _, what := range []string{"/inputs", "/configuration", "/state", "/plan"} {
+		f.get(path+what, c.Token).want(http.StatusConflict, messages.CodeAttemptClosed)
+	}
+	f.get(path, c.Token).want(http.StatusOK, "")
+	f.call("PUT", path+"/plan-json", c.Token, []byte(`{}`)).want(http.StatusNoContent, "")
+}
+
 // TestAnAttemptIsItsOwnRunnersOnly: whoever holds another attempt's token, or a token of any other kind, reaches nothing of it.
 func TestAnAttemptIsItsOwnRunnersOnly(t *testing.T) {
 	t.Parallel()
