@@ -127,7 +127,7 @@ func (a *app) root(extra []*cobra.Command) *cobra.Command {
 	}
 	in(groupWork, a.runCommand(), a.runsCommand())
 	in(groupObjects, a.workspacesCommand(), a.varsCommand(), a.varsetsCommand(), a.stateCommand(), a.organizationsCommand(), a.poolsCommand(), a.agentsCommand(), a.k8sCommand())
-	in(groupAccess, a.trustCommand(), a.loginCommand(), a.logoutCommand(), a.tokensCommand(), a.usersCommand())
+	in(groupAccess, a.trustCommand(), a.loginCommand(), a.logoutCommand(), a.tokensCommand(), a.usersCommand(), a.teamsCommand())
 	in(groupServer, a.statusCommand(), a.adminCommand(), a.versionCommand())
 	in(groupServer, extra...)
 	root.SetHelpCommandGroupID(groupServer)

@@ -199,16 +199,19 @@ func send[T any](ctx context.Context, c *Client, r Request) (T, error) {
 	return out, c.do(ctx, r)
 }
 
-// list reads the pages of a list until limit items are there; 0 means all.
+// list reads the pages of a list until limit items are there; 0 means all. The path may have a query.
 func list[T any](ctx context.Context, c *Client, path string, limit int) ([]T, error) {
 	size := 100
 	if limit > 0 {
 		size = min(size, limit)
 	}
-	out := []T{}
+	out, and := []T{}, "?"
+	if strings.Contains(path, and) {
+		and = "&"
+	}
 	for number := 1; ; number++ {
 		query := url.Values{"page[number]": {fmt.Sprint(number)}, "page[size]": {fmt.Sprint(size)}}
-		items, pages, err := page[T](ctx, c, path+"?"+query.Encode())
+		items, pages, err := page[T](ctx, c, path+and+query.Encode())
 		if err != nil {
 			return nil, err
 		}
