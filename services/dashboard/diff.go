@@ -16,6 +16,7 @@ type attribute struct {
 	Old, New string
 	OldWord  string // instead of a value: "sensitive", "known after apply"
 	NewWord  string
+	Forces   bool // a replacement of the resource
 }
 
 // difference is a resource or output that changes.
@@ -39,7 +40,10 @@ const (
 type side struct{ value, sensitive, unknown any }
 
 // leaf is a value without parts. hidden is one that may not be shown, to be compared only.
-type leaf struct{ text, word, hidden string }
+type leaf struct {
+	text, word, hidden string
+	spread             bool // its word is said of each part that there was
+}
 
 // leaves takes a value apart, by path.
 func (s side) leaves(secrets *mask.Secrets) map[string]leaf {
@@ -145,6 +149,7 @@ func cut(s string) string {
 // differs is said, the value is not.
 func compare(before, after side, secrets *mask.Secrets) ([]attribute, int) {
 	old, now := before.leaves(secrets), after.leaves(secrets)
+	spread(old, now)
 	paths := maps.Clone(old)
 	maps.Copy(paths, now)
 	var out []attribute
@@ -153,12 +158,33 @@ func compare(before, after side, secrets *mask.Secrets) ([]attribute, int) {
 		if a == b {
 			continue
 		}
-		out = append(out, attribute{path, a.text, b.text, a.word, b.word})
+		out = append(out, attribute{Path: path, Old: a.text, New: b.text, OldWord: a.word, NewWord: b.word})
 	}
 	if len(out) > shownAttributes {
 		return out[:shownAttributes], len(out) - shownAttributes
 	}
 	return out, 0
+}
+
+// spread gives each part of a value that will be another one as a whole its own word, such as "known after apply": it would
+// look as if it were taken away.
+func spread(old, now map[string]leaf) {
+	for path := range old {
+		if _, same := now[path]; same {
+			continue
+		}
+		for end := len(path) - 1; end > 0; end-- {
+			whole, ok := now[path[:end]]
+			if !ok || whole.word == "" || !below(path, path[:end]) {
+				continue
+			}
+			now[path] = leaf{word: whole.word}
+			whole.spread = true
+			now[path[:end]] = whole
+			break
+		}
+	}
+	maps.DeleteFunc(now, func(_ string, l leaf) bool { return l.spread })
 }
 
 // equal compares two values that were read from JSON.

@@ -133,8 +133,10 @@ func (s *Server) runOf(r *http.Request, session postgres.Session) (run.Run, post
 	id := r.PathValue("run")
 	of, err := s.cfg.DB.Run(r.Context(), id)
 	if notFound(err) || err == nil && of.WorkspaceID != ws.ID {
-		return of, ws, who, missing("Workspace %s/%s has no run %q. It may be a run of another workspace; the runs of this one are at %s.",
-			ws.OrganizationName, ws.Name, id, runsAddress(ws))
+		return of, ws, who, &problem{
+			status: http.StatusNotFound, title: "Not found", back: &link{"The runs of this workspace", runsAddress(ws)},
+			text: fmt.Sprintf("Workspace %s/%s has no run %q. It may be a run of another workspace.", ws.OrganizationName, ws.Name, id),
+		}
 	}
 	return of, ws, who, err
 }

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"gantry.example/services/postgres"
@@ -29,6 +30,7 @@ type overviewRow struct {
 	Status           badge
 	Text             string     // what it does, or waits for
 	Since            *time.Time // when that began
+	Changes          *counts    // that it asks approval for
 }
 
 // overview is the first page: what runs, what waits and why, what failed.
@@ -54,6 +56,9 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, session postgr
 		into *[]overviewRow
 	}{{all.Active, &v.Active}, {all.Asking, &v.Approval}, {all.Queued, &v.Queued}, {all.Failed, &v.Failed}, {all.Lost, &v.Lost}} {
 		for _, one := range list.from {
+			if list.into == &v.Failed && slices.ContainsFunc(all.Lost, func(lost postgres.PlacedRun) bool { return lost.ID == one.ID }) {
+				continue // it is the first on the page already
+			}
 			row, err := s.overviewRow(r, one)
 			if err != nil {
 				return err
@@ -64,7 +69,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request, session postgr
 	if v.Pools, err = s.poolRows(r, session); err != nil {
 		return err
 	}
-	v.Fresh = len(all.Counts)+len(v.Failed) == 0
+	v.Fresh = len(all.Counts)+len(all.Failed) == 0
 	return s.pages.write(w, http.StatusOK, "overview.html", v)
 }
 
@@ -81,7 +86,7 @@ func (s *Server) overviewRow(r *http.Request, one postgres.PlacedRun) (overviewR
 		row.Since = &at
 	case one.AsksApproval():
 		at := one.Timestamps[one.Status]
-		row.Since = &at
+		row.Since, row.Changes = &at, countsOf(one.Run)
 	case one.Status == run.Planning || one.Status == run.Applying:
 		row.Text = running(one.Run)
 		if task, _ := lastTask(one.Run); task != nil {

@@ -26,11 +26,11 @@ func TestTheOverviewSaysWhatGoesOn(t *testing.T) {
 	f.give(first.ID, run.Progress{AttemptID: plan, Stage: messages.StageInit})
 	f.get("/app/").want(http.StatusOK, "Initializing providers and modules on worker w1", `<b>1</b><span>executing`, `<b>1</b><span>waiting`)
 	first = f.give(first.ID, run.Finish{AttemptID: plan, Outcome: run.Succeeded, HasChanges: true, Changes: &run.Changes{Add: 3}})
-	f.get("/app/").want(http.StatusOK, `<b>1</b><span>need approval`, "which waits for approval")
+	f.get("/app/").want(http.StatusOK, `<b>1</b><span>need approval`, "which waits for approval", `class="add">+3`)
 	first = f.give(first.ID, run.Confirm{})
 	apply := f.begin(first.Apply)
 	f.give(first.ID, run.Exit{AttemptID: apply, Detail: "its process was killed"})
-	f.get("/app/").want(http.StatusOK, `<b>1</b><span>outcome unknown`, "Outcome unknown: somebody has to look", "Failed lately")
+	f.get("/app/").want(http.StatusOK, `<b>1</b><span>outcome unknown`, "Outcome unknown: somebody has to look", "Nothing failed.")
 	f.enter("otto", postgres.RoleNone)
 	f.get("/app/").want(http.StatusOK, "Nothing has run yet").without("the first", "the second")
 }
@@ -42,7 +42,7 @@ func TestAPoolItsTokensAndItsAgents(t *testing.T) {
 	page := f.post("/app/~pools", "organization", "default", "name", "build").want(http.StatusSeeOther).header.Get("Location")
 	f.post("/app/~pools", "organization", "default", "name", "build").want(http.StatusUnprocessableEntity, "already has a pool")
 	f.get(page).want(http.StatusOK, "No agent yet", "None yet.")
-	made := f.post(page, "description", "for the build machines").want(http.StatusOK, "shown this one time")
+	made := f.post(page, "description", "for the build machines").want(http.StatusOK, "shown this one time", "gantry-agent --address http")
 	secret := regexp.MustCompile(`id="secret">([^<]+)<`).FindStringSubmatch(made.body)
 	if len(secret) != 2 {
 		t.Fatalf("got no token: %s", made.body)

@@ -28,6 +28,7 @@ type valueChange struct {
 	BeforeSensitive any      `json:"before_sensitive"`
 	AfterSensitive  any      `json:"after_sensitive"`
 	Importing       any      `json:"importing"`
+	ReplacePaths    [][]any  `json:"replace_paths"`
 }
 
 // planView is the part of a run page that shows the plan by resource. It is a page of its own too.
@@ -107,7 +108,7 @@ func planState(of run.Run) string {
 
 // difference describes the change. ok is false where nothing changes.
 func (c resourceChange) difference(secrets *mask.Secrets) (d difference, ok bool) {
-	d = difference{Address: c.Address, Why: strings.ReplaceAll(c.Reason, "_", " ")}
+	d = difference{Address: c.Address, Why: because(c.Reason)}
 	switch actions := strings.Join(c.Change.Actions, " "); {
 	case c.Change.Importing != nil && (actions == "no-op" || actions == ""):
 		d.Sign, d.Tone, d.What = "↓", "active", "is imported"
@@ -134,5 +135,6 @@ func (c resourceChange) difference(secrets *mask.Secrets) (d difference, ok bool
 	before := side{c.Change.Before, c.Change.BeforeSensitive, nil}
 	after := side{c.Change.After, c.Change.AfterSensitive, c.Change.AfterUnknown}
 	d.Attributes, d.More = compare(before, after, secrets)
+	force(d.Attributes, c.Change.ReplacePaths)
 	return d, true
 }

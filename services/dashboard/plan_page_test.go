@@ -14,7 +14,7 @@ import (
 const jsonPlan = `{"format_version":"1.2","variables":{"a":{"value":[1,{"resource_changes":"x"}]}},"planned_values":{},"resource_drift":null,"resource_changes":[
  {"address":"aws_s3_bucket.logs","mode":"managed","change":{"actions":["create"],"before":null,"after":{"bucket":"logs <b>","tags":{"env":"prod"}},"after_unknown":{"arn":true,"tags":{}},"before_sensitive":false,"after_sensitive":{"tags":{}}}},
  {"address":"aws_db.main","mode":"managed","change":{"actions":["update"],"before":{"size":10,"password":"old-hunter2","name":"db"},"after":{"size":20,"password":"new-hunter2","name":"db"},"after_unknown":{},"before_sensitive":{"password":true},"after_sensitive":{"password":true}}},
- {"address":"aws_vm.old","mode":"managed","action_reason":"replace_because_cannot_update","change":{"actions":["delete","create"],"before":{"image":"a"},"after":{"image":"b","init":"token=topsecretvalue"},"after_unknown":{"id":true},"before_sensitive":{},"after_sensitive":{}}},
+ {"address":"aws_vm.old","mode":"managed","action_reason":"replace_because_cannot_update","change":{"actions":["delete","create"],"replace_paths":[["image"]],"before":{"image":"a","addresses":{"private":"10.0.0.1"}},"after":{"image":"b","init":"token=topsecretvalue"},"after_unknown":{"id":true,"addresses":true},"before_sensitive":{},"after_sensitive":{}}},
  {"address":"aws_vm.same","mode":"managed","change":{"actions":["no-op"],"before":{"image":"a"},"after":{"image":"a"}}}],
  "output_changes":{"url":{"actions":["create"],"before":null,"after":"https://example.com","after_unknown":false,"before_sensitive":false,"after_sensitive":false},
   "key":{"actions":["create"],"before":null,"after":"hunter2-key","after_unknown":false,"before_sensitive":true,"after_sensitive":true}},
@@ -42,9 +42,9 @@ func TestThePlanByResource(t *testing.T) {
 	f.get(page+"/plan").want(http.StatusOK, "is being prepared", `hx-trigger="every`)
 	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(jsonPlan), int64(len(jsonPlan))))
 	shown := f.get(page+"/plan").want(http.StatusOK, "aws_s3_bucket.logs", "is created", "logs &lt;b&gt;", "tags.env", "known after apply",
-		"aws_db.main", "is updated in place", "(sensitive)", "size", "10", "20", "aws_vm.old", "is replaced", "replace because cannot update", "token=***",
+		"aws_db.main", "is updated in place", "(sensitive)", "size", "10", "20", "aws_vm.old", "is replaced", "is replaced, because it cannot be changed in place", "image <em class=\"forces\">", `<td>addresses.private</td><td class="old">10.0.0.1</td><td class="new"><em>(known after apply)</em>`, "token=***",
 		"https://example.com").without("hunter2", "topsecret", "aws_vm.same", "hx-trigger", "logs <b>")
-	if strings.Contains(shown.body, `<td>name</td>`) {
+	if strings.Contains(shown.body, `<td>name</td>`) || strings.Contains(shown.body, `<td>addresses</td>`) {
 		t.Errorf("got an attribute that stays as it is:\n%s", shown.body)
 	}
 	large := jsonPlan + strings.Repeat(" ", 32<<20)

@@ -52,12 +52,11 @@ type poolsView struct {
 	frame
 	Pools         []poolRow
 	Organizations []string // where the viewer may make a pool
-	Keeps         time.Duration
 }
 
 // poolsPage lists pools and makes new ones.
 func (s *Server) poolsPage(w http.ResponseWriter, r *http.Request, session postgres.Session) error {
-	v := poolsView{frame: s.frame(&session, "Agents and pools").at(pathPools), Keeps: historyKeeps}
+	v := poolsView{frame: s.frame(&session, "Agents and pools").at(pathPools)}
 	v.Live = pathLive
 	var err error
 	if v.Pools, err = s.poolRows(r, session); err != nil {
@@ -112,7 +111,7 @@ type poolView struct {
 	Agents  []agentRow
 	Tokens  []postgres.Token
 	Secret  string // of the token that was just made: shown this one time
-	Keeps   time.Duration
+	Public  string // where agents reach the server
 }
 
 type agentRow struct {
@@ -160,7 +159,7 @@ func (s *Server) showPool(w http.ResponseWriter, r *http.Request, session postgr
 	}
 	v := poolView{
 		frame:  s.frame(&session, p.Name+" · pools", link{"Pools", pathPools}, link{p.Name, pathPools + "/" + p.ID}).at(pathPools),
-		Viewer: who, Pool: p, Address: pathPools + "/" + p.ID, Secret: secret, Keeps: historyKeeps,
+		Viewer: who, Pool: p, Address: pathPools + "/" + p.ID, Secret: secret, Public: s.cfg.PublicURL,
 	}
 	if secret == "" { // which is to stay on the screen
 		v.Live = pathLive

@@ -35,7 +35,7 @@ func actions(r run.Run, c *run.Condition, who viewer, at time.Time) []action {
 		if r.Recovers != "" {
 			text = "Approve: save this state and unlock"
 		}
-		out = append(out, action{Name: "apply", Text: text, Tone: "primary", Comment: true})
+		out = append(out, action{Name: "apply", Text: text, Tone: "primary", Comment: true, Confirm: changeText(r)})
 	}
 	if (r.AsksApproval() || r.Status == run.Pending) && own {
 		out = append(out, action{Name: "discard", Text: "Discard", Tone: "quiet", Comment: true})
@@ -64,6 +64,19 @@ func actions(r run.Run, c *run.Condition, who viewer, at time.Time) []action {
 		out = append(out, action{Name: "retry", Text: "Run again", Tone: "quiet"})
 	}
 	return out
+}
+
+// changeText says what an approval makes happen.
+func changeText(r run.Run) string {
+	c := countsOf(r)
+	if c == nil {
+		return ""
+	}
+	text := fmt.Sprintf("%d to add, %d to change, %d to destroy", c.Add, c.Change, c.Destroy)
+	if c.Import > 0 {
+		text += fmt.Sprintf(", %d to import", c.Import)
+	}
+	return text + "."
 }
 
 // needs is the role that asking for the run again takes.

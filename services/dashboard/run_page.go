@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"html/template"
@@ -23,13 +24,15 @@ type runView struct {
 	Heading      string
 	Status       badge
 	Kinds        []string
-	Situation    string // what it does or waits for
-	BehindAt     string // address of the run it waits behind, if any
-	Problem      string // why the run errored
+	Situation    string         // what it does or waits for
+	Onward       *link          // where that is looked after: the run it waits behind, or its pool
+	Problem      string         // why the run errored
+	FailedIn     messages.Phase // whose log says more, if one does
 	Condition    *run.Condition
 	RecoveryAt   string // address of the run that recovers this one, if any
 	RecoversAt   string // address of the run that this one recovers, while it is not confirmed
 	Engine       string
+	Place        link // the pool
 	Phases       []phaseView
 	Steps        []step
 	Actions      []action
@@ -59,7 +62,7 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace, who
 		Status: statusBadge(r), Kinds: kinds(r), Engine: engine(r.Execution), Steps: steps(r), Viewer: who,
 		Phases: []phaseView{phase(r, messages.PhasePlan, "Plan"), phase(r, messages.PhaseApply, "Apply")},
 	}
-	if r.Status != run.Applied {
+	if !r.Status.Final() || r.Status == run.PlannedAndFinished {
 		v.Planned = v.Phases[0].Counts
 	}
 	if r.Plan != nil && r.Plan.Changes != nil {
@@ -78,8 +81,14 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace, who
 	if v.Situation = why.Text; v.Situation == "" {
 		v.Situation = situation(r)
 	}
-	if why.Behind != "" {
-		v.BehindAt = runAddress(ws, why.Behind)
+	if v.Place, err = s.place(ctx, r.Execution.Mode, r.Pool); err != nil {
+		return v, err
+	}
+	switch {
+	case why.Behind != "":
+		v.Onward = &link{"Go to that run", runAddress(ws, why.Behind)}
+	case why.Reason == run.WaitNoWorker || why.Reason == run.WaitNoLabels || why.Reason == run.WaitWorkersRefuse || why.Reason == run.WaitNoSlot:
+		v.Onward = &link{"Go to " + v.Place.Text, v.Place.Address}
 	}
 	if r.Recovery != "" {
 		v.RecoveryAt = runAddress(ws, r.Recovery)
@@ -96,8 +105,31 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace, who
 		if v.Problem == "" {
 			v.Problem = "Terraform ended with an error. Its log below says why."
 		}
+		if task, attempt := lastTask(r); attempt != nil {
+			v.FailedIn = task.Phase
+		}
 	}
 	return v, nil
+}
+
+// place is where runs of the mode are carried out. The pool, an id or a number, may be gone.
+func (s *Server) place(ctx context.Context, mode messages.Mode, pool string) (link, error) {
+	switch mode {
+	case messages.ModeAgent:
+		p, err := s.cfg.DB.Pool(ctx, pool)
+		if err == nil || notFound(err) {
+			return link{"pool " + cmp.Or(p.Name, pool), pathPools + "/" + cmp.Or(p.ID, pool)}, nil
+		}
+		return link{}, err
+	case messages.ModeK8s:
+		c, err := s.cfg.DB.K8sConfig(ctx, pool)
+		if err == nil || notFound(err) {
+			return link{"k8s config " + cmp.Or(c.Name, pool), pathKubernetes + "/" + cmp.Or(c.ID, pool)}, nil
+		}
+		return link{}, err
+	default:
+		return link{"this server", pathPools}, nil
+	}
 }
 
 func engine(e messages.Execution) string {

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"net/http"
 
 	"gantry.example/services/postgres"
@@ -19,6 +20,7 @@ type variablesView struct {
 type variableRow struct {
 	postgres.Variable
 	Own     bool
+	From    string // whose it is, in words
 	Editing bool
 }
 
@@ -46,11 +48,20 @@ func (s *Server) showVariables(w http.ResponseWriter, r *http.Request, session p
 		return err
 	}
 	edit := r.URL.Query().Get("edit")
+	from := map[string]string{"": "workspace"} // by the id of the variable set
 	for _, one := range all {
+		set := one.Holder.SetID
+		if from[set] == "" {
+			found, err := s.cfg.DB.VariableSet(r.Context(), set)
+			if err != nil && !notFound(err) {
+				return err
+			}
+			from[set] = "variable set " + cmp.Or(found.Name, set)
+		}
 		if one.Sensitive {
 			one.Value = "" // not even in the page's source
 		}
-		v.Rows = append(v.Rows, variableRow{one, one.Holder.WorkspaceID == ws.ID, one.ID == edit})
+		v.Rows = append(v.Rows, variableRow{one, one.Holder.WorkspaceID == ws.ID, from[set], one.ID == edit})
 		if one.ID == edit && form.ID == "" {
 			v.Form = variableForm{one.ID, one.Key, one.Value, one.Description, string(one.Category), one.HCL, one.Sensitive}
 		}

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -16,6 +17,7 @@ type workspaceView struct {
 	Workspace postgres.Workspace
 	Address   string
 	Target    messages.Execution
+	Place     link // where its runs are carried out
 	Engine    string
 	Tags      []string
 	Runs      []runRow
@@ -68,6 +70,9 @@ func (s *Server) workspace(w http.ResponseWriter, r *http.Request, session postg
 		return err
 	}
 	v.Engine = engine(v.Target)
+	if v.Place, err = s.place(r.Context(), v.Target.Mode, string(cmp.Or(v.Target.AgentPool, v.Target.K8sConfig))); err != nil {
+		return err
+	}
 	runs, _, err := s.cfg.DB.Runs(r.Context(), postgres.RunFilter{WorkspaceID: ws.ID, Page: postgres.Page{Size: 15}})
 	if err != nil {
 		return err
