@@ -106,7 +106,7 @@ func (a *Attempt) State(ctx context.Context) ([]byte, error) {
 	var state []byte
 	r := a.request(http.MethodGet, "state")
 	r.OnBody = func(body io.Reader) (err error) {
-		state, err = io.ReadAll(body)
+		state, err = io.ReadAll(&receiving{body, a.received})
 		return err
 	}
 	err := a.transport.Do(ctx, r)

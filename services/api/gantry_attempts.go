@@ -36,7 +36,7 @@ func (s *Server) attemptRoutes() []route {
 			summary: "Read the configuration, a tar.gz", out: []byte{}},
 		{method: "GET", pattern: one + "/state", access: attempt, handle: toOpen(s.attemptState),
 			summary: "Read the state the attempt starts from; not_found when the workspace has none yet", out: []byte{}},
-		{method: "PUT", pattern: one + "/state", access: attempt, handle: s.putState, point: "api.state_stored", maxBody: maxState,
+		{method: "PUT", pattern: one + "/state", access: attempt, handle: s.putState, point: "api.state_stored", maxBody: maxState, streamed: true,
 			summary: "Store a state that terraform wrote; header Content-MD5 is checked when sent", in: []byte{}, out: wire.StateRef{}},
 		{method: "GET", pattern: one + "/plan", access: attempt, handle: toOpen(s.attemptPlan),
 			summary: "Read the plan file of the run", out: []byte{}},
@@ -190,15 +190,14 @@ func (s *Server) attemptState(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	b, err := s.db.StateBody(r.Context(), sv.ID)
-	return reply{body: b, kind: kindBytes}, err
+	b, err := s.db.State(r.Context(), sv.ID)
+	return s.keepWhileGiven(r, "state", b, err)
 }
 
 func (s *Server) putState(r *request) (reply, error) {
-	if err := checkMD5(r.body, r.Header.Get(wire.HeaderStateMD5)); err != nil {
-		return reply{}, err
-	}
-	ref, err := s.db.PutState(r.Context(), r.attempt, r.body)
+	ref, err := s.db.PutState(r.Context(), r.attempt, postgres.Upload{
+		Body: r.Body, Size: r.ContentLength, Check: func(state io.Reader) error { return checkMD5(state, r.Header.Get(wire.HeaderStateMD5)) },
+	})
 	if err != nil {
 		return reply{}, err
 	}
@@ -206,12 +205,16 @@ func (s *Server) putState(r *request) (reply, error) {
 }
 
 // checkMD5 compares the body with a Content-MD5 header in base64 (the standard) or hex (TFE's habit).
-func checkMD5(body []byte, header string) error {
+func checkMD5(body io.Reader, header string) error {
 	if header == "" {
 		return nil
 	}
-	sum := md5.Sum(body) //nolint:gosec // see the import
-	if header == base64.StdEncoding.EncodeToString(sum[:]) || strings.EqualFold(header, hex.EncodeToString(sum[:])) {
+	hash := md5.New() //nolint:gosec // see the import
+	if _, err := io.Copy(hash, body); err != nil {
+		return err
+	}
+	sum := hash.Sum(nil)
+	if header == base64.StdEncoding.EncodeToString(sum) || strings.EqualFold(header, hex.EncodeToString(sum)) {
 		return nil
 	}
 	return invalid("the body's MD5 is not the one of its header %s: %q; send it again", wire.HeaderStateMD5, header)
@@ -221,15 +224,19 @@ func (s *Server) attemptPlan(r *request) (reply, error) {
 	return s.giveBlob(r, r.attempt.RunID, postgres.BlobPlan)
 }
 
-// giveBlob gives a runner what it needs before its start. While that is on its way, over a slow line for longer than a claim lasts,
-// the claim is kept.
 func (s *Server) giveBlob(r *request, owner string, kind postgres.BlobKind) (reply, error) {
 	b, err := s.db.Blob(r.Context(), owner, kind)
+	return s.keepWhileGiven(r, string(kind), b, err)
+}
+
+// keepWhileGiven gives a runner what it needs before its start. While that is on its way, over a slow line for longer than a claim
+// lasts, the claim is kept.
+func (s *Server) keepWhileGiven(r *request, what string, b *postgres.Blob, err error) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
 	keep := &watched{Reader: b, every: s.db.Timing().StartWithin / 6, since: time.Now(), moved: func() {
-		if err := s.db.KeepClaim(r.Context(), r.attempt, fmt.Sprintf("its runner is downloading the %s, %d bytes", kind, b.Size)); err != nil {
+		if err := s.db.KeepClaim(r.Context(), r.attempt, fmt.Sprintf("its runner is downloading the %s, %d bytes", what, b.Size)); err != nil {
 			s.log.WarnContext(r.Context(), "the claim of a runner that is still downloading was not kept", "attempt", r.attempt.ID, "error", err)
 		}
 	}}
@@ -257,7 +264,7 @@ func (s *Server) putPlan(kind postgres.BlobKind) handler {
 		if r.ContentLength == 0 {
 			return reply{}, invalid("the body is empty: it must be the %s", kind)
 		}
-		return reply{}, s.db.PutPlan(r.Context(), r.attempt, kind, r.Body, r.ContentLength)
+		return reply{}, s.db.PutPlan(r.Context(), r.attempt, kind, postgres.Upload{Body: r.Body, Size: r.ContentLength})
 	}
 }
 

@@ -67,13 +67,15 @@ func TestALargePlan(t *testing.T) {
 	}
 }
 
-// TestAClaimIsKeptWhileItsRunnerDownloads: a plan that is on its way for longer than a claim lasts is not taken for a runner that is
-// gone.
+// TestAClaimIsKeptWhileItsRunnerDownloads: a runner that is given something for longer than a claim lasts is not taken for gone, so its
+// task is not queued again.
 func TestAClaimIsKeptWhileItsRunnerDownloads(t *testing.T) {
 	t.Parallel()
 	timing := postgres.DefaultTiming()
 	timing.StartWithin = 6 * time.Nanosecond // so that every read is one after a sixth of it
 	f := newFixtureWith(t, postgres.Config{Timing: timing})
+	_, err := f.db.PushState(t.Context(), postgres.StatePush{WorkspaceID: f.ws.ID, Body: []byte(someState), By: "ada"})
+	must(t, err)
 	r := f.newRun(run.Options{AutoApply: true})
 	c := f.claim(r.Plan.ID)
 	f.start(c)
@@ -88,9 +90,11 @@ func TestAClaimIsKeptWhileItsRunnerDownloads(t *testing.T) {
 		}
 		return open[0].StartDeadline
 	}
-	before := deadline()
-	f.get(attempts+apply.AttemptID+"/plan", apply.Token).want(http.StatusOK, "")
-	if after := deadline(); !after.After(before) {
-		t.Errorf("got the deadline %s after the download, want a later one than %s", after, before)
+	for _, what := range []string{"configuration", "plan", "state"} {
+		before := deadline()
+		f.get(attempts+apply.AttemptID+"/"+what, apply.Token).want(http.StatusOK, "")
+		if after := deadline(); !after.After(before) {
+			t.Errorf("got the deadline %s after the download of the %s, want a later one than %s", after, what, before)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"archive/tar"
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -29,7 +28,7 @@ func (s *Server) signedRoutes() []route {
 	return []route{
 		{method: "PUT", pattern: base + "/configuration-versions/{id}", access: public, handle: s.uploadConfiguration,
 			summary: "Upload the archive (tar.gz) of a configuration version", in: []byte{}, status: http.StatusOK,
-			maxBody: maxConfiguration, permit: func(r *request) error {
+			maxBody: maxConfiguration, streamed: true, permit: func(r *request) error {
 				return s.signer.check(signedUpload, r.PathValue("id"), r.PathValue("signature"), time.Now())
 			}},
 		{method: "GET", pattern: base + "/logs/{run}/{phase}", access: public, handle: s.readLog,
@@ -41,20 +40,19 @@ func (s *Server) signedRoutes() []route {
 }
 
 func (s *Server) uploadConfiguration(r *request) (reply, error) {
-	if err := checkArchive(r.body, maxUnpacked); err != nil {
-		return reply{}, err
-	}
-	_, err := s.db.UploadConfiguration(r.Context(), r.PathValue("id"), r.body)
+	_, err := s.db.UploadConfiguration(r.Context(), r.PathValue("id"), postgres.Upload{
+		Body: r.Body, Size: r.ContentLength, Check: func(archive io.Reader) error { return checkArchive(archive, maxUnpacked) },
+	})
 	return reply{}, err
 }
 
 // checkArchive finds a body that is no tar.gz, or only the beginning of one. What the archive's entries may be is for the
 // runner to judge, which unpacks them.
-func checkArchive(body []byte, limit int64) error {
+func checkArchive(body io.Reader, limit int64) error {
 	bad := func(problem string) error {
 		return &postgres.Error{Code: messages.CodeConfigurationInvalid, Message: "the configuration is not a usable tar.gz archive: " + problem}
 	}
-	zipped, err := gzip.NewReader(bytes.NewReader(body))
+	zipped, err := gzip.NewReader(body)
 	if err != nil {
 		return bad("it is not compressed with gzip")
 	}

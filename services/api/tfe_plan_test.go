@@ -22,7 +22,7 @@ func TestPlanJSONIsThereWhenItIsThere(t *testing.T) {
 
 	a, err := f.db.AttemptByToken(t.Context(), c.Token)
 	must(t, err)
-	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(`{"format_version":"1.2"}`), int64(len(`{"format_version":"1.2"}`))))
+	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, postgres.InMemory([]byte(`{"format_version":"1.2"}`))))
 	got := f.get(path, adminToken)
 	equal(t, "JSON plan", []string{string(got.body), got.header.Get("Content-Type")}, []string{`{"format_version":"1.2"}`, "application/json"})
 }

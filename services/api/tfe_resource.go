@@ -3,9 +3,11 @@ package api
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
+	"gantry.example/internal/statefile"
 	"gantry.example/services/postgres"
 )
 
@@ -40,11 +42,11 @@ func (s *Server) listResources(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	body, err := s.db.StateBody(r.Context(), sv.ID)
+	state, err := s.db.State(r.Context(), sv.ID)
 	if err != nil {
 		return reply{}, err
 	}
-	all, err := resources(sv, body)
+	all, err := resources(sv, state)
 	if err != nil {
 		return reply{}, fmt.Errorf("read the resources of state version %s: %w", sv.ID, err)
 	}
@@ -54,50 +56,54 @@ func (s *Server) listResources(r *request) (reply, error) {
 }
 
 // resources reads them from a state, in its order.
-func resources(sv postgres.StateVersion, body []byte) ([]*tfeResource, error) {
-	var state struct {
-		Resources []struct {
-			Module    string `json:"module"`
-			Mode      string `json:"mode"`
-			Type      string `json:"type"`
-			Name      string `json:"name"`
-			Provider  string `json:"provider"`
-			Instances []struct {
-				Index   json.RawMessage `json:"index_key"`
-				Deposed string          `json:"deposed"`
-			} `json:"instances"`
-		} `json:"resources"`
-	}
-	if err := json.Unmarshal(body, &state); err != nil {
-		return nil, err
-	}
+func resources(sv postgres.StateVersion, state io.Reader) ([]*tfeResource, error) {
 	var out []*tfeResource
-	for _, r := range state.Resources {
+	err := statefile.Resources(state, func(dec *json.Decoder) error {
+		var r stateResource
+		err := dec.Decode(&r)
 		if r.Mode != "managed" {
-			continue
+			return err
 		}
-		module := strings.ReplaceAll(strings.TrimPrefix(r.Module, "module."), ".module.", ".")
 		for _, i := range r.Instances {
-			if i.Deposed != "" {
-				continue // is to be destroyed; its successor is there, too
+			if i.Deposed == "" { // what is to be destroyed has a successor, which is there, too
+				out = append(out, r.instance(sv, len(out), i.Index))
 			}
-			one := &tfeResource{
-				ID: fmt.Sprintf("wsr-%s-%d", strings.TrimPrefix(sv.ID, prefixState), len(out)), Address: r.Type + "." + r.Name, Name: r.Name, Module: module,
-				Provider: providerName(r.Provider), ProviderType: r.Type, ModifiedBy: sv.ID, CreatedAt: sv.CreatedAt, UpdatedAt: sv.CreatedAt,
-			}
-			if module != "" {
-				one.Address = module + "." + one.Address
-			} else {
-				one.Module = "root"
-			}
-			if len(i.Index) > 0 {
-				index := string(i.Index)
-				one.NameIndex, one.Address = &index, one.Address+"["+index+"]"
-			}
-			out = append(out, one)
 		}
+		return err
+	})
+	return out, err
+}
+
+// stateResource is one of a state.
+type stateResource struct {
+	Module    string `json:"module"`
+	Mode      string `json:"mode"`
+	Type      string `json:"type"`
+	Name      string `json:"name"`
+	Provider  string `json:"provider"`
+	Instances []struct {
+		Index   json.RawMessage `json:"index_key"`
+		Deposed string          `json:"deposed"`
+	} `json:"instances"`
+}
+
+// instance is the resource with the index, which is the nth of its state version.
+func (r stateResource) instance(sv postgres.StateVersion, n int, index json.RawMessage) *tfeResource {
+	module := strings.ReplaceAll(strings.TrimPrefix(r.Module, "module."), ".module.", ".")
+	one := &tfeResource{
+		ID: fmt.Sprintf("wsr-%s-%d", strings.TrimPrefix(sv.ID, prefixState), n), Address: r.Type + "." + r.Name, Name: r.Name, Module: module,
+		Provider: providerName(r.Provider), ProviderType: r.Type, ModifiedBy: sv.ID, CreatedAt: sv.CreatedAt, UpdatedAt: sv.CreatedAt,
 	}
-	return out, nil
+	if module != "" {
+		one.Address = module + "." + one.Address
+	} else {
+		one.Module = "root"
+	}
+	if len(index) > 0 {
+		index := string(index)
+		one.NameIndex, one.Address = &index, one.Address+"["+index+"]"
+	}
+	return one
 }
 
 // providerName is hashicorp/aws of provider["registry.terraform.io/hashicorp/aws"].east.

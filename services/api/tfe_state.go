@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gantry.example/internal/statefile"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
 )
@@ -124,8 +125,8 @@ func (s *Server) showState(r *request) (reply, error) {
 }
 
 func (s *Server) downloadState(r *request) (reply, error) {
-	body, err := s.db.StateBody(r.Context(), r.PathValue("state"))
-	return reply{body: body, kind: kindJSON}, err
+	b, err := s.db.State(r.Context(), r.PathValue("state"))
+	return blobReply(b, kindJSON, err)
 }
 
 // listCurrentOutputs lists all outputs at once: Terraform's CLI asks for no second page. A workspace without a state has
@@ -202,23 +203,21 @@ func splitOutputID(id string) (state, name string, ok bool) {
 
 // outputs reads the outputs of a state version, by name.
 func (s *Server) outputs(r *request, stateID string) ([]*tfeOutput, error) {
-	body, err := s.db.StateBody(r.Context(), stateID)
+	state, err := s.db.State(r.Context(), stateID)
 	if err != nil {
 		return nil, err
 	}
-	var state struct {
-		Outputs map[string]struct {
-			Value     json.RawMessage `json:"value"`
-			Type      json.RawMessage `json:"type"`
-			Sensitive bool            `json:"sensitive"`
-		} `json:"outputs"`
+	var outputs map[string]struct {
+		Value     json.RawMessage `json:"value"`
+		Type      json.RawMessage `json:"type"`
+		Sensitive bool            `json:"sensitive"`
 	}
-	if err := json.Unmarshal(body, &state); err != nil {
+	if err := statefile.Outputs(state, &outputs); err != nil {
 		return nil, fmt.Errorf("read the outputs of state version %s: %w", stateID, err)
 	}
 	var out []*tfeOutput
-	for _, name := range slices.Sorted(maps.Keys(state.Outputs)) {
-		o := state.Outputs[name]
+	for _, name := range slices.Sorted(maps.Keys(outputs)) {
+		o := outputs[name]
 		out = append(out, &tfeOutput{
 			ID: outputID(stateID, name), Name: name, Sensitive: o.Sensitive, Type: outputType(o.Type), DetailedType: o.Type, Value: o.Value,
 		})

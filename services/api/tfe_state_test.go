@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"gantry.example/messages"
+	"gantry.example/services/postgres"
 	"gantry.example/services/run"
 )
 
@@ -25,7 +26,7 @@ func (f *fixture) applyState(state string) run.Run {
 	f.start(c)
 	a, err := f.db.AttemptByToken(f.t.Context(), c.Token)
 	must(f.t, err)
-	_, err = f.db.PutState(f.t.Context(), a, []byte(state))
+	_, err = f.db.PutState(f.t.Context(), a, postgres.InMemory([]byte(state)))
 	must(f.t, err)
 	return r
 }

@@ -119,7 +119,7 @@ func (f *fixture) newRun(message string) run.Run {
 	ctx := f.t.Context()
 	cv, err := f.db.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: f.ws.ID})
 	must(f.t, err)
-	_, err = f.db.UploadConfiguration(ctx, cv.ID, []byte("an archive"))
+	_, err = f.db.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("an archive")))
 	must(f.t, err)
 	r, err := f.db.CreateRun(ctx, postgres.NewRun{WorkspaceID: f.ws.ID, ConfigurationVersionID: cv.ID, Message: message, CreatedBy: "ada"})
 	must(f.t, err)

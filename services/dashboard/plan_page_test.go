@@ -40,7 +40,7 @@ func TestThePlanByResource(t *testing.T) {
 	must(t, err)
 	f.give(r.ID, run.Finish{AttemptID: a.ID, Outcome: run.Succeeded, HasChanges: true, Changes: &run.Changes{Add: 1}})
 	f.get(page+"/plan").want(http.StatusOK, "is being prepared", `hx-trigger="every`)
-	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(jsonPlan), int64(len(jsonPlan))))
+	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, postgres.InMemory([]byte(jsonPlan))))
 	shown := f.get(page+"/plan").want(http.StatusOK, "aws_s3_bucket.logs", "is created", "logs &lt;b&gt;", "tags.env", "known after apply",
 		"aws_db.main", "is updated in place", "(sensitive)", "size", "10", "20", "aws_vm.old", "is replaced", "is replaced, because it cannot be changed in place", "image <em class=\"forces\">", `<td>addresses.private</td><td class="old">10.0.0.1</td><td class="new"><em>(known after apply)</em>`, "token=***",
 		"https://example.com").without("hunter2", "topsecret", "aws_vm.same", "hx-trigger", "logs <b>")
@@ -48,7 +48,7 @@ func TestThePlanByResource(t *testing.T) {
 		t.Errorf("got an attribute that stays as it is:\n%s", shown.body)
 	}
 	large := jsonPlan + strings.Repeat(" ", 32<<20)
-	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(large), int64(len(large))))
+	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, postgres.InMemory([]byte(large))))
 	f.get(page+"/plan").want(http.StatusOK, "too large to be shown").without("aws_vm.old", "hx-trigger")
 }
 

@@ -236,7 +236,7 @@ func TestReplayAfterTheCauseIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.DB.UploadConfiguration(t.Context(), cv.ID, []byte("an archive")); err != nil {
+	if _, err := w.DB.UploadConfiguration(t.Context(), cv.ID, postgres.InMemory([]byte("an archive"))); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 2)

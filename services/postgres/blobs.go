@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -10,7 +9,7 @@ import (
 	"gantry.example/messages"
 )
 
-// BlobKind says what a blob is. Configurations belong to a configuration version, the others to a run.
+// BlobKind says what a blob is. Configurations belong to a configuration version, states to a state version, the others to a run.
 type BlobKind string
 
 // The kinds.
@@ -18,9 +17,10 @@ const (
 	BlobConfiguration BlobKind = "configuration"
 	BlobPlan          BlobKind = "plan"
 	BlobPlanJSON      BlobKind = "plan-json"
+	BlobState         BlobKind = "state" // of which only those are blobs that are more than a part, see DB.State
 )
 
-// Blob is the content of a stored configuration, plan or JSON plan, which is read part by part: a large one is never in memory as a
+// Blob is the content of a stored configuration, state, plan or JSON plan, which is read part by part: a large one is never in memory as a
 // whole. It holds nothing of the database between reads and need not be closed. It is for one goroutine.
 type Blob struct {
 	Size int64 // in bytes
@@ -92,25 +92,14 @@ func (b *Blob) open(sealed []byte) (err error) {
 }
 
 // PutPlan stores the plan file of an open plan attempt, or the JSON plan of one that is open or was the run's last: the
-// JSON plan follows the result, because nobody waits for it. body has size bytes; what is more than a part goes to the database as
-// it comes, before the run's lock is taken. Errors: attempt.closed, forbidden, invalid (body is shorter).
-func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, body io.Reader, size int64) error {
-	if size <= blobPart {
-		content := make([]byte, size)
-		if err := readPart(body, content); err != nil {
-			return err
-		}
-		return d.putPlan(ctx, a, kind, func(tx *txn) error { return d.putBlob(ctx, tx, a.RunID, kind, content) })
-	}
-	u := upload{id: messages.NewID(uploadPrefix), owner: a.RunID, kind: kind, size: size}
-	err := d.receive(ctx, u, body)
+// JSON plan follows the result, because nobody waits for it. What is more than a part goes to the database as
+// it comes, before the run's lock is taken. Errors: attempt.closed, forbidden, invalid (the body is shorter).
+func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, in Upload) error {
+	u, err := d.receive(ctx, a.RunID, kind, in)
 	if err == nil {
-		err = d.putPlan(ctx, a, kind, func(tx *txn) error { return u.complete(ctx, tx) })
+		err = d.putPlan(ctx, a, kind, func(tx *txn) error { return u.store(ctx, d, tx) })
 	}
-	if err != nil {
-		err = errors.Join(err, d.dropUpload(context.WithoutCancel(ctx), u))
-	}
-	return err
+	return u.discard(ctx, d, err)
 }
 
 // putPlan has it stored, unless the attempt may not.

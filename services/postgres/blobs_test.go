@@ -17,7 +17,7 @@ const blobPart = 4 << 20
 
 // putPlan stores a plan.
 func (w *world) putPlan(a postgres.Attempt, kind postgres.BlobKind, content string) error {
-	return w.PutPlan(w.t.Context(), a, kind, strings.NewReader(content), int64(len(content)))
+	return w.PutPlan(w.t.Context(), a, kind, postgres.InMemory([]byte(content)))
 }
 
 // blob is the whole of one.
@@ -46,8 +46,8 @@ func TestALargePlanThatIsRefusedLeavesNothing(t *testing.T) {
 	before := strings.Repeat("before", blobPart/3)
 	w.ok(w.putPlan(a, postgres.BlobPlan, before))
 	half := io.MultiReader(strings.NewReader(before), iotest.ErrReader(errors.New("cut off")))
-	w.refused(w.PutPlan(t.Context(), a, postgres.BlobPlan, half, int64(2*len(before))), messages.CodeInvalid)
-	w.refused(w.PutPlan(t.Context(), a, postgres.BlobPlan, strings.NewReader("x"), 2), messages.CodeInvalid)
+	w.refused(w.PutPlan(t.Context(), a, postgres.BlobPlan, postgres.Upload{Body: half, Size: int64(2 * len(before))}), messages.CodeInvalid)
+	w.refused(w.PutPlan(t.Context(), a, postgres.BlobPlan, postgres.Upload{Body: strings.NewReader("x"), Size: 2}), messages.CodeInvalid)
 	w.result(a, planResult())
 	w.refused(w.putPlan(a, postgres.BlobPlan, strings.Repeat("late", blobPart)), messages.CodeAttemptClosed)
 	if n := w.uploads(); n != 0 {

@@ -165,7 +165,7 @@ func TestAStartFromAStaleState(t *testing.T) {
 	ctx := t.Context()
 	ws := w.workspace("net")
 	_, a := w.applying(w.newRun(ws, run.Options{}).ID)
-	_, err := w.PutState(ctx, a, stateBody(1, "lin", "one"))
+	_, err := w.PutState(ctx, a, postgres.InMemory(stateBody(1, "lin", "one")))
 	w.ok(err)
 	w.result(a, applyResult())
 
@@ -208,7 +208,7 @@ func TestAStartThatWaitedSeesTheStateOfThen(t *testing.T) {
 			ws := w.workspace("net")
 			if before {
 				_, a := w.applying(w.newRun(ws, run.Options{}).ID)
-				_, err := w.PutState(ctx, a, stateBody(1, "lin", "one"))
+				_, err := w.PutState(ctx, a, postgres.InMemory(stateBody(1, "lin", "one")))
 				w.ok(err)
 				w.result(a, applyResult())
 			}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"io"
 	"time"
 
@@ -80,39 +81,69 @@ func (d *DB) Configurations(ctx context.Context, workspaceID string, p Page) ([]
 }
 
 // UploadConfiguration stores the archive. The same archive again is no change. Errors: not_found, conflict when another
-// archive was uploaded before.
-func (d *DB) UploadConfiguration(ctx context.Context, id string, archive []byte) (ConfigurationVersion, error) {
+// archive was uploaded before; what its check finds.
+func (d *DB) UploadConfiguration(ctx context.Context, id string, in Upload) (ConfigurationVersion, error) {
+	cv, err := d.ConfigurationVersion(ctx, id)
+	if err == nil {
+		err = cv.takesArchive()
+	}
+	if err != nil {
+		return cv, err
+	}
+	sum := sha256.New()
+	in.Body = io.TeeReader(in.Body, sum)
+	u, err := d.receive(ctx, id, BlobConfiguration, in)
+	if err == nil {
+		cv, err = d.putConfiguration(ctx, u, sum.Sum(nil))
+	}
+	return cv, u.discard(ctx, d, err)
+}
+
+// putConfiguration makes what was received the archive of the version. Its hash is sum.
+func (d *DB) putConfiguration(ctx context.Context, u received, sum []byte) (ConfigurationVersion, error) {
 	var cv ConfigurationVersion
 	err := d.tx(ctx, func(tx *txn) error {
-		err := tx.GetContext(ctx, &cv, selectConfiguration+` WHERE id = $1 FOR UPDATE`, id)
+		err := tx.GetContext(ctx, &cv, selectConfiguration+` WHERE id = $1 FOR UPDATE`, u.owner)
 		if noRows(err) {
-			return notFound("configuration version", id)
+			return notFound("configuration version", u.owner)
 		}
-		if err != nil {
+		if err := firstError(err, cv.takesArchive()); err != nil {
 			return err
-		}
-		if cv.Status == ConfigurationArchived {
-			return fail(messages.CodeConflict, "configuration version %s was uploaded before and its archive was removed for its age: create another", id)
 		}
 		if cv.Status == ConfigurationUploaded {
-			blob, err := d.blob(ctx, tx, id, BlobConfiguration)
-			if err != nil {
-				return err
-			}
-			have, err := io.ReadAll(blob)
-			if err == nil && !bytes.Equal(have, archive) {
-				return fail(messages.CodeConflict, "configuration version %s was uploaded before and is immutable: create another", id)
-			}
-			return err
+			return d.sameArchive(ctx, tx, cv.ID, sum)
 		}
-		if err := d.putBlob(ctx, tx, id, BlobConfiguration, archive); err != nil {
+		if err := u.store(ctx, d, tx); err != nil {
 			return err
 		}
 		at := now()
-		cv.Status, cv.Size, cv.UploadedAt = ConfigurationUploaded, int64(len(archive)), &at
+		cv.Status, cv.Size, cv.UploadedAt = ConfigurationUploaded, u.size, &at
 		_, err = tx.ExecContext(ctx, `UPDATE configuration_versions SET status = $2, size = $3, uploaded_at = $4 WHERE id = $1`,
-			id, cv.Status, cv.Size, at)
+			cv.ID, cv.Status, cv.Size, at)
 		return err
 	})
 	return cv, err
+}
+
+func (cv ConfigurationVersion) takesArchive() error {
+	if cv.Status == ConfigurationArchived {
+		return fail(messages.CodeConflict, "configuration version %s was uploaded before and its archive was removed for its age: create another", cv.ID)
+	}
+	return nil
+}
+
+// sameArchive refuses an archive with the hash that is another than the version has.
+func (d *DB) sameArchive(ctx context.Context, tx *txn, id string, sum []byte) error {
+	blob, err := d.blob(ctx, tx, id, BlobConfiguration)
+	if err != nil {
+		return err
+	}
+	have := sha256.New()
+	if _, err := io.Copy(have, blob); err != nil {
+		return err
+	}
+	if !bytes.Equal(have.Sum(nil), sum) {
+		return fail(messages.CodeConflict, "configuration version %s was uploaded before and is immutable: create another", id)
+	}
+	return nil
 }

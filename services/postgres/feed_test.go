@@ -121,7 +121,7 @@ func (w *world) write(ctx context.Context, n, times int) {
 	}
 	cv, err := w.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: ws.ID})
 	if err == nil {
-		_, err = w.UploadConfiguration(ctx, cv.ID, []byte("x"))
+		_, err = w.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("x")))
 	}
 	if err != nil {
 		w.t.Error(err)

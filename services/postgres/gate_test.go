@@ -87,7 +87,7 @@ func TestAnUnknownOutcomeKeepsTheGateUntilALateResult(t *testing.T) {
 	if !got.OutcomeUnknown || !w.get(r1.ID).OutcomeUnknown {
 		t.Errorf("outcome unknown: got %t of the workspace and %t of the run, want both", got.OutcomeUnknown, w.get(r1.ID).OutcomeUnknown)
 	}
-	if _, err := w.PutState(t.Context(), a, stateBody(1, "lin", "late")); err != nil {
+	if _, err := w.PutState(t.Context(), a, postgres.InMemory(stateBody(1, "lin", "late"))); err != nil {
 		t.Errorf("late state: got %v, want it taken", err)
 	}
 	w.result(a, applyResult())
@@ -132,7 +132,7 @@ func TestASpeculativeConfigurationOnlyPlans(t *testing.T) {
 	ws := w.workspace("net")
 	cv, err := w.CreateConfigurationVersion(t.Context(), postgres.NewConfigurationVersion{WorkspaceID: ws.ID, Speculative: true})
 	w.ok(err)
-	_, err = w.UploadConfiguration(t.Context(), cv.ID, []byte("speculative"))
+	_, err = w.UploadConfiguration(t.Context(), cv.ID, postgres.InMemory([]byte("speculative")))
 	w.ok(err)
 	r, err := w.CreateRun(t.Context(), postgres.NewRun{WorkspaceID: ws.ID, ConfigurationVersionID: cv.ID})
 	w.ok(err)

@@ -42,7 +42,7 @@ func TestALoadedDatabaseHasEverything(t *testing.T) {
 	r, err := w.CreateRun(ctx, postgres.NewRun{WorkspaceID: ws.ID, CreatedBy: "ada", Variables: []wire.RunVariable{{Key: "region", Value: `"eu"`}}})
 	w.ok(err)
 	_, a := w.applying(r.ID)
-	_, err = w.PutState(ctx, a, []byte(aState))
+	_, err = w.PutState(ctx, a, postgres.InMemory([]byte(aState)))
 	w.ok(err)
 	w.says(a, 0, "log with \\ and \t and é\n", nil)
 	w.ends(a, int64(len("log with \\ and \t and é\n")), nil)
@@ -75,8 +75,31 @@ func TestALoadedDatabaseHasEverything(t *testing.T) {
 		t.Errorf("position of the next run: got %d, want more than %d", next.Position, r.Position)
 	}
 	_, b := n.applying(next.ID)
-	_, err = n.PutState(ctx, b, []byte(strings.Replace(aState, `"serial":1`, `"serial":2`, 1)))
+	_, err = n.PutState(ctx, b, postgres.InMemory([]byte(strings.Replace(aState, `"serial":1`, `"serial":2`, 1))))
 	n.ok(err)
+}
+
+// TestALoadedDatabaseHasLargeContent, which is in parts.
+func TestALoadedDatabaseHasLargeContent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	ws := w.workspace("net")
+	state := stateBody(1, "lin", strings.Repeat("large", blobPart/4))
+	_, err := w.PushState(ctx, postgres.StatePush{WorkspaceID: ws.ID, Body: state, By: "ada"})
+	w.ok(err)
+	cv, err := w.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: ws.ID})
+	w.ok(err)
+	archive := strings.Repeat("archive", blobPart/3)
+	_, err = w.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte(archive)))
+	w.ok(err)
+	n, _ := w.restored()
+	if got := n.current(ws); got != string(state) {
+		t.Errorf("state: got %d bytes, want the %d that were pushed", len(got), len(state))
+	}
+	if got, err := n.blob(cv.ID, postgres.BlobConfiguration); err != nil || got != archive {
+		t.Errorf("configuration: got %d bytes, %v, want the %d that were uploaded", len(got), err, len(archive))
+	}
 }
 
 func TestALoadEndsThePast(t *testing.T) {
@@ -126,7 +149,7 @@ func TestALoadEndsThePast(t *testing.T) {
 	_, err = n.Token(ctx, "gantry-pool-old")
 	n.refused(err, messages.CodeUnauthorized)
 	// Even a runner whose token were good could not write: its epoch is over.
-	_, err = n.PutState(ctx, aa, []byte(aState))
+	_, err = n.PutState(ctx, aa, postgres.InMemory([]byte(aState)))
 	n.refused(err, messages.CodeStateStaleEpoch)
 	_, _, err = n.Follow(ctx, n.org.ID, cursor)
 	if !errors.Is(err, postgres.ErrOtherEra) {

@@ -62,7 +62,7 @@ func TestALateResultWithdrawsTheRecovery(t *testing.T) {
 			if got := w.epoch(ws); got != epoch {
 				t.Errorf("got epoch %d, want %d: a recovery's plan does not move it", got, epoch)
 			}
-			_, err := w.PutState(t.Context(), apply, stateBody(1, "lin", "late"))
+			_, err := w.PutState(t.Context(), apply, postgres.InMemory(stateBody(1, "lin", "late")))
 			w.ok(err)
 			w.result(apply, applyResult())
 			w.status(lost.ID, run.Applied)
@@ -89,13 +89,13 @@ func TestAConfirmedRecoveryTakesOver(t *testing.T) {
 		t.Errorf("got epoch %d, want %d: the confirmation moves it", got, epoch+1)
 	}
 	w.refused(w.put(apply, applyResult()), messages.CodeAttemptClosed)
-	_, err := w.PutState(t.Context(), apply, stateBody(7, "lin", "late"))
+	_, err := w.PutState(t.Context(), apply, postgres.InMemory(stateBody(7, "lin", "late")))
 	w.refused(err, messages.CodeStateStaleEpoch)
 	c, a := w.started(r.ID)
 	if !c.Inputs.Exclusive {
 		t.Error("the apply of a recovery is not exclusive")
 	}
-	_, err = w.PutState(t.Context(), a, stateBody(1, "lin", "refreshed"))
+	_, err = w.PutState(t.Context(), a, postgres.InMemory(stateBody(1, "lin", "refreshed")))
 	w.ok(err)
 	w.status(next.ID, run.Pending)
 	w.result(a, applyResult())
@@ -149,7 +149,7 @@ func TestWhoMayBeRecovered(t *testing.T) {
 	w.refused(try(true), messages.CodeWorkspaceLocked)
 	_, err = w.UnlockWorkspace(t.Context(), ws.ID, "eve", false)
 	w.ok(err)
-	_, err = w.PutState(t.Context(), apply, stateBody(3, "lin", "so far"))
+	_, err = w.PutState(t.Context(), apply, postgres.InMemory(stateBody(3, "lin", "so far")))
 	w.ok(err)
 	w.ok(try(true))
 	c, err = w.Condition(t.Context(), w.get(lost.ID))
@@ -184,7 +184,7 @@ func TestPromoteAState(t *testing.T) {
 	ws, lost, next, apply := w.lost("net")
 	_, err := w.UnlockWorkspace(t.Context(), ws.ID, "ada", true)
 	w.ok(err)
-	_, err = w.PutState(t.Context(), apply, stateBody(5, "lin", "late"))
+	_, err = w.PutState(t.Context(), apply, postgres.InMemory(stateBody(5, "lin", "late")))
 	w.refused(err, messages.CodeStateStaleEpoch)
 	all, _, err := w.StateVersions(t.Context(), ws.ID, postgres.Page{})
 	w.ok(err)
@@ -192,7 +192,7 @@ func TestPromoteAState(t *testing.T) {
 	_, err = w.PromoteState(t.Context(), aside.ID, "ada", false)
 	w.refused(err, messages.CodeWorkspaceLocked) // the next run has it
 	_, a := w.applying(next.ID)
-	_, err = w.PutState(t.Context(), a, stateBody(2, "other", "new"))
+	_, err = w.PutState(t.Context(), a, postgres.InMemory(stateBody(2, "other", "new")))
 	w.ok(err)
 	w.result(a, applyResult())
 	_, err = w.PromoteState(t.Context(), aside.ID, "ada", false)
@@ -219,7 +219,7 @@ func TestARecoveryThatWasRemovedKeepsNobodyOut(t *testing.T) {
 		},
 		"promote a state": func(w *world, ws postgres.Workspace, lost run.Run, apply postgres.Attempt) {
 			for _, serial := range []int64{5, 3} { // the second one does not follow
-				_, _ = w.PutState(w.t.Context(), apply, stateBody(serial, "lin", "late"))
+				_, _ = w.PutState(w.t.Context(), apply, postgres.InMemory(stateBody(serial, "lin", "late")))
 			}
 			all, _, err := w.StateVersions(w.t.Context(), ws.ID, postgres.Page{})
 			w.ok(err)
@@ -227,7 +227,7 @@ func TestARecoveryThatWasRemovedKeepsNobodyOut(t *testing.T) {
 			w.ok(err)
 		},
 		"late result": func(w *world, _ postgres.Workspace, lost run.Run, apply postgres.Attempt) {
-			_, err := w.PutState(w.t.Context(), apply, stateBody(1, "lin", "late"))
+			_, err := w.PutState(w.t.Context(), apply, postgres.InMemory(stateBody(1, "lin", "late")))
 			w.ok(err)
 			w.result(apply, applyResult())
 			w.status(lost.ID, run.Applied)

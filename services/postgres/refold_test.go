@@ -47,7 +47,7 @@ func TestRefoldGivesTheSameRows(t *testing.T) {
 	ctx := t.Context()
 	ws := w.workspace("net")
 	_, a := w.applying(w.newRun(ws, run.Options{TargetAddrs: []string{"a.b"}}).ID)
-	_, err := w.PutState(ctx, a, stateBody(1, "lin", ""))
+	_, err := w.PutState(ctx, a, postgres.InMemory(stateBody(1, "lin", "")))
 	w.ok(err)
 	w.ok(w.Project(ctx, []messages.Event{progressEvent(a, 1, messages.StageApply)}))
 	w.result(a, applyResult())
@@ -90,7 +90,7 @@ func TestRefoldGivesTheSameRows(t *testing.T) {
 	fresh.raw.MustExec(`DELETE FROM configuration_versions`)
 	cv, err := fresh.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: ws.ID})
 	w.ok(err)
-	_, err = fresh.UploadConfiguration(ctx, cv.ID, []byte("x"))
+	_, err = fresh.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("x")))
 	w.ok(err)
 	if r := fresh.newRun(ws, run.Options{}); r.Position <= unknown.Position {
 		t.Errorf("position of the next run: got %d, want one after %d", r.Position, unknown.Position)

@@ -33,7 +33,7 @@ func TestForceUnlockFreesAnUnknownOutcome(t *testing.T) {
 		t.Errorf("got epoch %d, want it moved from %d", got, epoch)
 	}
 	w.refused(w.put(apply, wire.Result{Outcome: wire.OutcomeSucceeded}), messages.CodeAttemptClosed)
-	_, err = w.PutState(t.Context(), apply, []byte(`{"version":4,"terraform_version":"1.11.4","serial":9,"lineage":"l"}`))
+	_, err = w.PutState(t.Context(), apply, postgres.InMemory([]byte(`{"version":4,"terraform_version":"1.11.4","serial":9,"lineage":"l"}`)))
 	w.refused(err, messages.CodeStateStaleEpoch)
 	if _, err := w.CurrentStateVersion(t.Context(), ws.ID); codeOf(err) != messages.CodeNotFound {
 		t.Errorf("got %v, want no current state: the late one was kept aside", err)

@@ -1,14 +1,14 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5" //nolint:gosec // TFE's API identifies states by MD5; nothing is secured by it
 	"encoding/hex"
-	"encoding/json"
+	"io"
 	"time"
 
-	"github.com/jmoiron/sqlx"
-
+	"gantry.example/internal/statefile"
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/run"
@@ -31,24 +31,39 @@ type StateVersion struct {
 
 const stateColumns = `id, workspace_id, run_id, serial, lineage, superseded, terraform_version, md5, size, created_at, created_by`
 
-// stateHead is what every Terraform state says about itself.
-type stateHead struct {
-	Version          int    `json:"version"`
-	TerraformVersion string `json:"terraform_version"`
-	Serial           int64  `json:"serial"`
-	Lineage          string `json:"lineage"`
+// incomingState is a state that came, and may become the version with the id.
+type incomingState struct {
+	statefile.Head
+	id, md5 string
+	body    received
 }
 
-func readStateHead(body []byte) (stateHead, error) {
-	var h struct {
-		stateHead
-		Serial *int64 `json:"serial"` // 0 is a serial, none is not
+// receiveState takes a state. Errors: invalid; those of receive.
+func (d *DB) receiveState(ctx context.Context, in Upload) (incomingState, error) {
+	s := incomingState{id: messages.NewID("sv-")}
+	sum := md5.New() //nolint:gosec // see the import
+	in.Body = io.TeeReader(in.Body, sum)
+	body, err := d.receive(ctx, s.id, BlobState, in, func(r io.Reader) (err error) {
+		s.Head, err = readStateHead(r)
+		return err
+	})
+	s.body, s.md5 = body, hex.EncodeToString(sum.Sum(nil))
+	return s, err
+}
+
+// stateInMemory is a state that is there already.
+func stateInMemory(body []byte) (incomingState, error) {
+	head, err := readStateHead(bytes.NewReader(body))
+	id := messages.NewID("sv-")
+	return incomingState{Head: head, id: id, md5: md5Hex(body), body: received{owner: id, kind: BlobState, size: int64(len(body)), content: body}}, err
+}
+
+func readStateHead(body io.Reader) (statefile.Head, error) {
+	h, err := statefile.ReadHead(body)
+	if err != nil {
+		err = fail(messages.CodeInvalid, "the body is not a Terraform state: it needs version, serial and lineage")
 	}
-	if err := json.Unmarshal(body, &h); err != nil || h.Lineage == "" || h.Version == 0 || h.Serial == nil || *h.Serial < 0 {
-		return h.stateHead, fail(messages.CodeInvalid, "the body is not a Terraform state: it needs version, serial and lineage")
-	}
-	h.stateHead.Serial = *h.Serial
-	return h.stateHead, nil
+	return h, err
 }
 
 // currentState names the workspace's current state.
@@ -67,58 +82,61 @@ func currentState(ctx context.Context, tx *txn, workspaceID string) (run.StateRe
 
 // PutState stores a state the attempt's terraform wrote and makes it the workspace's current one. The same state again is
 // no change. Errors: state.stale_epoch, state.conflict (serial or lineage do not follow), both with the state kept aside;
-// invalid.
-func (d *DB) PutState(ctx context.Context, a Attempt, body []byte) (wire.StateRef, error) {
-	head, err := readStateHead(body)
-	if err != nil {
-		return wire.StateRef{}, err
-	}
-	ref := run.StateRef{Serial: head.Serial, Lineage: head.Lineage}
+// invalid; what its check finds.
+func (d *DB) PutState(ctx context.Context, a Attempt, in Upload) (wire.StateRef, error) {
+	s, err := d.receiveState(ctx, in)
 	var refusal error
-	err = d.tx(ctx, func(tx *txn) error {
-		refusal = nil // that of a try which was undone
-		l, err := a.lock(ctx, tx)
-		if err != nil {
+	if err == nil {
+		err = d.tx(ctx, func(tx *txn) (err error) { // its last try is what counts
+			refusal, err = d.takeState(ctx, tx, a, s)
 			return err
-		}
-		if l.ws == nil {
-			return fail(messages.CodeForbidden, "a plan-only run never writes state")
-		}
-		t, at := l.run.Attempt(a.ID)
-		if t != nil && t.Phase != messages.PhaseApply {
-			return fail(messages.CodeForbidden, "attempt %s is a plan: only an apply writes state", a.ID)
-		}
-		current := at != nil && at.Epoch == l.ws.Epoch && at.StartedAt != nil && l.run.TakesResult(a.ID)
-		if !current {
-			refusal = fail(messages.CodeStateStaleEpoch, "attempt %s no longer stands: state serial %d was kept aside, not applied", a.ID, head.Serial)
-			return d.insertState(ctx, tx, l, a, at, head, body, true)
-		}
-		have, err := l.current(ctx)
-		if err != nil {
-			return err
-		}
-		same, err := sameState(ctx, tx, l.run.WorkspaceID, have == ref, body)
-		if err != nil || same {
-			return err
-		}
-		if have != (run.StateRef{}) && (have.Lineage != head.Lineage || have.Serial >= head.Serial) {
-			refusal = fail(messages.CodeStateConflict, "state serial %d of lineage %s does not follow the workspace's serial %d of lineage %s: it was kept aside, not applied",
-				head.Serial, head.Lineage, have.Serial, have.Lineage)
-			return d.insertState(ctx, tx, l, a, at, head, body, true)
-		}
-		if l.run.OutcomeUnknown && l.run.Recovery != "" {
-			if err := l.withdraw(ctx, l.run.Recovery, "The runner of run "+l.run.ID+" came back and stored another state."); err != nil {
-				return err
-			}
-		}
-		return d.insertState(ctx, tx, l, a, at, head, body, false)
-	})
-	return wire.StateRef(ref), firstError(err, refusal)
+		})
+	}
+	return wire.StateRef{Serial: s.Serial, Lineage: s.Lineage}, firstError(s.body.discard(ctx, d, err), refusal)
 }
 
-// sameState reports whether the body is the workspace's current state, uploaded again; sameRef tells that serial and lineage
+// takeState makes the state the current one, or keeps it aside and says why.
+func (d *DB) takeState(ctx context.Context, tx *txn, a Attempt, head incomingState) (refusal, err error) {
+	l, err := a.lock(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	if l.ws == nil {
+		return nil, fail(messages.CodeForbidden, "a plan-only run never writes state")
+	}
+	t, at := l.run.Attempt(a.ID)
+	if t != nil && t.Phase != messages.PhaseApply {
+		return nil, fail(messages.CodeForbidden, "attempt %s is a plan: only an apply writes state", a.ID)
+	}
+	current := at != nil && at.Epoch == l.ws.Epoch && at.StartedAt != nil && l.run.TakesResult(a.ID)
+	if !current {
+		refusal = fail(messages.CodeStateStaleEpoch, "attempt %s no longer stands: state serial %d was kept aside, not applied", a.ID, head.Serial)
+		return refusal, d.insertState(ctx, tx, l, a, at, head, true)
+	}
+	have, err := l.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	same, err := sameState(ctx, tx, l.run.WorkspaceID, have == run.StateRef{Serial: head.Serial, Lineage: head.Lineage}, head.md5)
+	if err != nil || same {
+		return nil, err
+	}
+	if have != (run.StateRef{}) && (have.Lineage != head.Lineage || have.Serial >= head.Serial) {
+		refusal = fail(messages.CodeStateConflict, "state serial %d of lineage %s does not follow the workspace's serial %d of lineage %s: it was kept aside, not applied",
+			head.Serial, head.Lineage, have.Serial, have.Lineage)
+		return refusal, d.insertState(ctx, tx, l, a, at, head, true)
+	}
+	if l.run.OutcomeUnknown && l.run.Recovery != "" {
+		if err := l.withdraw(ctx, l.run.Recovery, "The runner of run "+l.run.ID+" came back and stored another state."); err != nil {
+			return nil, err
+		}
+	}
+	return nil, d.insertState(ctx, tx, l, a, at, head, false)
+}
+
+// sameState reports whether what has the MD5 is the workspace's current state, uploaded again; sameRef tells that serial and lineage
 // are.
-func sameState(ctx context.Context, tx *txn, workspaceID string, sameRef bool, body []byte) (bool, error) {
+func sameState(ctx context.Context, tx *txn, workspaceID string, sameRef bool, md5 string) (bool, error) {
 	if !sameRef {
 		return false, nil
 	}
@@ -128,10 +146,10 @@ func sameState(ctx context.Context, tx *txn, workspaceID string, sameRef bool, b
 	if noRows(err) {
 		return false, nil // both have no state, which is what an empty reference says
 	}
-	return sum == md5Hex(body), err
+	return sum == md5, err
 }
 
-func (d *DB) insertState(ctx context.Context, tx *txn, l *locked, a Attempt, at *run.Attempt, h stateHead, body []byte, superseded bool) error {
+func (d *DB) insertState(ctx context.Context, tx *txn, l *locked, a Attempt, at *run.Attempt, s incomingState, superseded bool) error {
 	from := newState{workspace: l.run.WorkspaceID, run: &a.RunID, attempt: &a.ID, superseded: superseded}
 	if at != nil {
 		from.epoch = at.Epoch
@@ -140,12 +158,11 @@ func (d *DB) insertState(ctx context.Context, tx *txn, l *locked, a Attempt, at 
 		var kept bool
 		if err := tx.GetContext(ctx, &kept, `
 			SELECT EXISTS (SELECT 1 FROM state_versions WHERE workspace_id = $1 AND attempt_id = $2 AND superseded AND md5 = $3)`,
-			l.run.WorkspaceID, a.ID, md5Hex(body)); err != nil || kept {
+			l.run.WorkspaceID, a.ID, s.md5); err != nil || kept {
 			return err
 		}
 	}
-	_, err := d.storeState(ctx, tx, from, h, body)
-	return err
+	return d.storeState(ctx, tx, from, s)
 }
 
 // CurrentStateVersion returns the workspace's current state version. Errors: not_found when it has no state yet.
@@ -169,21 +186,42 @@ func (d *DB) StateVersion(ctx context.Context, id string) (StateVersion, error) 
 	return sv, err
 }
 
-// StateBody returns the state itself.
-func (d *DB) StateBody(ctx context.Context, id string) ([]byte, error) {
-	return d.stateBody(ctx, d.q(ctx), id)
+// State opens the state itself. Errors: not_found.
+func (d *DB) State(ctx context.Context, id string) (*Blob, error) {
+	return d.state(ctx, d.q(ctx), id)
 }
 
-func (d *DB) stateBody(ctx context.Context, q sqlx.QueryerContext, id string) ([]byte, error) {
+// state opens a state. One that is more than a part is a blob, and nothing in its row; it is whole in its row if it is of the time
+// before.
+func (d *DB) state(ctx context.Context, q querier, id string) (*Blob, error) {
 	var sealed []byte
-	err := sqlx.GetContext(ctx, q, &sealed, `SELECT sealed FROM state_versions WHERE id = $1`, id)
+	err := q.GetContext(ctx, &sealed, `SELECT sealed FROM state_versions WHERE id = $1`, id)
 	if noRows(err) {
 		return nil, notFound("state version", id)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return d.seal.Open(sealed, []byte("state/"+id))
+	if len(sealed) == 0 {
+		return d.blob(ctx, q, id, BlobState)
+	}
+	body, err := d.seal.Open(sealed, []byte("state/"+id))
+	return &Blob{Size: int64(len(body)), rest: body}, err
+}
+
+// StateBody returns the state itself, whole. Errors: not_found.
+func (d *DB) StateBody(ctx context.Context, id string) ([]byte, error) {
+	return d.stateBody(ctx, d.q(ctx), id)
+}
+
+func (d *DB) stateBody(ctx context.Context, q querier, id string) ([]byte, error) {
+	b, err := d.state(ctx, q, id)
+	if err != nil {
+		return nil, err
+	}
+	body := make([]byte, b.Size)
+	_, err = io.ReadFull(b, body)
+	return body, err
 }
 
 func md5Hex(b []byte) string {

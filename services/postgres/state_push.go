@@ -41,7 +41,7 @@ type StateNumber struct {
 
 // numbered is the state with the serial and lineage that are asked for.
 func (n StateNumber) numbered(body []byte) ([]byte, error) {
-	head, err := readStateHead(body)
+	head, err := readStateHead(bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (d *DB) PushState(ctx context.Context, in StatePush) (StateVersion, error) 
 	if in.Body, err = in.As.numbered(in.Body); err != nil {
 		return StateVersion{}, err
 	}
-	head, err := readStateHead(in.Body)
+	head, err := readStateHead(bytes.NewReader(in.Body))
 	if err != nil {
 		return StateVersion{}, err
 	}
@@ -167,12 +167,11 @@ func (d *DB) giveState(ctx context.Context, g gift, choose func(*txn, *StateVers
 			out = current
 			return nil
 		}
-		head, err := readStateHead(body)
+		s, err := stateInMemory(body)
 		if err != nil {
 			return err
 		}
-		id, err := d.storeState(ctx, tx, newState{workspace: g.workspace, epoch: at.Epoch, by: g.by}, head, body)
-		if err != nil {
+		if err := d.storeState(ctx, tx, newState{workspace: g.workspace, epoch: at.Epoch, by: g.by}, s); err != nil {
 			return err
 		}
 		if w.OutcomeUnknown { // whatever looks into it looked at another state
@@ -180,7 +179,7 @@ func (d *DB) giveState(ctx context.Context, g gift, choose func(*txn, *StateVers
 				return err
 			}
 		}
-		return tx.GetContext(ctx, &out, `SELECT `+stateColumns+` FROM state_versions WHERE id = $1`, id)
+		return tx.GetContext(ctx, &out, `SELECT `+stateColumns+` FROM state_versions WHERE id = $1`, s.id)
 	})
 	return out, err
 }
@@ -195,23 +194,30 @@ type newState struct {
 }
 
 // storeState writes the state version and, unless it is superseded, makes it the workspace's current one.
-func (d *DB) storeState(ctx context.Context, tx *txn, from newState, h stateHead, body []byte) (id string, err error) {
-	id = messages.NewID("sv-")
-	sealed, err := d.seal.Seal(body, []byte("state/"+id))
+func (d *DB) storeState(ctx context.Context, tx *txn, from newState, s incomingState) error {
+	sealed, err := d.sealState(ctx, tx, s)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if _, err := tx.ExecContext(ctx, `
 		INSERT INTO state_versions (id, workspace_id, run_id, attempt_id, epoch, serial, lineage, superseded, terraform_version, md5, size,
 		                            sealed, created_at, created_by)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-		id, from.workspace, from.run, from.attempt, from.epoch, h.Serial, h.Lineage, from.superseded, h.TerraformVersion, md5Hex(body), len(body),
+		s.id, from.workspace, from.run, from.attempt, from.epoch, s.Serial, s.Lineage, from.superseded, s.TerraformVersion, s.md5, s.body.size,
 		sealed, now(), from.by); err != nil {
-		return "", err
+		return err
 	}
 	if from.superseded {
-		return id, nil
+		return nil
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE workspaces SET state_id = $2, updated_at = $3 WHERE id = $1`, from.workspace, id, now())
-	return id, err
+	_, err = tx.ExecContext(ctx, `UPDATE workspaces SET state_id = $2, updated_at = $3 WHERE id = $1`, from.workspace, s.id, now())
+	return err
+}
+
+// sealState returns what is in the row of the version: its body, or nothing of one that is more than a part, which is stored beside.
+func (d *DB) sealState(ctx context.Context, tx *txn, s incomingState) ([]byte, error) {
+	if s.body.size > blobPart {
+		return []byte{}, s.body.store(ctx, d, tx)
+	}
+	return d.seal.Seal(s.body.content, []byte("state/"+s.id))
 }

@@ -161,7 +161,7 @@ func TestAStateThatWasKeptAsideCanBeRolledBackTo(t *testing.T) {
 	ws := w.workspace("net")
 	_, late := w.applying(w.newRun(ws, run.Options{}).ID)
 	w.result(late, applyResult())
-	_, err := w.PutState(t.Context(), late, stateBody(2, "lin", "late"))
+	_, err := w.PutState(t.Context(), late, postgres.InMemory(stateBody(2, "lin", "late")))
 	w.refused(err, messages.CodeStateStaleEpoch)
 	all, _, err := w.StateVersions(t.Context(), ws.ID, postgres.Page{})
 	w.ok(err)

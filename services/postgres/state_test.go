@@ -49,7 +49,7 @@ func TestStateWrites(t *testing.T) {
 		{"the next", stateBody(4, "lin", "c"), "", stateBody(4, "lin", "c")},
 		{"one that skips serials", stateBody(8, "lin", "d"), "", stateBody(8, "lin", "d")},
 	} {
-		_, err := w.PutState(t.Context(), a, step.body)
+		_, err := w.PutState(t.Context(), a, postgres.InMemory(step.body))
 		if got := codeOf(err); got != step.want || (err != nil && got == "") {
 			t.Errorf("%s: got %v with code %q, want code %q", step.name, err, got, step.want)
 		}
@@ -72,10 +72,10 @@ func TestAStateOfAStaleEpochIsKeptAside(t *testing.T) {
 	_, late := w.applying(w.newRun(ws, run.Options{}).ID)
 	w.result(late, applyResult())
 	_, now := w.applying(w.newRun(ws, run.Options{}).ID)
-	_, err := w.PutState(t.Context(), now, stateBody(1, "lin", "now"))
+	_, err := w.PutState(t.Context(), now, postgres.InMemory(stateBody(1, "lin", "now")))
 	w.ok(err)
 	for range 3 {
-		_, err = w.PutState(t.Context(), late, stateBody(2, "lin", "late"))
+		_, err = w.PutState(t.Context(), late, postgres.InMemory(stateBody(2, "lin", "late")))
 		w.refused(err, messages.CodeStateStaleEpoch)
 	}
 	if diff := cmp.Diff(string(stateBody(1, "lin", "now")), w.current(ws)); diff != "" {
@@ -102,7 +102,7 @@ func TestTheEpochFencesAnAttemptThatIsStillOpen(t *testing.T) {
 	ws := w.workspace("net")
 	_, a := w.applying(w.newRun(ws, run.Options{}).ID)
 	w.raw.MustExec(`UPDATE workspaces SET epoch = epoch + 1`) // as whoever takes the workspace over does
-	_, err := w.PutState(t.Context(), a, stateBody(1, "lin", ""))
+	_, err := w.PutState(t.Context(), a, postgres.InMemory(stateBody(1, "lin", "")))
 	w.refused(err, messages.CodeStateStaleEpoch)
 	if got := w.current(ws); got != "" {
 		t.Errorf("current state: got %s, want none", got)
@@ -115,18 +115,18 @@ func TestOnlyAStartedApplyWritesState(t *testing.T) {
 	ws := w.workspace("net")
 	beside := w.newRun(ws, run.Options{PlanOnly: true})
 	_, a := w.started(beside.ID)
-	_, err := w.PutState(t.Context(), a, stateBody(1, "lin", ""))
+	_, err := w.PutState(t.Context(), a, postgres.InMemory(stateBody(1, "lin", "")))
 	w.refused(err, messages.CodeForbidden)
 
 	r := w.newRun(ws, run.Options{})
 	_, a = w.started(r.ID)
-	_, err = w.PutState(t.Context(), a, stateBody(1, "lin", ""))
+	_, err = w.PutState(t.Context(), a, postgres.InMemory(stateBody(1, "lin", "")))
 	w.refused(err, messages.CodeForbidden)
 	w.result(a, planResult())
 	_, err = w.Transition(t.Context(), r.ID, run.Confirm{}, postgres.Cause{Actor: "ada"})
 	w.ok(err)
 	_, a = w.claimed(r.ID)
-	_, err = w.PutState(t.Context(), a, stateBody(1, "lin", ""))
+	_, err = w.PutState(t.Context(), a, postgres.InMemory(stateBody(1, "lin", "")))
 	w.refused(err, messages.CodeStateStaleEpoch)
 	if got := w.current(ws); got != "" {
 		t.Errorf("current state: got %s, want none", got)

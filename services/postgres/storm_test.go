@@ -163,7 +163,7 @@ func (s *storm) actOnAttempts(ctx context.Context, db *postgres.DB, rnd *rand.Ra
 	case 0:
 		return db.AppendLog(ctx, postgres.LogChunk{AttemptID: a.ID, Data: []byte("hello"), End: rnd.IntN(2) == 0})
 	case 1:
-		_, err := db.PutState(ctx, a, stateBody(int64(rnd.IntN(20)+1), "lin", "x"))
+		_, err := db.PutState(ctx, a, postgres.InMemory(stateBody(int64(rnd.IntN(20)+1), "lin", "x")))
 		return err
 	case 2:
 		verdicts := []run.Input{run.ExpireClaim{AttemptID: a.ID}, run.LoseContact{AttemptID: a.ID}, run.GiveUp{AttemptID: a.ID}}

@@ -122,12 +122,12 @@ func TestAnArchiveIsImmutable(t *testing.T) {
 	cv, err := w.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: ws.ID})
 	w.ok(err)
 	for range 2 {
-		cv, err = w.UploadConfiguration(ctx, cv.ID, []byte("one"))
+		cv, err = w.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("one")))
 		w.ok(err)
 	}
-	_, err = w.UploadConfiguration(ctx, cv.ID, []byte("two"))
+	_, err = w.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("two")))
 	w.refused(err, messages.CodeConflict)
-	_, err = w.UploadConfiguration(ctx, "cv-none", []byte("two"))
+	_, err = w.UploadConfiguration(ctx, "cv-none", postgres.InMemory([]byte("two")))
 	w.refused(err, messages.CodeNotFound)
 	stored, err := w.blob(cv.ID, postgres.BlobConfiguration)
 	w.ok(err)

@@ -1,25 +1,62 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 
 	"gantry.example/messages"
 )
 
+// Upload is a body that is on its way here.
+type Upload struct {
+	Body  io.Reader
+	Size  int64                 // of the body, in bytes
+	Check func(io.Reader) error // reads the body along; its error refuses the upload. Nil: nothing is checked
+}
+
+// InMemory is the upload of what is in memory already.
+func InMemory(content []byte) Upload {
+	return Upload{Body: bytes.NewReader(content), Size: int64(len(content))}
+}
+
 // uploadPrefix begins the owner of a blob that is still being received. The index blobs_uploads has these.
 const uploadPrefix = "up-"
 
-// upload is a large blob on its way. Its parts are stored as they come, sealed for their place in the blob of owner, under the id
-// of the upload as their owner; when all are there they become those of owner. What was broken off is swept.
-type upload struct {
-	id, owner string
-	kind      BlobKind
-	size      int64
+// received is what was uploaded as the blob of an owner, and is not yet. What is not larger than a part is in memory. The parts of
+// a larger one were stored as they came, sealed for their place in the blob of the owner, under an id of its own as their owner.
+type received struct {
+	owner   string
+	kind    BlobKind
+	size    int64
+	content []byte // of what is in memory
+	id      string // of what is not
 }
 
-// receive stores the parts.
-func (d *DB) receive(ctx context.Context, u upload, body io.Reader) error {
+// receive takes the upload. looks read it along, like its check. Whoever calls it discards it, also after an error: what a crash
+// leaves is swept.
+func (d *DB) receive(ctx context.Context, owner string, kind BlobKind, in Upload, looks ...func(io.Reader) error) (received, error) {
+	u := received{owner: owner, kind: kind, size: in.Size}
+	if in.Check != nil {
+		looks = append(looks, in.Check)
+	}
+	if in.Size > blobPart {
+		u.id = messages.NewID(uploadPrefix)
+		body, end := readAlong(in.Body, looks)
+		return u, end(d.receiveParts(ctx, u, body))
+	}
+	u.content = make([]byte, in.Size)
+	err := readPart(in.Body, u.content)
+	for _, look := range looks {
+		if err == nil {
+			err = look(bytes.NewReader(u.content))
+		}
+	}
+	return u, err
+}
+
+func (d *DB) receiveParts(ctx context.Context, u received, body io.Reader) error {
 	parts := int((u.size + blobPart - 1) / blobPart)
 	buffer := make([]byte, blobPart)
 	for i := range parts {
@@ -44,16 +81,49 @@ func (d *DB) receive(ctx context.Context, u upload, body io.Reader) error {
 	return nil
 }
 
-// readPart fills the part.
+// readPart fills the part. What a look finds comes as it is.
 func readPart(body io.Reader, part []byte) error {
-	if _, err := io.ReadFull(body, part); err != nil {
-		return fail(messages.CodeInvalid, "the body could not be read: %v", err)
+	_, err := io.ReadFull(body, part)
+	var found *Error
+	if err == nil || errors.As(err, &found) {
+		return err
 	}
-	return nil
+	return fail(messages.CodeInvalid, "the body could not be read: %v", err)
 }
 
-// complete makes the upload the blob of its owner. The content of the parts is not moved.
-func (u upload) complete(ctx context.Context, tx *txn) error {
+// readAlong has looks read what is read of the body. end must be called when no more will be, with why: it returns that, or what a
+// look found, who may find it before. A look that wants no more of it is no reason to end.
+func readAlong(body io.Reader, looks []func(io.Reader) error) (along io.Reader, end func(error) error) {
+	verdicts := make(chan error, len(looks))
+	var pipes []*io.PipeWriter
+	for _, look := range looks {
+		from, to := io.Pipe()
+		body, pipes = io.TeeReader(body, to), append(pipes, to)
+		go func() {
+			err := look(from)
+			if err == nil {
+				_, err = io.Copy(io.Discard, from)
+			}
+			_ = from.CloseWithError(err) // never fails
+			verdicts <- err
+		}()
+	}
+	return body, func(err error) error {
+		for _, p := range pipes {
+			_ = p.CloseWithError(err) // never fails; nil is the end of the body
+		}
+		for range pipes {
+			err = firstError(err, <-verdicts)
+		}
+		return err
+	}
+}
+
+// store makes the upload the blob of its owner. The content of parts is not moved.
+func (u received) store(ctx context.Context, d *DB, tx *txn) error {
+	if u.id == "" {
+		return d.putBlob(ctx, tx, u.owner, u.kind, u.content)
+	}
 	for _, step := range []struct {
 		statement string
 		args      []any
@@ -71,8 +141,14 @@ func (u upload) complete(ctx context.Context, tx *txn) error {
 	return nil
 }
 
-// dropUpload deletes what was stored of it.
-func (d *DB) dropUpload(ctx context.Context, u upload) error {
-	_, err := d.q(ctx).ExecContext(ctx, `DELETE FROM blobs WHERE owner = $1 AND kind = $2`, u.id, u.kind)
+// discard deletes what was stored of the upload, unless it is its owner's blob by now, and returns err, with what went wrong.
+func (u received) discard(ctx context.Context, d *DB, err error) error {
+	if u.id == "" {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if _, failed := d.q(ctx).ExecContext(ctx, `DELETE FROM blobs WHERE owner = $1 AND kind = $2`, u.id, u.kind); failed != nil {
+		return errors.Join(err, failed)
+	}
 	return err
 }

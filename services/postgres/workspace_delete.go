@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"gantry.example/internal/statefile"
 	"gantry.example/messages"
 	"gantry.example/services/run"
 )
@@ -43,24 +44,24 @@ func (d *DB) safeToDelete(ctx context.Context, tx *txn, w Workspace) error {
 	if err := tx.GetContext(ctx, &stateID, `SELECT state_id FROM workspaces WHERE id = $1`, w.ID); err != nil || stateID == nil {
 		return err
 	}
-	body, err := d.stateBody(ctx, tx, *stateID)
+	state, err := d.state(ctx, tx, *stateID)
 	if err != nil {
 		return err
 	}
-	var state struct {
-		Resources []struct {
-			Mode      string            `json:"mode"`
-			Instances []json.RawMessage `json:"instances"`
-		} `json:"resources"`
-	}
-	if err := json.Unmarshal(body, &state); err != nil {
-		return err
-	}
 	managed := 0
-	for _, r := range state.Resources {
+	err = statefile.Resources(state, func(dec *json.Decoder) error {
+		var r struct {
+			Mode      string     `json:"mode"`
+			Instances []struct{} `json:"instances"`
+		}
+		err := dec.Decode(&r)
 		if r.Mode != "data" {
 			managed += len(r.Instances)
 		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if managed > 0 {
 		return fail(messages.CodeConflict,
@@ -101,8 +102,9 @@ func deleteRows(ctx context.Context, tx *txn, workspaceID string) error {
 	var owners []string
 	if err := tx.SelectContext(ctx, &owners, `
 		WITH gone AS (DELETE FROM configuration_versions WHERE workspace_id = $1 RETURNING id),
-		     over AS (DELETE FROM runs WHERE workspace_id = $1 RETURNING id)
-		SELECT id FROM gone UNION ALL SELECT id FROM over`, workspaceID); err != nil {
+		     over AS (DELETE FROM runs WHERE workspace_id = $1 RETURNING id),
+		     states AS (DELETE FROM state_versions WHERE workspace_id = $1 RETURNING id)
+		SELECT id FROM gone UNION ALL SELECT id FROM over UNION ALL SELECT id FROM states`, workspaceID); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `DELETE FROM blobs WHERE owner = ANY ($1)`, textArray(owners)); err != nil {
@@ -111,13 +113,6 @@ func deleteRows(ctx context.Context, tx *txn, workspaceID string) error {
 	if _, err := tx.ExecContext(ctx, `DELETE FROM run_events WHERE run_id = ANY ($1)`, textArray(owners)); err != nil {
 		return err
 	}
-	for _, query := range []string{
-		`DELETE FROM state_versions WHERE workspace_id = $1`,
-		`DELETE FROM workspaces WHERE id = $1`,
-	} {
-		if _, err := tx.ExecContext(ctx, query, workspaceID); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := tx.ExecContext(ctx, `DELETE FROM workspaces WHERE id = $1`, workspaceID)
+	return err
 }

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -24,7 +25,7 @@ func (w *world) lived(name string, state []byte) (postgres.Workspace, run.Run) {
 	_, err := w.Transition(w.t.Context(), r.ID, run.Confirm{}, postgres.Cause{Actor: "ada"})
 	w.ok(err)
 	_, a = w.started(r.ID)
-	_, err = w.PutState(w.t.Context(), a, state)
+	_, err = w.PutState(w.t.Context(), a, postgres.InMemory(state))
 	w.ok(err)
 	w.result(a, applyResult())
 	w.drain()
@@ -49,7 +50,10 @@ func TestADeletedWorkspaceLeavesNothing(t *testing.T) {
 	ctx := t.Context()
 	w.lived("other", stateBody(1, "lin", "other"))
 	want := w.rows()
-	ws, _ := w.lived("net", stateBody(1, "lin", "net"))
+	ws, _ := w.lived("net", stateBody(1, "lin", strings.Repeat("large", blobPart/4)))
+	if n := w.count(`SELECT count(*) FROM blobs WHERE kind = 'state'`); n != 1 {
+		t.Errorf("got %d blobs of states, want that of the large one", n)
+	}
 	w.ok(w.DeleteWorkspace(ctx, ws.ID, "ada", false))
 	if diff := cmp.Diff(want, w.rows()); diff != "" {
 		t.Errorf("rows (-before +after):\n%s", diff)
@@ -131,7 +135,10 @@ func TestDeletingWhileOthersWrite(t *testing.T) {
 			func() error { return w.putPlan(a, postgres.BlobPlan, "plan") },
 			func() error { return w.put(a, planResult()) },
 			func() error { return w.Project(ctx, []messages.Event{finishedEvent(a)}) },
-			func() error { _, err := w.UploadConfiguration(ctx, cv.ID, []byte("late")); return err },
+			func() error {
+				_, err := w.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("late")))
+				return err
+			},
 			func() error {
 				_, err := w.CreateRun(ctx, postgres.NewRun{WorkspaceID: ws.ID, Options: run.Options{PlanOnly: true}})
 				return err

@@ -112,7 +112,7 @@ func (w *world) workspace(name string) postgres.Workspace {
 	w.ok(err)
 	cv, err := w.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: ws.ID})
 	w.ok(err)
-	_, err = w.UploadConfiguration(ctx, cv.ID, []byte("archive of "+name))
+	_, err = w.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("archive of "+name)))
 	w.ok(err)
 	return ws
 }

@@ -136,7 +136,7 @@ func (s *stage) newRun(message string, o run.Options) run.Run {
 	ctx := s.t.Context()
 	cv, err := s.db.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: s.ws.ID})
 	must(s.t, err)
-	_, err = s.db.UploadConfiguration(ctx, cv.ID, []byte("an archive"))
+	_, err = s.db.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("an archive")))
 	must(s.t, err)
 	r, err := s.db.CreateRun(ctx, postgres.NewRun{
 		WorkspaceID: s.ws.ID, ConfigurationVersionID: cv.ID, Options: o, Message: message, CreatedBy: "ada", Source: "gantry-cli",

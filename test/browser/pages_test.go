@@ -1,7 +1,6 @@
 package browser_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -32,7 +31,7 @@ func TestTheDashboardThroughAWorkingDay(t *testing.T) {
 	must(t, err)
 	s.print(a.ID, planLog)
 	s.endLog(a.ID)
-	must(t, s.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(browserPlan), int64(len(browserPlan))))
+	must(t, s.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, postgres.InMemory([]byte(browserPlan))))
 	s.give(r.ID, run.Finish{AttemptID: a.ID, Outcome: run.Succeeded, HasChanges: true, Changes: &run.Changes{Add: 1, Change: 1, Destroy: 1}})
 	s.shows(".headline .badge", "Needs approval")
 	s.shows("#plan-changes", "aws_subnet.zone_b")

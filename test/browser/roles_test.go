@@ -67,7 +67,7 @@ func TestADeadLetterIsReplayed(t *testing.T) {
 	s.shows("#letters + table", string(messages.CodeConfigurationMissing))
 	cv, err := s.db.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: s.ws.ID})
 	must(t, err)
-	_, err = s.db.UploadConfiguration(ctx, cv.ID, []byte("an archive"))
+	_, err = s.db.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("an archive")))
 	must(t, err)
 	s.click("button[name=replay]")
 	s.shows("main", "No dead letters")

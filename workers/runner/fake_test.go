@@ -48,7 +48,8 @@ type fakeAPI struct {
 	resultAt      time.Time
 	stored        chan struct{} // gets a value for each stored state, if set
 
-	slowly func(w http.ResponseWriter, body []byte) // gives the configuration, if set
+	slowly func(w http.ResponseWriter, body []byte) // gives what is slow
+	slow   string                                   // "configuration" or "state", if set
 
 	next func(wire.Result) *wire.Claim // what a runner that can carry on is given, if set
 }
@@ -58,14 +59,8 @@ func newAPI(t testing.TB, files map[string]string) *fakeAPI {
 	mux := http.NewServeMux()
 	const attempt = "/api/gantry/v1/attempts/{id}/"
 	mux.HandleFunc("GET "+attempt+"inputs", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(api.inputs) })
-	mux.HandleFunc("GET "+attempt+"configuration", func(w http.ResponseWriter, _ *http.Request) {
-		if api.slowly != nil {
-			api.slowly(w, api.configuration)
-			return
-		}
-		api.give(w, api.configuration)
-	})
-	mux.HandleFunc("GET "+attempt+"state", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.state) })
+	mux.HandleFunc("GET "+attempt+"configuration", func(w http.ResponseWriter, _ *http.Request) { api.giveInTime(w, "configuration", api.configuration) })
+	mux.HandleFunc("GET "+attempt+"state", func(w http.ResponseWriter, _ *http.Request) { api.giveInTime(w, "state", api.state) })
 	mux.HandleFunc("GET "+attempt+"plan", func(w http.ResponseWriter, _ *http.Request) { api.give(w, api.plan) })
 	mux.HandleFunc("PUT "+attempt+"plan", func(w http.ResponseWriter, r *http.Request) {
 		if api.refusePlan != "" {
@@ -112,6 +107,15 @@ func (a *fakeAPI) give(w http.ResponseWriter, body []byte) {
 		return
 	}
 	_, _ = w.Write(body)
+}
+
+// giveInTime gives what may be slow.
+func (a *fakeAPI) giveInTime(w http.ResponseWriter, what string, body []byte) {
+	if a.slow == what {
+		a.slowly(w, body)
+		return
+	}
+	a.give(w, body)
 }
 
 func (a *fakeAPI) take(r *http.Request, what string) []byte {

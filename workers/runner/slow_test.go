@@ -28,12 +28,18 @@ func inPieces(pieces, all int, tick time.Duration) func(http.ResponseWriter, []b
 // TestASlowDownloadIsWaitedFor: what is still coming may take longer than the setup limit.
 func TestASlowDownloadIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
-	b.assign.SetupLimit = 3 * time.Second
-	b.slowly = inPieces(16, 16, 300*time.Millisecond)
-	b.run(t, runner.ExitDelivered)
-	if got := b.onlyResult(t); got.Outcome != wire.OutcomeSucceeded {
-		t.Errorf("got %+v, want success", got)
+	for _, what := range []string{"configuration", "state"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
+			b.assign.SetupLimit = 3 * time.Second
+			b.state = []byte(`{"version":4,"terraform_version":"1.5.0","serial":1,"lineage":"l","outputs":{},"resources":[]}`)
+			b.slow, b.slowly = what, inPieces(16, 16, 300*time.Millisecond)
+			b.run(t, runner.ExitDelivered)
+			if got := b.onlyResult(t); got.Outcome != wire.OutcomeSucceeded {
+				t.Errorf("got %+v, want success", got)
+			}
+		})
 	}
 }
 
@@ -42,7 +48,7 @@ func TestADownloadThatStands(t *testing.T) {
 	t.Parallel()
 	b := setup(t, messages.PhasePlan, map[string]string{"main.tf": oneResource})
 	b.assign.SetupLimit = time.Second
-	b.slowly = inPieces(1, 2, 2*time.Second)
+	b.slow, b.slowly = "configuration", inPieces(1, 2, 2*time.Second)
 	b.run(t, runner.ExitUnavailable)
 	if len(b.results) != 0 || len(b.starts) != 0 {
 		t.Errorf("got %d results and %d starts, want none", len(b.results), len(b.starts))

@@ -67,7 +67,7 @@ func (s *stateSync) follow(ctx context.Context) {
 		s.log.Warn("state not kept", "serial", ref.Serial, "error", err)
 	}
 	// Not ended by stop, so that the last upload never meets a half-done one of the same serial.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stateUploadTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), uploadTimeout(state))
 	defer cancel()
 	err = s.put(ctx, state, ref)
 	if client.HasCode(err, messages.CodeAttemptClosed) || client.HasCode(err, messages.CodeStateStaleEpoch) {
@@ -88,9 +88,14 @@ func (s *stateSync) keep(state []byte, ref wire.StateRef) error {
 
 // direct stores a state that is in no file.
 func (s *stateSync) direct(state []byte, ref wire.StateRef) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stateUploadTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), uploadTimeout(state))
 	defer cancel()
 	return s.put(ctx, state, ref)
+}
+
+// uploadTimeout is how long the state may be on its way: a second longer for each MiB.
+func uploadTimeout(state []byte) time.Duration {
+	return stateUploadTimeout + time.Duration(len(state)>>20)*time.Second
 }
 
 // follows reports whether a state with that ref is another one than was stored last, and not an older one.
