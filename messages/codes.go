@@ -39,7 +39,7 @@ const (
 
 	// CodeConfigurationMissing: the workspace has no uploaded configuration version to run.
 	CodeConfigurationMissing Code = "configuration.missing"
-	// CodeConfigurationInvalid: the uploaded archive is not a usable configuration (traversal, links, size, format).
+	// CodeConfigurationInvalid: the uploaded archive is not a usable configuration (traversal, links, size, format, nothing to plan).
 	CodeConfigurationInvalid Code = "configuration.invalid"
 
 	// CodeWorkspaceLocked: a person or an unresolved run holds the workspace's lock.

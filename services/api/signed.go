@@ -65,7 +65,7 @@ func checkArchive(body io.Reader, limit int64) error {
 	}
 	switch {
 	case unpacked.N == 0:
-		return bad(fmt.Sprintf("it unpacks to more than the %d bytes this server takes", limit))
+		return bad(fmt.Sprintf("it unpacks to more than %d GiB, the most that this server takes", limit>>30))
 	case err != nil:
 		return bad("it is damaged or cut off (" + err.Error() + ")")
 	default:

@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -182,10 +183,33 @@ func (r *attempt) findRoot() error {
 	if err := r.user.Do(isFolder); err != nil {
 		return setupFailure(&terraform.ArchiveError{Problem: fmt.Sprintf("the workspace's working directory %q is not in it", workdir)})
 	}
+	if r.in.Phase == messages.PhasePlan && !r.in.Options.Destroy {
+		if err := r.planSomething(workdir); err != nil {
+			return err
+		}
+	}
 	if err := r.folder.linkRoot(r.root); err != nil {
 		return setupFailure(err)
 	}
 	return nil
+}
+
+// planSomething refuses a root module without any configuration, as the engine does: everything in the state would be destroyed. The
+// engine can't tell any more, because a session adds files of its own.
+func (r *attempt) planSomething(workdir string) error {
+	there, err := terraform.HasConfiguration(r.user, r.root, r.in.Execution.Engine)
+	if err != nil {
+		return setupFailure(err)
+	}
+	if there {
+		return nil
+	}
+	where := "the uploaded configuration"
+	if workdir != "" {
+		where = fmt.Sprintf("the folder %q of the uploaded configuration, the workspace's working directory,", workdir)
+	}
+	return &failure{messages.CodeConfigurationInvalid, fmt.Errorf("%s has no files for %s: a plan of nothing would destroy all that is in the state. "+
+		"Set the working directory to the folder that has them; if everything is to go, start a run that destroys", where, cmp.Or(r.in.Execution.Engine, messages.EngineTerraform))}
 }
 
 func intoFile(path string, download func(*os.File) error) error {

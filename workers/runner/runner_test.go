@@ -210,6 +210,39 @@ func TestFailuresBecomeResults(t *testing.T) {
 	}
 }
 
+// TestAPlanOfNothingIsRefused: it would destroy all that is in the state, which the engine alone refuses as well.
+func TestAPlanOfNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, file, workdir string
+		refused             bool
+	}{
+		{name: "no file", file: "readme.md", refused: true},
+		{name: "in another folder", file: "net/main.tf", refused: true},
+		{name: "working directory", file: "net/main.tf", workdir: "net"},
+		{name: "of OpenTofu", file: "main.tofu", refused: true},
+		{name: "of an editor", file: ".#main.tf", refused: true},
+		{name: "wrong working directory", file: "net/modules/a/main.tf", workdir: "net", refused: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, messages.PhasePlan, map[string]string{tt.file: oneResource})
+			b.assign.Claim.Inputs.Execution.Workdir = tt.workdir
+			b.run(t, runner.ExitDelivered)
+			got := b.onlyResult(t)
+			if refused := got.Code == messages.CodeConfigurationInvalid; refused != tt.refused || refused != strings.Contains(got.Message, "has no files for terraform") {
+				t.Errorf("got %+v, want it refused: %v", got, tt.refused)
+			}
+		})
+	}
+	b := setup(t, messages.PhasePlan, map[string]string{"readme.md": "x"})
+	b.assign.Claim.Inputs.Options.Destroy = true
+	b.run(t, runner.ExitDelivered)
+	if got := b.onlyResult(t); got.Outcome != wire.OutcomeSucceeded {
+		t.Errorf("a destroy without configuration: got %+v, want it to succeed", got)
+	}
+}
+
 // slow waits in its second resource until it is stopped.
 const slow = oneResource + `
 	resource "terraform_data" "slow" {

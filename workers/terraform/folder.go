@@ -11,6 +11,7 @@ import (
 
 	"gantry.example/internal/variable"
 	"gantry.example/internal/wire"
+	"gantry.example/messages"
 	"gantry.example/workers/terraform/shim"
 )
 
@@ -61,6 +62,27 @@ func (s *Session) writeState() error {
 		return nil
 	}
 	return newFile(filepath.Join(s.cfg.Root, stateFile), s.cfg.State)
+}
+
+// HasConfiguration reports whether the engine would find anything in a root module, which is looked at with user's rights. It knows
+// files by their names, as the engine does.
+func HasConfiguration(user *User, root string, engine messages.Engine) (found bool, err error) {
+	suffixes := []string{".tf", ".tf.json"}
+	if engine == messages.EngineOpenTofu {
+		suffixes = append(suffixes, ".tofu", ".tofu.json")
+	}
+	err = user.Do(func() error {
+		entries, err := os.ReadDir(root)
+		found = slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+			editors := strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "#") && strings.HasSuffix(e.Name(), "#")
+			return !e.IsDir() && !editors && slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(e.Name(), suffix) })
+		})
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for the configuration: %w", err)
+	}
+	return found, nil
 }
 
 // writeOverride replaces a cloud block or any backend of the configuration.
