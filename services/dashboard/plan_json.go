@@ -50,7 +50,8 @@ func (v *planView) read(from io.Reader, secrets *mask.Secrets, most int) error {
 	return nil
 }
 
-// show adds the change to those that are shown, if it is one, or counts it.
+// show adds the change to those that are shown, if it is one, or counts it. Where there is no room for all, what is destroyed
+// or replaced has it: nobody should approve that unseen.
 func (v *planView) show(shown []difference, c resourceChange, secrets *mask.Secrets, most int, more *int) []difference {
 	d, ok := c.difference(secrets)
 	switch {
@@ -59,6 +60,13 @@ func (v *planView) show(shown []difference, c resourceChange, secrets *mask.Secr
 		return append(shown, d)
 	case more != nil:
 		*more++
+		last := len(shown) - 1
+		for last >= 0 && shown[last].Tone == "bad" {
+			last--
+		}
+		if d.Tone == "bad" && last >= 0 {
+			return append(slices.Delete(shown, last, last+1), d)
+		}
 	}
 	return shown
 }

@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -84,4 +85,31 @@ func TestStatesAreShownComparedAndRolledBack(t *testing.T) {
 	f.post(old).want(http.StatusForbidden, "role write")
 	f.enter("otto", postgres.RoleNone)
 	f.get(old + "/download").want(http.StatusNotFound)
+}
+
+// A plan of more resources than a page shows leaves out none that is destroyed.
+func TestALargePlanShowsWhatIsDestroyed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	r := f.newRun("much")
+	f.enter("rita", postgres.RoleRead)
+	c, err := f.db.Claim(t.Context(), messages.LocalPool, wire.ClaimRequest{V: 1, TaskID: r.Plan.ID, Worker: "w1", Nonce: r.Plan.ID})
+	must(t, err)
+	a, err := f.db.AttemptByToken(t.Context(), c.Token)
+	must(t, err)
+	_, err = f.db.Start(t.Context(), a, wire.StartRequest{V: 1, Nonce: "runner", Base: c.Inputs.Base})
+	must(t, err)
+	f.give(r.ID, run.Finish{AttemptID: a.ID, Outcome: run.Succeeded, HasChanges: true, Changes: &run.Changes{Add: 130, Destroy: 1}})
+	one := func(address, action string) string {
+		return `{"address":"` + address + `","mode":"managed","change":{"actions":["` + action + `"],"before":null,"after":null}}`
+	}
+	var changes []string
+	for i := range 130 {
+		changes = append(changes, one(fmt.Sprintf("aws_vm.new%d", i), "create"))
+	}
+	plan := `{"resource_changes":[` + strings.Join(append(changes, one("aws_db.main", "delete")), ",") + `]}`
+	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(plan), int64(len(plan))))
+	page := "/app/default/network/runs/" + r.ID + "/plan"
+	f.get(page).want(http.StatusOK, "aws_db.main", "And 31 more").without("aws_vm.new99")
+	f.get(page+"?all").want(http.StatusOK, "aws_db.main", "aws_vm.new129").without(" more.")
 }

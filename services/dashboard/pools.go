@@ -119,6 +119,7 @@ type agentRow struct {
 	Status badge
 	Runs   []agentRun
 	Here   bool // it hears what it is asked
+	Silent bool // nobody knows what became of it
 }
 
 type agentRun struct{ ID, Address, Heading string }
@@ -192,7 +193,8 @@ func (s *Server) showPool(w http.ResponseWriter, r *http.Request, session postgr
 
 func (s *Server) agentRow(ctx context.Context, a postgres.Agent) (agentRow, error) {
 	status := a.Status(time.Now())
-	row := agentRow{Agent: a, Status: agentBadge(status), Here: status == postgres.AgentIdle || status == postgres.AgentBusy || status == postgres.AgentUnknown}
+	row := agentRow{Agent: a, Status: agentBadge(status), Here: status == postgres.AgentIdle || status == postgres.AgentBusy || status == postgres.AgentUnknown,
+		Silent: status == postgres.AgentErrored}
 	for _, id := range a.Runs {
 		of, err := s.cfg.DB.Run(ctx, id)
 		if notFound(err) {

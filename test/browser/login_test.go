@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"gantry.example/services/postgres"
+	"gantry.example/services/run"
 )
 
 // What terraform login opens leads a real browser, under the page's own policy, to the program that waits.
@@ -37,6 +38,19 @@ func TestTheLoginOfTerraformLeadsToItsProgram(t *testing.T) {
 	s.do(chromedp.Navigate(s.server.URL + "/app/settings/tokens"))
 	s.shows("h1", "Tokens of ann")
 	s.picture("tokens")
+}
+
+// A page that keeps itself up to date does not stay as it was, or become empty, when the session ends.
+func TestTheLoginComesWhenTheSessionIsOver(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	s.logIn("/app/")
+	s.do(chromedp.Evaluate[chromedp.Void](`fetch("/app/logout", {method: "POST", redirect: "manual", body: new URLSearchParams({csrf: document.querySelector(".bar [name=csrf]").value})}); undefined`))
+	s.newRun("something changes", run.Options{})
+	s.until(`location.pathname === "/app/login"`)
+	s.logIn("/app/~workspaces")
+	s.do(chromedp.Evaluate[chromedp.Void](`fetch("/app/logout", {method: "POST", redirect: "manual", body: new URLSearchParams({csrf: document.querySelector(".bar [name=csrf]").value})}).then(() => { const name = document.querySelector("#name"); name.value = "net"; name.dispatchEvent(new Event("change", {bubbles: true})) }); undefined`))
+	s.until(`location.pathname === "/app/login"`)
 }
 
 // waitingProgram listens as terraform does, and gives what the browser brings.

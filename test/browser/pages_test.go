@@ -64,6 +64,10 @@ func TestTheDashboardThroughAWorkingDay(t *testing.T) {
 	s.give(r.ID, run.Finish{AttemptID: apply, Outcome: run.Failed, Code: messages.CodeRunTerraformFailed, Message: "terraform apply ended with code 1: quota exceeded"})
 	s.shows("main", "quota exceeded") // by itself
 	s.picture("overview")
+	s.do(chromedp.Evaluate[chromedp.Void](`document.querySelector("a[href$='` + second.ID + `']").focus(); undefined`))
+	s.newRun("Pin the modules", run.Options{PlanOnly: true})
+	s.shows("main", "Pin the modules")
+	s.until(`document.activeElement.href.endsWith("` + second.ID + `")`) // who goes by keyboard is where they were
 
 	s.do(chromedp.Navigate(s.server.URL + "/app/default/network/runs/" + second.ID))
 	s.click("#ask-cancel summary")

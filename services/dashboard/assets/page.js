@@ -41,11 +41,31 @@ if (execution) {
   show();
 }
 
-// A part that keeps itself up to date waits while somebody has something open in it.
-const busy = (part) => part.id === 'live' && part.querySelector('details.ask[open]') !== null;
+// A part that keeps itself up to date waits while somebody has something open in it or selects text, such as an id to copy.
+const selecting = (part) => !getSelection().isCollapsed && part.contains(getSelection().anchorNode);
+const busy = (part) => part.id === 'live' && (part.querySelector('details.ask[open]') !== null || selecting(part));
 document.body.addEventListener('htmx:beforeRequest', (e) => {
   if (busy(e.detail.elt)) e.preventDefault();
 });
+let focused = null; // address of the link that has the keyboard, in the part that is about to be replaced
 document.body.addEventListener('htmx:beforeSwap', (e) => {
-  if (busy(e.detail.target)) e.detail.shouldSwap = false;
+  const { target, xhr } = e.detail;
+  if (new URL(xhr.responseURL).pathname === '/app/login') { // instead of the part: the session is over
+    e.detail.shouldSwap = false;
+    location.reload();
+  } else if (busy(target)) {
+    e.detail.shouldSwap = false;
+  } else {
+    focused = target.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null;
+  }
+});
+document.body.addEventListener('htmx:afterSwap', () => {
+  if (focused) document.querySelector(`main a[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  focused = null;
+});
+
+// Where nothing tells any more that something changed, the session may be over: the login comes instead of an old page.
+document.body.addEventListener('htmx:sseError', async () => {
+  const answer = await fetch(location.href, { redirect: 'manual', cache: 'no-store' }).catch(() => null);
+  if (answer?.type === 'opaqueredirect') location.reload();
 });

@@ -12,7 +12,8 @@ const logLimit = 512 * 1024;
 let source = null;
 let seen = Number(page.dataset.seq); // number of the last event in the timeline
 let addresses = {}; // of the logs, by phase
-const shown = {}; // the parts as they are
+let parts = {}; // as the server wants them, by id
+const shown = {}; // as they are
 const logs = {}; // what was read of each, by phase
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -49,13 +50,8 @@ async function refused() {
 
 function show(view) {
   document.title = `${view.title} · Gantry`;
-  for (const [id, html] of Object.entries(view.parts)) {
-    const part = document.getElementById(id);
-    if (shown[id] === html || part.querySelector('details[open]')?.contains(document.activeElement)) continue; // somebody types there
-    shown[id] = html;
-    part.innerHTML = html; // made by the server's templates, which escape; logs never come this way
-    localTimes(part);
-  }
+  parts = view.parts;
+  fill();
   if (view.logs) addresses = view.logs;
   for (const phase of view.begun ?? []) {
     document.getElementById(phase).hidden = false;
@@ -63,6 +59,17 @@ function show(view) {
     describe(phase);
   }
   tick();
+}
+
+// fill replaces the parts that are not as they should be, but for those where somebody types or presses a button: they come later.
+function fill() {
+  for (const [id, html] of Object.entries(parts)) {
+    const part = document.getElementById(id);
+    if (shown[id] === html || part.matches(':active') || part.querySelector('details[open]')?.contains(document.activeElement)) continue;
+    shown[id] = html;
+    part.innerHTML = html; // made by the server's templates, which escape; logs never come this way
+    localTimes(part);
+  }
 }
 
 function remember(change) {
@@ -166,5 +173,8 @@ function tick() {
   }
 }
 
-setInterval(tick, 1000);
+setInterval(() => {
+  fill();
+  tick();
+}, 1000);
 listen();
