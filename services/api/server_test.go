@@ -50,6 +50,7 @@ type fixture struct {
 	clusters *clusters
 	receives bool    // whether receivers of notifications take what is sent
 	rate     float64 // calls a second of one token
+	deaf     bool    // no notification of Postgres arrives
 	// backupErr is how a backup ends, after a few bytes.
 	backupErr error
 }
@@ -103,7 +104,14 @@ func (f *fixture) serve() {
 	ctx, cancel := context.WithCancel(context.Background())
 	notifier := f.db.NewNotifier()
 	listening := make(chan error, 1)
-	go func() { listening <- notifier.Run(ctx) }()
+	go func() {
+		if f.deaf {
+			<-ctx.Done()
+			listening <- nil
+			return
+		}
+		listening <- notifier.Run(ctx)
+	}()
 	mux := http.NewServeMux()
 	f.server = httptest.NewServer(mux)
 	s, err := api.New(ctx, api.Config{
@@ -136,6 +144,17 @@ func (f *fixture) limit(perSecond float64) {
 	f.server.Close()
 	f.rate, f.metrics = perSecond, prometheus.NewRegistry()
 	f.serve()
+}
+
+// newDeafFixture has a server to which all notifications are lost, as after a crash right behind a commit.
+func newDeafFixture(t testing.TB) *fixture {
+	t.Helper()
+	f := newFixture(t)
+	f.stop()
+	f.server.Close()
+	f.deaf, f.metrics = true, prometheus.NewRegistry()
+	f.serve()
+	return f
 }
 
 // testWriter sends the server's log to the test's.

@@ -42,6 +42,7 @@ type fixture struct {
 	client *http.Client // keeps cookies, follows no redirect
 	stop   context.CancelFunc
 	ws     postgres.Workspace
+	deaf   bool // no notification of Postgres arrives
 }
 
 // newFixture has the given public address, or its own where that is "".
@@ -80,7 +81,14 @@ func (f *fixture) serve(public string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	notifier := f.db.NewNotifier()
 	listening := make(chan error, 1)
-	go func() { listening <- notifier.Run(ctx) }()
+	go func() {
+		if f.deaf {
+			<-ctx.Done()
+			listening <- nil
+			return
+		}
+		listening <- notifier.Run(ctx)
+	}()
 	mux := http.NewServeMux()
 	f.server, f.stop = httptest.NewServer(mux), cancel
 	if public == "" {

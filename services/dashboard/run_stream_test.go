@@ -28,7 +28,7 @@ type reader struct {
 
 func (f *fixture) open(path string, header ...string) *reader {
 	f.t.Helper()
-	ctx, cancel := context.WithTimeout(f.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(f.t.Context(), 40*time.Second)
 	f.t.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, "GET", f.server.URL+path, nil)
 	must(f.t, err)
@@ -182,6 +182,33 @@ func TestTheStreamTellsWhatHappensAround(t *testing.T) {
 	if got, want := s.viewWith("No worker of pool local").Begun, []string{"plan"}; !cmp.Equal(got, want) {
 		t.Errorf("got logs of %v, want of %v", got, want)
 	}
+}
+
+// TestALostNotificationCostsTimeOnly: streams of pages look for themselves.
+func TestALostNotificationCostsTimeOnly(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	f.stop()
+	f.server.Close()
+	f.deaf = true
+	f.serve("")
+	f.logIn(adminToken, "")
+	r := f.newRun("unheard")
+	t.Run("of a run", func(t *testing.T) {
+		t.Parallel()
+		s := f.open("/app/default/network/runs/" + r.ID + "/events?after=2")
+		s.view() // it has looked
+		f.give(r.ID, run.Cancel{})
+		if diff := cmp.Diff([]string{"3", "4"}, s.changes(4)); diff != "" {
+			t.Errorf("changes (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("of all pages", func(t *testing.T) {
+		t.Parallel()
+		if m, ok := f.open("/app/~live").next(); !ok || m.event != "changed" {
+			t.Errorf("got %+v, %t; want to be told that something may have changed", m, ok)
+		}
+	})
 }
 
 func TestStreamsEndWhenTheServerStops(t *testing.T) {

@@ -35,6 +35,20 @@ func TestTaskLeaves(t *testing.T) {
 	}
 }
 
+// TestALostNotificationCostsTimeOnly: the relay looks for itself. It has looked when the first task came.
+func TestALostNotificationCostsTimeOnly(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	w.Start(relay.New(w.DB, w.Bus, w.Notifier, placement.New(w.DB, w.Bus, w.Log), 1, nil, w.Log).Run) // and nobody listens to Postgres
+	q := w.Bus.TaskQueue(messages.LocalPool, nil, w.Log)
+	for range 2 {
+		r := w.NewRun(run.Options{PlanOnly: true})
+		if got := w.Take(q); got.RunID != r.ID {
+			t.Errorf("got the task of %s, want that of %s", got.RunID, r.ID)
+		}
+	}
+}
+
 // TestDeletedStreamComesBack: a queue that was deleted by hand is made again with the next task.
 func TestDeletedStreamComesBack(t *testing.T) {
 	t.Parallel()
