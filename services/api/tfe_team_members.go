@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"gantry.example/messages"
 	"gantry.example/services/postgres"
 )
 
@@ -65,31 +64,21 @@ func (s *Server) memberIDs(r *request, in resourceList) ([]string, error) {
 // theTeamToken is the description of the one token of a team that TFE's older calls know. It is shown to have none.
 const theTeamToken = "token of the team"
 
-// teamToken finds a token of the team by its description. The token is empty where there is none.
-func (s *Server) teamToken(r *request, description string) (postgres.Team, postgres.Token, error) {
+// theirToken is the team's one token. Errors: not_found.
+func (s *Server) theirToken(r *request) (postgres.Token, error) {
 	team, err := s.db.Team(r.Context(), r.PathValue("team"))
 	if err != nil {
-		return team, postgres.Token{}, err
+		return postgres.Token{}, err
 	}
 	all, err := s.db.TeamTokens(r.Context(), team.OrganizationID, team.Name)
 	if err != nil {
-		return team, postgres.Token{}, err
+		return postgres.Token{}, err
 	}
-	for _, t := range all {
-		if t.TeamID == team.ID && t.Description == description {
-			return team, t, nil
-		}
+	at := slices.IndexFunc(all, func(t postgres.Token) bool { return t.TeamID == team.ID && t.Description == theTeamToken })
+	if at < 0 {
+		return postgres.Token{}, notFound("token of team", team.Name)
 	}
-	return team, postgres.Token{}, nil
-}
-
-// theirToken is the team's one token. Errors: not_found.
-func (s *Server) theirToken(r *request) (postgres.Token, error) {
-	team, t, err := s.teamToken(r, theTeamToken)
-	if err == nil && t.ID == "" {
-		err = notFound("token of team", team.Name)
-	}
-	return t, err
+	return all[at], nil
 }
 
 func (s *Server) showTeamToken(r *request) (reply, error) {
@@ -113,16 +102,7 @@ func (s *Server) createTeamToken(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	team, before, err := s.teamToken(r, theTeamToken)
-	if err != nil {
-		return reply{}, err
-	}
-	if before.ID != "" {
-		if err := s.db.RevokeToken(r.Context(), r.token, before.ID); err != nil && !isNotFound(err) {
-			return reply{}, err
-		}
-	}
-	return s.newTeamToken(r, team, theTeamToken, life)
+	return s.newTeamToken(r, theTeamToken, life, true)
 }
 
 func (s *Server) createNamedTeamToken(r *request) (reply, error) {
@@ -130,20 +110,18 @@ func (s *Server) createNamedTeamToken(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	team, same, err := s.teamToken(r, in.Description)
+	return s.newTeamToken(r, in.Description, life, false)
+}
+
+// newTeamToken makes a token of the team, in place of the one with the description or only if there is none.
+func (s *Server) newTeamToken(r *request, description string, life time.Duration, replace bool) (reply, error) {
+	team, err := s.db.Team(r.Context(), r.PathValue("team"))
 	if err != nil {
 		return reply{}, err
 	}
-	if same.ID != "" {
-		return reply{}, &postgres.Error{Code: messages.CodeConflict, Message: "the team has a token with this description already: describe this one in other words, or revoke that"}
-	}
-	return s.newTeamToken(r, team, in.Description, life)
-}
-
-func (s *Server) newTeamToken(r *request, team postgres.Team, description string, life time.Duration) (reply, error) {
-	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{
+	t, secret, err := s.db.CreateSoleToken(r.Context(), postgres.NewToken{
 		Description: description, Life: life, Team: team, CreatedBy: r.token.Actor(), CreatedByID: accountID(r.token),
-	})
+	}, replace)
 	if err != nil {
 		return reply{}, err
 	}

@@ -158,25 +158,25 @@ func (s *Server) deleteToken(r *request) (reply, error) {
 const theToken = "token of the organization"
 
 // organizationToken finds that token.
-func (s *Server) organizationToken(r *request) (postgres.Organization, postgres.Token, error) {
+func (s *Server) organizationToken(r *request) (postgres.Token, error) {
 	o, err := s.db.Organization(r.Context(), r.PathValue("organization"))
 	if err != nil {
-		return o, postgres.Token{}, err
+		return postgres.Token{}, err
 	}
 	all, err := s.db.Tokens(r.Context(), r.token)
 	if err != nil {
-		return o, postgres.Token{}, err
+		return postgres.Token{}, err
 	}
 	for _, t := range all {
 		if t.Kind == postgres.TokenOrganization && t.OrganizationID == o.ID && t.Description == theToken {
-			return o, t, nil
+			return t, nil
 		}
 	}
-	return o, postgres.Token{}, notFound("token of organization", o.Name)
+	return postgres.Token{}, notFound("token of organization", o.Name)
 }
 
 func (s *Server) showOrganizationToken(r *request) (reply, error) {
-	_, t, err := s.organizationToken(r)
+	t, err := s.organizationToken(r)
 	if err != nil {
 		return reply{}, err
 	}
@@ -188,18 +188,13 @@ func (s *Server) createOrganizationToken(r *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	o, before, err := s.organizationToken(r)
-	if err != nil && (!isNotFound(err) || o.ID == "") {
+	o, err := s.db.Organization(r.Context(), r.PathValue("organization"))
+	if err != nil {
 		return reply{}, err
 	}
-	if before.ID != "" {
-		if err := s.db.RevokeToken(r.Context(), r.token, before.ID); err != nil && !isNotFound(err) {
-			return reply{}, err
-		}
-	}
-	t, secret, err := s.db.CreateToken(r.Context(), postgres.NewToken{
+	t, secret, err := s.db.CreateSoleToken(r.Context(), postgres.NewToken{
 		Description: theToken, Life: life, OrganizationID: o.ID, Role: postgres.RoleAdmin, CreatedBy: r.token.Actor(), CreatedByID: accountID(r.token),
-	})
+	}, true)
 	if err != nil {
 		return reply{}, err
 	}
@@ -207,7 +202,7 @@ func (s *Server) createOrganizationToken(r *request) (reply, error) {
 }
 
 func (s *Server) deleteOrganizationToken(r *request) (reply, error) {
-	_, t, err := s.organizationToken(r)
+	t, err := s.organizationToken(r)
 	if err != nil {
 		return reply{}, err
 	}

@@ -40,6 +40,51 @@ func (in NewToken) check() error {
 
 // CreateToken makes a token. It is returned here and never again: only its hash is kept. Errors: invalid.
 func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error) {
+	return createToken(ctx, d.q(ctx), in)
+}
+
+// CreateSoleToken makes a token of a team or an organization that is the only one of these with its description, also when two ask at
+// once. With replace it takes the place of the one there is, which is revoked. Errors: invalid; not_found (team, organization); conflict
+// if there is one and it is not to be replaced.
+func (d *DB) CreateSoleToken(ctx context.Context, in NewToken, replace bool) (t Token, secret string, err error) {
+	kind, table, column, holder := TokenOrganization, "organizations", "organization_id", in.OrganizationID
+	if in.Team.ID != "" {
+		kind, table, column, holder = TokenTeam, "teams", "team_id", in.Team.ID
+	}
+	err = d.tx(ctx, func(tx *txn) error {
+		var locked string
+		err := tx.GetContext(ctx, &locked, `SELECT id FROM `+table+` WHERE id = $1 FOR NO KEY UPDATE`, holder)
+		if noRows(err) {
+			return notFound(string(kind), holder)
+		}
+		var before []string
+		if err == nil {
+			err = tx.SelectContext(ctx, &before, `SELECT id FROM tokens WHERE kind = $1 AND `+column+` = $2 AND description = $3 AND revoked_at IS NULL`, kind, holder, in.Description)
+		}
+		if err == nil && len(before) > 0 && !replace {
+			return fail(messages.CodeConflict, "the %s has a token with this description already: describe this one in other words, or revoke that", kind)
+		}
+		if err == nil {
+			err = revokeTokens(ctx, tx, before)
+		}
+		if err == nil {
+			t, secret, err = createToken(ctx, tx, in)
+		}
+		return err
+	})
+	return t, secret, err
+}
+
+// revokeTokens ends the tokens, and the sessions that were begun with them.
+func revokeTokens(ctx context.Context, tx *txn, ids []string) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE tokens SET revoked_at = $2 WHERE id = ANY ($1)`, textArray(ids), now()); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE token_id = ANY ($1)`, textArray(ids))
+	return err
+}
+
+func createToken(ctx context.Context, q querier, in NewToken) (Token, string, error) {
 	if err := in.check(); err != nil {
 		return Token{}, "", err
 	}
@@ -64,14 +109,14 @@ func (d *DB) CreateToken(ctx context.Context, in NewToken) (Token, string, error
 		expires = &until
 	}
 	id, secret := messages.NewID("at-"), secrets.NewToken(prefix)
-	if _, err := d.q(ctx).ExecContext(ctx, `
+	if _, err := q.ExecContext(ctx, `
 		INSERT INTO tokens (id, hash, kind, description, created_at, expires_at, user_id, organization_id, role, created_by, pool_id, team_id, created_by_id)
 		VALUES ($1, $2, $3, $4, $5, $6, NULLIF($7, ''), NULLIF($8, ''), $9, $10, NULLIF($11, ''), NULLIF($12, ''), $13)`,
 		id, secrets.HashToken(secret), kind, in.Description, created, expires, in.UserID, in.OrganizationID, in.Role, in.CreatedBy, in.PoolID, in.Team.ID, in.CreatedByID); err != nil {
 		return Token{}, "", err
 	}
 	var t Token
-	err := d.q(ctx).GetContext(ctx, &t, selectToken+` WHERE t.id = $1`, id)
+	err := q.GetContext(ctx, &t, selectToken+` WHERE t.id = $1`, id)
 	return t, secret, err
 }
 
@@ -136,16 +181,13 @@ func (d *DB) RevokedTokens(ctx context.Context, within time.Duration) ([]string,
 // RevokeToken ends a token the holder looks after, and the sessions that were begun with it, at once. Errors: not_found.
 func (d *DB) RevokeToken(ctx context.Context, by Token, id string) error {
 	return d.tx(ctx, func(tx *txn) error {
-		res, err := tx.ExecContext(ctx, `
-			UPDATE tokens SET revoked_at = $5 WHERE id IN (
-			  SELECT t.id FROM tokens t LEFT JOIN pools p ON p.id = t.pool_id WHERE `+manageable+` AND t.id = $4)`, append(manager(by), id, now())...)
-		if err != nil {
+		var found []string
+		if err := tx.SelectContext(ctx, &found, `SELECT t.id FROM tokens t LEFT JOIN pools p ON p.id = t.pool_id WHERE `+manageable+` AND t.id = $4 FOR UPDATE OF t`, append(manager(by), id)...); err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			return firstError(err, notFound("token", id))
+		if len(found) == 0 {
+			return notFound("token", id)
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM sessions WHERE token_id = $1`, id)
-		return err
+		return revokeTokens(ctx, tx, found)
 	})
 }

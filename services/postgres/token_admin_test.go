@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,6 +39,50 @@ func TestTokensOfPeople(t *testing.T) {
 	if n := w.count(`SELECT count(*) FROM tokens t WHERE t::text LIKE '%' || $1 || '%'`, secret); n != 0 {
 		t.Error("a token is readable in the database")
 	}
+}
+
+// TestASoleTokenIsTheOnlyOne, however many ask for it at once.
+func TestASoleTokenIsTheOnlyOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx := t.Context()
+	name := "ci"
+	team, err := w.CreateTeam(ctx, w.org.ID, postgres.TeamChange{Name: &name})
+	w.ok(err)
+	for what, in := range map[string]postgres.NewToken{
+		"team":         {Description: "the one", Team: team},
+		"organization": {Description: "the one", OrganizationID: w.org.ID, Role: postgres.RoleAdmin},
+	} {
+		secrets := make(chan string, 8)
+		var asking sync.WaitGroup
+		for i := range cap(secrets) {
+			asking.Go(func() {
+				_, secret, err := w.CreateSoleToken(ctx, in, i > 0)
+				if err != nil && (i > 0 || codeOf(err) != messages.CodeConflict) {
+					t.Errorf("%s: %v", what, err)
+				}
+				secrets <- secret
+			})
+		}
+		asking.Wait()
+		close(secrets)
+		good := 0
+		for secret := range secrets {
+			if _, err := w.Token(ctx, secret); err == nil {
+				good++
+			}
+		}
+		if good != 1 {
+			t.Errorf("%s: got %d tokens that are good, want one", what, good)
+		}
+		_, _, err := w.CreateSoleToken(ctx, in, false)
+		w.refused(err, messages.CodeConflict)
+		in.Description = "another"
+		_, _, err = w.CreateSoleToken(ctx, in, false)
+		w.ok(err)
+	}
+	_, _, err = w.CreateSoleToken(ctx, postgres.NewToken{Description: "x", Team: postgres.Team{ID: "team-none"}}, true)
+	w.refused(err, messages.CodeNotFound)
 }
 
 func TestARevokedTokenIsGoneForGood(t *testing.T) {
