@@ -44,15 +44,22 @@ func produce(ctx context.Context) error {
 	}
 	req.V = messages.Version
 
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	nc, err := nats.Connect(*url, nats.Name("example producer"), nats.Token(os.Getenv("GANTRY_PRODUCER_TOKEN")),
-		nats.CustomInboxPrefix(messages.ProducerInboxPrefix(*organization))) // the only place the token may listen at
+		nats.CustomInboxPrefix(messages.ProducerInboxPrefix(*organization)), // the only place the token may listen at
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrPermissionViolation) { // it would be the same the next time
+				giveUp(fmt.Errorf("the token is not one of organization %q with the role write; gantry organizations list shows the id: %w", *organization, err))
+			}
+		}))
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", *url, err)
 	}
 	defer nc.Close()
 
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	answer, err := ask(ctx, nc, messages.IntakeSubject(*organization), *key, req)
 	if err != nil {
 		return err
@@ -85,6 +92,9 @@ func ask(ctx context.Context, nc *nats.Conn, subject, key string, req messages.R
 		cancel()
 		if err == nil {
 			return answer, json.Unmarshal(m.Data, &answer)
+		}
+		if cause := context.Cause(ctx); errors.Is(cause, nats.ErrPermissionViolation) {
+			return answer, cause
 		}
 		if ctx.Err() != nil || errors.Is(err, nats.ErrConnectionClosed) {
 			return answer, fmt.Errorf("no answer; the request may be stored, ask again under the key %s: %w", key, err)
