@@ -380,3 +380,10 @@ func TestVariables(t *testing.T) {
 		})
 	}
 }
+
+func TestAStateFromStandardInput(t *testing.T) {
+	t.Parallel()
+	x := on(t, newFake(t))
+	x.stdin = strings.NewReader(`{"version":4,"serial":7,"lineage":"l"}`)
+	x.check(t, x.run(t, "state", "push", "acme/net", "-"), 0, "standard input is the state of workspace acme/net now", "")
+}

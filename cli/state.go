@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -141,8 +140,8 @@ func (a *app) statePushCommand() *cobra.Command {
 	var force bool
 	cmd := a.outputs(&cobra.Command{
 		Use: "push ORG/NAME FILE", Short: "Make a state file the current state", Args: exactly("ORG/NAME", "FILE"),
-		Long: "Makes FILE, as gantry state pull or Terraform wrote it, the current state. It must follow the current one: the same\n" +
-			"lineage and a higher serial; --force does without. Refused while a run holds the workspace.",
+		Long: "Makes FILE (-: standard input), as gantry state pull or Terraform wrote it, the current state. It must follow the\n" +
+			"current one: the same lineage and a higher serial; --force does without. Refused while a run holds the workspace.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.pushState(cmd.Context(), args[0], args[1], force)
 		},
@@ -152,9 +151,12 @@ func (a *app) statePushCommand() *cobra.Command {
 }
 
 func (a *app) pushState(ctx context.Context, text, path string, force bool) error {
-	state, err := os.ReadFile(path)
+	state, err := a.readFile(path)
 	if err != nil {
 		return fmt.Errorf("the state file: %w", err)
+	}
+	if path == "-" {
+		path = "standard input"
 	}
 	var head struct {
 		Version int    `json:"version"`
