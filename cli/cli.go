@@ -147,11 +147,10 @@ func groupOnly(cmd *cobra.Command, args []string) error {
 		return cmd.Help()
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	hint := ""
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = fmt.Sprintf("; did you mean %q?", strings.Join(near, " or "))
+		return fmt.Errorf("unknown command %q; did you mean %q? See %s --help", args[0], strings.Join(near, " or "), cmd.CommandPath())
 	}
-	return usage(cmd, "unknown command %q%s", args[0], hint)
+	return usage(cmd, "unknown command %q", args[0])
 }
 
 // usage is an error in how the command was called.

@@ -16,7 +16,7 @@ func newMetrics() *metrics {
 	return &metrics{
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "gantry_reconciler_actions_total",
-			Help: "What the reconciler did because nobody else did: the verdict on an attempt, fold_result, republish or repeat_stop.",
+			Help: "What the reconciler did because nobody else did: the verdict on an attempt, republish or repeat_stop.",
 		}, []string{"action"}),
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gantry_reconciler_rounds_failed_total",
@@ -25,12 +25,10 @@ func newMetrics() *metrics {
 	}
 }
 
-// acted counts a verdict that was stored; nil means that a result was folded.
+// acted counts a verdict that was stored.
 func (m *metrics) acted(verdict run.Input) {
 	action := "other"
 	switch verdict.(type) {
-	case nil:
-		action = "fold_result"
 	case run.ExpireClaim:
 		action = "expire_claim"
 	case run.LoseContact:
