@@ -108,7 +108,7 @@ func TestALargePlanShowsWhatIsDestroyed(t *testing.T) {
 		changes = append(changes, one(fmt.Sprintf("aws_vm.new%d", i), "create"))
 	}
 	plan := `{"resource_changes":[` + strings.Join(append(changes, one("aws_db.main", "delete")), ",") + `]}`
-	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, strings.NewReader(plan), int64(len(plan))))
+	must(t, f.db.PutPlan(t.Context(), a, postgres.BlobPlanJSON, postgres.InMemory([]byte(plan))))
 	page := "/app/default/network/runs/" + r.ID + "/plan"
 	f.get(page).want(http.StatusOK, "aws_db.main", "And 31 more").without("aws_vm.new99")
 	f.get(page+"?all").want(http.StatusOK, "aws_db.main", "aws_vm.new129").without(" more.")
