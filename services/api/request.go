@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -261,7 +262,7 @@ func (s *Server) call(rt route, req *request) (rep reply, err error) {
 		rep, err = rt.handle(req)
 	}
 	if err == nil && rt.audited() {
-		s.record(rt, req)
+		s.record(rt, req, rep)
 	}
 	return rep, err
 }
@@ -272,15 +273,42 @@ func (rt route) audited() bool {
 	return rt.access == person && rt.method != http.MethodGet && !strings.Contains(rt.pattern, "/runs") && !strings.HasSuffix(rt.pattern, "/configuration-versions")
 }
 
-// record remembers who did it. The path names the object; what was sent may have secrets and is not kept. The call is carried
-// out by then, so a failure is for the log only.
-func (s *Server) record(rt route, req *request) {
+// record remembers who did it. The path names the object, of what is made the answer does; what was sent may have secrets and
+// is not kept. The call is carried out by then, so a failure is for the log only.
+func (s *Server) record(rt route, req *request, rep reply) {
 	act := postgres.Act{
 		OrganizationID: req.where, Actor: req.token.Actor(), Action: rt.method + " " + rt.pattern, Summary: rt.summary, Object: req.URL.Path,
+	}
+	if rep.code(rt) == http.StatusCreated {
+		act.Object += made(rep.body)
 	}
 	if err := s.db.RecordAct(req.Context(), act); err != nil {
 		s.log.ErrorContext(req.Context(), "an act could not be recorded", "actor", act.Actor, "action", act.Action, "object", act.Object, "error", err)
 	}
+}
+
+// made is the id of what an answer says was created, as the rest of its path, and its name. Empty where it does not say so.
+func made(answer []byte) string {
+	type named struct {
+		Name, Key, Username string
+	}
+	var doc struct {
+		ID string
+		named
+		Data struct {
+			ID         string
+			Attributes named
+		}
+	}
+	if json.Unmarshal(answer, &doc) != nil || cmp.Or(doc.Data.ID, doc.ID) == "" {
+		return ""
+	}
+	at := doc.Data.Attributes
+	text := "/" + cmp.Or(doc.Data.ID, doc.ID)
+	if name := cmp.Or(at.Name, at.Key, at.Username, doc.Name, doc.Key, doc.Username); name != "" {
+		text += " (" + name + ")"
+	}
+	return text
 }
 
 // once carries out a create at most once per caller and key.

@@ -117,7 +117,7 @@ func TestTheAuditSaysWhoDidWhat(t *testing.T) {
 	f.post("/app/default/network/runs/" + r.ID + "/cancel").want(http.StatusSeeOther)
 	f.post("/app/default/network/variables", "key", "TOKEN", "value", "hunter2hunter2", "category", "env", "sensitive", "yes").want(http.StatusSeeOther)
 	f.post("/app/default/network/variables", "key", "not a name", "value", "x", "category", "env").want(http.StatusUnprocessableEntity)
-	page := f.get("/app/~audit/default").want(http.StatusOK, "Asked for a run: a change", "ada", "wanda", "Lock a workspace by hand", "Create a variable of a workspace", "Cancel").without("hunter2", "Plan queued")
+	page := f.get("/app/~audit/default").want(http.StatusOK, "Asked for a run: a change", "ada", "wanda", "Lock a workspace by hand", "Create a variable of a workspace", " (TOKEN)</code>", "Cancel").without("hunter2", "Plan queued")
 	if got := strings.Count(page.body, "Create a variable of a workspace"); got != 1 {
 		t.Errorf("got %d variables in the audit, want one: the other was refused", got)
 	}

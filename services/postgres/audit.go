@@ -15,7 +15,7 @@ type Act struct {
 	Actor          string    `db:"actor"`
 	Action         string    `db:"action"`  // method and pattern of the call
 	Summary        string    `db:"summary"` // the same for people
-	Object         string    `db:"object"`  // the path that was called
+	Object         string    `db:"object"`  // the path that was called, and what it made
 }
 
 // RecordAct keeps an act. One that is lost with a power failure a moment later is not worth everybody's waiting for the disk.
