@@ -73,21 +73,28 @@ func (b *Bus) PublishTask(ctx context.Context, task messages.Task, msgID string,
 	return nil
 }
 
-// DeleteTask removes the message of a subject from its pool's queue. A message or stream that is gone is no error. A worker
-// that holds the message already will be told by the claim.
-func (b *Bus) DeleteTask(ctx context.Context, subject string) error {
-	tokens := strings.Split(subject, ".")
-	if len(tokens) != 5 || tokens[0] != "task" {
-		return fmt.Errorf("%q is not a task subject", subject)
+// DeleteTask removes the task's message from its pool's queue. A message or stream that is gone is no error, and one of another task,
+// which took its place, stays. A worker that holds the message already will be told by the claim.
+func (b *Bus) DeleteTask(ctx context.Context, task messages.Task) error {
+	if err := task.Validate(); err != nil {
+		return err
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	stream, err := b.js.Stream(ctx, messages.TaskStream(tokens[2]))
+	stream, err := b.js.Stream(ctx, messages.TaskStream(task.Pool))
+	var last *jetstream.RawStreamMsg
 	if err == nil {
-		err = stream.Purge(ctx, jetstream.WithPurgeSubject(subject))
+		last, err = stream.GetLastMsgForSubject(ctx, task.Subject())
 	}
-	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		return fmt.Errorf("delete task message %s: %w", subject, err)
+	if err == nil {
+		var there messages.Task
+		if json.Unmarshal(last.Data, &there) == nil && there.ID != task.ID {
+			return nil
+		}
+		err = stream.Purge(ctx, jetstream.WithPurgeSubject(task.Subject()), jetstream.WithPurgeSequence(last.Sequence+1))
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fmt.Errorf("delete message of task %s: %w", task.ID, err)
 	}
 	return nil
 }

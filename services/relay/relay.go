@@ -129,7 +129,7 @@ func (r *Relay) sendRow(ctx context.Context, row postgres.OutboxRow) error {
 		if pool = t.Pool; row.Kind == postgres.OutboxTask {
 			err = r.publish(ctx, t, row.ID)
 		} else {
-			err = r.bus.DeleteTask(ctx, t.Subject())
+			err = r.bus.DeleteTask(ctx, t)
 		}
 	case postgres.OutboxCommand:
 		var c postgres.CommandRow
