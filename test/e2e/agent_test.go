@@ -156,6 +156,8 @@ func TestAgentsElsewhere(t *testing.T) {
 	}
 	url := "https://" + net.JoinHostPort(address, port)
 	plain, gpu := nets[0].agent(s, url, token, "plain", "production"), nets[1].agent(s, url, token, "gpu", "production,gpu")
+	gpu.args = append(gpu.args, "--run-env", "TF_VAR_agent_*")
+	gpu.env = append(os.Environ(), "TF_VAR_agent_says=what the agent has", "TF_VAR_secret=not for runs")
 	plain.start()
 	gpu.start()
 
@@ -173,6 +175,15 @@ func TestAgentsElsewhere(t *testing.T) {
 	quick := config(t, `resource "terraform_data" "a" { input = "x" }`)
 	s.must("run", quick, "-w", "default/gpu", "--auto-approve")
 	gpu.carriedOut(s.runs("default/gpu")[0].ID)
+
+	t.Log("a run sees of the agent's environment what it may")
+	said := s.must("run", config(t, `
+variable "agent_says" {}
+variable "secret" { default = "unseen" }
+output "said" { value = "${var.agent_says}, ${var.secret}" }`), "-w", "default/gpu", "--auto-approve")
+	if !strings.Contains(said.stdout, "what the agent has, unseen") {
+		t.Errorf("got %s, want what the agent lets runs see", said)
+	}
 
 	t.Log("kill -9 of the agent in an apply: it goes on, and the next start takes it up")
 	gate := filepath.Join(shared(t), "gate")

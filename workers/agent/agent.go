@@ -116,7 +116,7 @@ func (a *Agent) work(ctx context.Context, m meeting) error {
 		Runner: a.Runner, WorkDir: a.folder.work(), CacheDir: a.folder.cache(), Users: a.users, Slots: s.Concurrency, Once: s.Once,
 		MinFree: uint64(s.MinFreeDisk), LogLimit: int64(s.LogLimit), //nolint:gosec // no log is as large
 		Releases: releases, Providers: s.Engines.Providers(), Log: a.Log, Output: a.Output,
-		Ordered: a.heard(end), Unheard: a.unheard(),
+		Ordered: a.heard(end), Unheard: a.unheard(), Around: s.runEnvironment(os.Environ()),
 	})
 	if err != nil {
 		return err

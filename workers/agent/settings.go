@@ -34,6 +34,7 @@ type Settings struct {
 	Once         bool
 	DrainTimeout time.Duration
 	RunAs        string
+	RunEnv       []string
 	MinFreeDisk  settings.Size
 	LogLimit     settings.Size
 	Engines      station.Engines
@@ -62,6 +63,7 @@ func (s *Settings) Flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.Once, "single", false, "the same as --once")
 	f.DurationVar(&s.DrainTimeout, "drain-timeout", 0, "after draining for this long ask what still runs to stop; 0 waits for as long as it takes")
 	f.StringVar(&s.RunAs, "run-as", station.RunAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
+	f.StringSliceVar(&s.RunEnv, "run-env", nil, "variable of the agent's own environment that runs see, or the beginning of names and a * (AWS_*); may be given more than once, or separated by commas (default: none)")
 	s.MinFreeDisk, s.LogLimit = minFreeDisk, logLimit
 	f.Var(&s.MinFreeDisk, "min-free-disk", "nothing new is taken while the disk of --data-dir has less room; 0 takes the risk")
 	f.Var(&s.LogLimit, "log-limit", "of the log of one attempt no more is stored, but for its end; 0 stores all")
@@ -111,6 +113,9 @@ func (s *Settings) validate() error {
 		return fmt.Errorf("--name %q: want 1 to %d letters, digits, - and _", s.Name, messages.MaxNameLength)
 	case len(s.Labels) > maxLabels:
 		return fmt.Errorf("--label: %d of them, and an agent may have %d", len(s.Labels), maxLabels)
+	}
+	if err := s.checkRunEnv(); err != nil {
+		return err
 	}
 	u, err := url.Parse(strings.TrimSuffix(s.Address, "/"))
 	if err != nil || u.Hostname() == "" || u.Path != "" || u.RawQuery != "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {

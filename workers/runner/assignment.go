@@ -37,6 +37,9 @@ type Assignment struct {
 	Releases  terraform.Releases  `json:"releases,omitzero"`  // where engines are installed from
 	Providers terraform.Providers `json:"providers,omitzero"` // where provider plugins come from
 
+	// Around is what the configuration sees of the worker's environment, KEY=VALUE; whatever else sets such a variable counts for more.
+	Around []string `json:"around,omitempty"`
+
 	// OfflineLimit bounds how long an apply goes on that reaches nobody, and how long a finished attempt tries to deliver its
 	// state, log and result; default 10 minutes.
 	// What is not delivered by then stays in the folder.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"gantry.example/internal/wire"
@@ -168,7 +169,7 @@ func (r *attempt) openSession(ctx context.Context) error {
 	}
 	cfg := terraform.SessionConfig{
 		Engine: r.engine, Shim: program, Dir: r.Dir, Root: r.root, Output: r.folder.log(),
-		Around: r.cfg.Around, Env: runEnvironment(r.in), Variables: r.in.Variables, State: r.state, Initialized: r.workFolder.ready != nil,
+		Around: slices.Concat(r.cfg.Around, r.Around), Env: runEnvironment(r.in), Variables: r.in.Variables, State: r.state, Initialized: r.workFolder.ready != nil,
 		User: r.user, Grace: time.Duration(r.in.GraceSeconds) * time.Second, OwnChildren: r.cfg.Dedicated,
 		Providers: r.Providers, Plugins: r.workFolder.path("plugins"), SharedPlugins: filepath.Join(r.CacheDir, "providers"),
 		Inits: filepath.Join(r.CacheDir, "inits"), Configuration: r.configuration,

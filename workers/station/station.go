@@ -44,6 +44,7 @@ type Config struct {
 	WorkDir    string        // folder of its attempts, absolute; no other worker uses it
 	CacheDir   string        // folder of engines and provider plugins, absolute; may be shared
 	Users      process.Users // whom terraform runs as; see process.Config
+	Around     []string      // KEY=VALUE, of this process's environment what runs see; see runner.Assignment
 	Slots      int           // tasks at the same time
 	MinFree    uint64        // bytes: nothing new is taken while the disk of WorkDir has less room
 	LogLimit   int64         // bytes: see runner.Assignment
@@ -101,7 +102,7 @@ func New(cfg Config) (s *Station, err error) {
 		Command: cfg.Runner, Dir: cfg.WorkDir, Users: cfg.Users,
 		Assignment: runner.Assignment{
 			Address: cfg.Address, CACert: string(cfg.CACert), NATSURL: cfg.NATSURL, CacheDir: cfg.CacheDir,
-			SetupLimit: cfg.SetupLimit, OfflineLimit: cfg.OfflineLimit, LogLimit: cfg.LogLimit, Releases: cfg.Releases, Providers: cfg.Providers,
+			SetupLimit: cfg.SetupLimit, OfflineLimit: cfg.OfflineLimit, LogLimit: cfg.LogLimit, Around: cfg.Around, Releases: cfg.Releases, Providers: cfg.Providers,
 		},
 		Log: cfg.Log, Output: cfg.Output,
 	})
