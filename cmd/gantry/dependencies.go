@@ -96,7 +96,23 @@ func (s *server) makeStreams(ctx context.Context) error {
 // openDatabase connects, migrates, and makes what every installation has.
 func (s *server) openDatabase(ctx context.Context) error {
 	worth := func(err error) bool { return s.cfg.DatabaseURL != "" && postgres.Unavailable(err) }
-	return s.await(ctx, "PostgreSQL", worth, s.tryDatabase)
+	if err := s.await(ctx, "PostgreSQL", worth, s.tryDatabase); err != nil || s.cfg.DatabaseURL == "" {
+		return err
+	}
+	return s.await(ctx, "PostgreSQL", worth, s.compareClocks)
+}
+
+// clocksMayDiffer is far below the shortest deadline that one server writes and another judges, that of a claim.
+const clocksMayDiffer = 2 * time.Second
+
+// compareClocks warns of a clock that is wrong, of which the other servers on the same PostgreSQL know nothing.
+func (s *server) compareClocks(ctx context.Context) error {
+	ahead, err := s.db.ClockAhead(ctx)
+	if err == nil && ahead.Abs() > clocksMayDiffer {
+		s.log.Warn("this machine's clock is not PostgreSQL's: deadlines of tasks are missed or come late. Synchronize all machines with the same time servers",
+			"ahead", ahead.Round(100*time.Millisecond))
+	}
+	return err
 }
 
 // workerToken reads the token of the pool. The API makes its file; a worker elsewhere may be started before it.

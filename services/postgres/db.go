@@ -193,6 +193,17 @@ func (d *DB) Ping(ctx context.Context) error {
 	}
 }
 
+// ClockAhead tells how far this machine's clock is ahead of Postgres's, to about the time that the question takes. Deadlines are
+// written by one server and judged by another, so all their clocks have to agree.
+func (d *DB) ClockAhead(ctx context.Context) (time.Duration, error) {
+	var theirs time.Time
+	asked := now()
+	if err := d.sql.GetContext(ctx, &theirs, `SELECT clock_timestamp()`); err != nil {
+		return 0, err
+	}
+	return asked.Add(now().Sub(asked) / 2).Sub(theirs), nil
+}
+
 // Error is an error a caller can act on; its code travels to the user.
 type Error struct {
 	Code    messages.Code
