@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/services/postgres"
 	"gantry.example/services/run"
@@ -139,4 +140,28 @@ func TestThePageSaysWhatARunWaitsFor(t *testing.T) {
 	f.get("/app/default/network").want(http.StatusOK, "first", "second", `href="/app/default/network/runs"`)
 	f.get("/app/default/network/runs").want(http.StatusOK, "first", "second", "2 in all")
 	f.get("/app/~workspaces").want(http.StatusOK, `href="/app/default/network"`, `href="`+second+`"`)
+}
+
+func TestARunLeadsToTheStateItLeft(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	f.enter("rita", postgres.RoleRead)
+	r := f.newRun("a change")
+	plan := f.begin(r.Plan)
+	f.give(r.ID, run.Finish{AttemptID: plan, Outcome: run.Succeeded, HasChanges: true, Changes: &run.Changes{Add: 1}})
+	r = f.give(r.ID, run.Confirm{})
+	c, err := f.db.Claim(t.Context(), messages.LocalPool, wire.ClaimRequest{V: 1, TaskID: r.Apply.ID, Worker: "w1", Nonce: r.Apply.ID})
+	must(t, err)
+	a, err := f.db.AttemptByToken(t.Context(), c.Token)
+	must(t, err)
+	_, err = f.db.Start(t.Context(), a, wire.StartRequest{V: 1, Nonce: "runner", Base: c.Inputs.Base})
+	must(t, err)
+	_, err = f.db.PutState(t.Context(), a, postgres.InMemory([]byte(stateOne)))
+	must(t, err)
+	page := "/app/default/network/runs/" + r.ID
+	f.get(page).want(http.StatusOK, "Applying").without(">serial 1</a>") // more may come
+	f.give(r.ID, run.Finish{AttemptID: a.ID, Outcome: run.Succeeded, Changes: &run.Changes{Add: 1}})
+	sv, err := f.db.CurrentStateVersion(t.Context(), f.ws.ID)
+	must(t, err)
+	f.get(page).want(http.StatusOK, `<a href="/app/default/network/states/`+sv.ID+`">serial 1</a>`)
 }

@@ -36,6 +36,7 @@ type runView struct {
 	Phases       []phaseView
 	Steps        []step
 	Actions      []action
+	State        *link   // that its apply wrote, once it is over
 	Planned      *counts // what approving it does, while it is not applied
 	Viewer       viewer
 }
@@ -99,6 +100,9 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace, who
 	if v.Condition, err = s.cfg.DB.Condition(ctx, r); err != nil {
 		return v, err
 	}
+	if v.State, err = s.stateLink(ctx, r, ws); err != nil {
+		return v, err
+	}
 	v.Actions = actions(r, v.Condition, who, time.Now())
 	if r.Status == run.Errored {
 		v.Problem = sentence(r.Failure)
@@ -110,6 +114,19 @@ func (s *Server) view(ctx context.Context, r run.Run, ws postgres.Workspace, who
 		}
 	}
 	return v, nil
+}
+
+// stateLink leads to the state that the run's apply left, nil where it left none.
+func (s *Server) stateLink(ctx context.Context, r run.Run, ws postgres.Workspace) (*link, error) {
+	last := r.Apply.Last()
+	if last == nil || !r.Status.Final() {
+		return nil, nil
+	}
+	sv, err := s.cfg.DB.LastStateOf(ctx, last.ID)
+	if notFound(err) {
+		return nil, nil
+	}
+	return &link{fmt.Sprintf("serial %d", sv.Serial), workspaceAddress(ws) + "/states/" + sv.ID}, err
 }
 
 // place is where runs of the mode are carried out. The pool, an id or a number, may be gone.

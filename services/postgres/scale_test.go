@@ -131,6 +131,12 @@ func (w *world) questions(ws postgres.Workspace, waits, past run.Run, cursor pos
 			_, _, err := db.StateVersions(ctx, ws.ID, page)
 			return err
 		},
+		"last state of an attempt": func(ctx context.Context, db *postgres.DB) error {
+			if _, err := db.LastStateOf(ctx, lost(past).Apply.Last().ID); codeOf(err) != messages.CodeNotFound {
+				return err
+			}
+			return nil
+		},
 		"pools": func(ctx context.Context, db *postgres.DB) error {
 			_, _, err := db.Pools(ctx, w.org.ID, "", page)
 			return err

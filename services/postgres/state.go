@@ -186,6 +186,17 @@ func (d *DB) StateVersion(ctx context.Context, id string) (StateVersion, error) 
 	return sv, err
 }
 
+// LastStateOf returns the last state version that an attempt wrote. Errors: not_found when it wrote none that was taken.
+func (d *DB) LastStateOf(ctx context.Context, attemptID string) (StateVersion, error) {
+	var sv StateVersion
+	err := d.q(ctx).GetContext(ctx, &sv, `SELECT `+stateColumns+` FROM state_versions
+		WHERE attempt_id = $1 AND NOT superseded ORDER BY serial DESC LIMIT 1`, attemptID)
+	if noRows(err) {
+		return sv, notFound("state of attempt", attemptID)
+	}
+	return sv, err
+}
+
 // State opens the state itself. Errors: not_found.
 func (d *DB) State(ctx context.Context, id string) (*Blob, error) {
 	return d.state(ctx, d.q(ctx), id)
