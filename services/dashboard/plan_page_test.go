@@ -87,6 +87,26 @@ func TestStatesAreShownComparedAndRolledBack(t *testing.T) {
 	f.get(old + "/download").want(http.StatusNotFound)
 }
 
+// TestALargeStateIsNotShown, which would take the server several times its memory; nor is it compared, but it can be downloaded.
+func TestALargeStateIsNotShown(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, "")
+	f.enter("rita", postgres.RoleRead)
+	large := strings.NewReplacer(`"serial":1`, `"serial":2`, "fox", strings.Repeat("fox", 12<<20)).Replace(stateOne)
+	var at []string
+	for _, body := range []string{stateOne, large} {
+		sv, err := f.db.PushState(t.Context(), postgres.StatePush{WorkspaceID: f.ws.ID, Body: []byte(body), By: "ada"})
+		must(t, err)
+		at = append(at, sv.ID)
+	}
+	const list = "/app/default/network/states/"
+	f.get(list+at[1]).want(http.StatusOK, "too large to be shown", "Download").without("random_pet", "no resources")
+	f.get(list+at[0]+"?against="+at[1]).want(http.StatusUnprocessableEntity, "too many to be compared")
+	if down := f.get(list + at[1] + "/download").want(http.StatusOK); down.body != large {
+		t.Errorf("got a download of %d bytes, want the %d of the state", len(down.body), len(large))
+	}
+}
+
 // A plan of more resources than a page shows leaves out none that is destroyed.
 func TestALargePlanShowsWhatIsDestroyed(t *testing.T) {
 	t.Parallel()

@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -70,8 +69,12 @@ func rowOfState(ws postgres.Workspace, sv postgres.StateVersion, current string)
 	return row
 }
 
+// maxShownState is how large a state is at most, in bytes, that is shown or compared: it is in memory several times then.
+const maxShownState = 32 << 20
+
 type stateView struct {
 	frame
+	Large     bool // too large to be shown
 	Viewer    viewer
 	State     stateRow
 	Resources []stateResource
@@ -106,6 +109,9 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request, session postgres.
 		return err
 	}
 	v.State = rowOfState(ws, sv, current.ID)
+	if v.Large = sv.Size > maxShownState; v.Large {
+		return s.pages.write(w, http.StatusOK, "state.html", v)
+	}
 	secrets, err := s.secretsOf(r, ws)
 	if err != nil {
 		return err
@@ -170,6 +176,9 @@ func (s *Server) compareStates(r *http.Request, ws postgres.Workspace, id string
 	other, err := s.stateIn(r, ws, id)
 	if err != nil {
 		return err
+	}
+	if other.Size > maxShownState {
+		return &problem{status: http.StatusUnprocessableEntity, title: "Too large", text: fmt.Sprintf("State version %s has %d bytes: too many to be compared here. Download both.", id, other.Size)}
 	}
 	before, err := s.stateContent(r, other.ID)
 	if err != nil {
@@ -241,11 +250,11 @@ type stateContent struct {
 
 func (s *Server) stateContent(r *http.Request, id string) (stateContent, error) {
 	var out stateContent
-	body, err := s.cfg.DB.StateBody(r.Context(), id)
+	body, err := s.cfg.DB.State(r.Context(), id)
 	if err != nil {
 		return out, err
 	}
-	dec := json.NewDecoder(bytes.NewReader(body))
+	dec := json.NewDecoder(body)
 	dec.UseNumber()
 	if err := dec.Decode(&out); err != nil {
 		return out, fmt.Errorf("state version %s: %w", id, err)
