@@ -37,20 +37,50 @@ func (s *Server) call(r *http.Request, session postgres.Session, method, path st
 	req.RemoteAddr = r.RemoteAddr
 	got := &answer{header: http.Header{}, status: http.StatusOK}
 	s.cfg.API(session.Holder).ServeHTTP(got, req)
-	if got.status >= http.StatusInternalServerError {
-		return fmt.Errorf("%s %s: status %d: %.500s", method, path, got.status, got.body.String())
-	}
-	if got.status >= http.StatusBadRequest {
-		return got.refusal()
+	if err := got.failure(method, path); err != nil {
+		return err
 	}
 	if out == nil || got.status == http.StatusNoContent {
 		return nil
 	}
-	if raw, ok := out.(*[]byte); ok {
-		*raw = got.body.Bytes()
-		return nil
-	}
 	return json.Unmarshal(got.body.Bytes(), out)
+}
+
+// pass gives the browser what the API answers, as it comes and with the header, unless that is a refusal, which it returns.
+func (s *Server) pass(w http.ResponseWriter, r *http.Request, session postgres.Session, path string, header map[string]string) error {
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodGet, path, http.NoBody)
+	if err != nil {
+		return err
+	}
+	req.RemoteAddr = r.RemoteAddr
+	got := &passing{answer: answer{header: http.Header{}, status: http.StatusOK}, to: w, with: header}
+	s.cfg.API(session.Holder).ServeHTTP(got, req)
+	return got.failure(http.MethodGet, path)
+}
+
+// passing is an answer that is kept only if it is a refusal.
+type passing struct {
+	answer
+	to   http.ResponseWriter
+	with map[string]string // headers of what is passed on
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (p *passing) WriteHeader(status int) {
+	if p.status = status; status < http.StatusBadRequest {
+		p.to.Header().Set("Content-Length", p.header.Get("Content-Length"))
+		for name, value := range p.with {
+			p.to.Header().Set(name, value)
+		}
+		p.to.WriteHeader(status)
+	}
+}
+
+func (p *passing) Write(b []byte) (int, error) {
+	if p.status < http.StatusBadRequest {
+		return p.to.Write(b)
+	}
+	return p.answer.Write(b)
 }
 
 // answer keeps what the API answers. It implements http.ResponseWriter.
@@ -63,6 +93,18 @@ type answer struct {
 func (a *answer) Header() http.Header         { return a.header }
 func (a *answer) WriteHeader(status int)      { a.status = status }
 func (a *answer) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+// failure is what the answer says went wrong, if it does.
+func (a *answer) failure(method, path string) error {
+	switch {
+	case a.status >= http.StatusInternalServerError:
+		return fmt.Errorf("%s %s: status %d: %.500s", method, path, a.status, a.body.String())
+	case a.status >= http.StatusBadRequest:
+		return a.refusal()
+	default:
+		return nil
+	}
+}
 
 func (a *answer) refusal() error {
 	var doc struct {

@@ -194,14 +194,9 @@ func (s *Server) downloadState(w http.ResponseWriter, r *http.Request, session p
 	if err != nil {
 		return err
 	}
-	var body []byte
-	if err := s.call(r, session, "GET", "/api/v2/state-versions/"+sv.ID+"/download", nil, &body); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%d.tfstate"`, ws.Name, sv.Serial))
-	_, _ = w.Write(body)
-	return nil
+	return s.pass(w, r, session, "/api/v2/state-versions/"+sv.ID+"/download", map[string]string{
+		"Content-Type": "application/json", "Content-Disposition": fmt.Sprintf(`attachment; filename="%s-%d.tfstate"`, ws.Name, sv.Serial),
+	})
 }
 
 // changeState goes back to a version, or takes one that was kept aside.
