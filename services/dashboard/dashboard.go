@@ -1,8 +1,9 @@
-// Package dashboard serves the pages people look at: the login, the list of a workspace's runs, and the page of one run
-// with its live log. Everything is read-only.
+// Package dashboard serves the pages people look at, from the login to the page of one run with its live log. What their forms
+// ask for is done by the API, as the one who is logged in.
 //
-// Pages are made on the server and complete without a script. run.js only keeps an open run page up to date: it replaces
-// parts by what the stream of run_stream.go sends, and appends the log that it reads from signed addresses.
+// Pages are made on the server and complete without a script. page.js has lists read themselves anew when the stream of live.go
+// says so. run.js keeps an open run page up to date: it replaces parts by what the stream of run_stream.go sends, and appends the
+// log that it reads from signed addresses.
 package dashboard
 
 import (

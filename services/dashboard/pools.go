@@ -247,6 +247,3 @@ func (s *Server) changePool(w http.ResponseWriter, r *http.Request, session post
 	http.Redirect(w, r, at, http.StatusSeeOther)
 	return nil
 }
-
-// local reports whether the pool is the server's own.
-func (p poolRow) Local() bool { return p.Mode == messages.ModeLocal }
