@@ -175,7 +175,10 @@ func parameters(text string) []*string {
 		var v strings.Builder
 		for rest = rest[1:]; ; {
 			i := strings.IndexByte(rest, '\'')
-			v.WriteString(rest[:max(i, 0)])
+			if i < 0 { // cut off
+				return out
+			}
+			v.WriteString(rest[:i])
 			rest = rest[i+1:]
 			if !strings.HasPrefix(rest, "'") {
 				break
