@@ -75,6 +75,7 @@ type agent struct {
 	stop  func()
 	free  chan struct{}    // a token per free slot
 	carry func(wire.Claim) // what is done with a task, if not kept; ends with done
+	tasks sync.WaitGroup   // that are carried out
 
 	mu   sync.Mutex
 	busy int // guarded by mu
@@ -130,7 +131,7 @@ func (a *agent) work(ctx context.Context) {
 			continue
 		}
 		if a.carry != nil {
-			go a.carry(claim)
+			a.tasks.Go(func() { a.carry(claim) })
 			continue
 		}
 		a.taken <- d.Task.RunID

@@ -106,6 +106,11 @@ func connect(cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", errors.Join(err, db.Close()))
 	}
+	wakes, err := open(cfg.DSN, interpret)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", errors.Join(err, db.Close(), steps.Close()))
+	}
+	wakes.SetMaxOpenConns(1)
 	steps.SetMaxOpenConns(conns)
 	steps.SetMaxIdleConns(conns)
 	db.SetMaxOpenConns(reads)
@@ -117,7 +122,7 @@ func connect(cfg Config) (*DB, error) {
 		cfg.Modes = []messages.Mode{messages.ModeLocal}
 	}
 	return &DB{sql: db, steps: steps, seal: cfg.Sealer, timing: cfg.Timing, dsn: cfg.DSN, workdirs: cfg.Workdirs, modes: cfg.Modes, hashing: make(chan struct{}, hashesAtOnce),
-		waker: &waker{db: db, pending: map[wakeUp]struct{}{}}}, nil
+		waker: &waker{db: wakes, pending: map[wakeUp]struct{}{}, near: map[*Notifier]struct{}{}}}, nil
 }
 
 // connections says how many are for transactions, and how many for what reads. Transactions under way keep the processors
@@ -175,7 +180,7 @@ func waitForLock(ctx context.Context, conn *sql.Conn, lock int64) error {
 // Close closes the pool.
 func (d *DB) Close() error {
 	d.waker.wait()
-	return errors.Join(d.sql.Close(), d.steps.Close())
+	return errors.Join(d.sql.Close(), d.steps.Close(), d.waker.db.Close())
 }
 
 // Timing returns the deadlines in force.

@@ -12,7 +12,8 @@ import (
 // Notifier turns NOTIFY into wake-ups. It never carries data: whoever wakes looks for itself, and looks anyway after a
 // while, so a lost notification costs time only.
 type Notifier struct {
-	dsn string
+	dsn   string
+	waker *waker
 
 	mu   sync.Mutex
 	subs map[*subscription]struct{} // guarded by mu
@@ -25,7 +26,7 @@ type subscription struct {
 
 // NewNotifier returns a notifier for the database. Run makes it listen.
 func (d *DB) NewNotifier() *Notifier {
-	return &Notifier{dsn: d.dsn, subs: map[*subscription]struct{}{}}
+	return &Notifier{dsn: d.dsn, waker: d.waker, subs: map[*subscription]struct{}{}}
 }
 
 // Subscribe returns a channel that receives after every notification on the channel with the payload ("" means any), and
@@ -42,8 +43,9 @@ func (n *Notifier) Subscribe(channel, payload string) (wake <-chan struct{}, sto
 	}
 }
 
-// Run listens until ctx ends, reconnecting by itself.
+// Run listens until ctx ends, reconnecting by itself. What this process does wakes without Postgres, and only while Run runs.
 func (n *Notifier) Run(ctx context.Context) error {
+	defer n.waker.join(n)()
 	l := pq.NewListener(n.dsn, 50*time.Millisecond, 2*time.Second, nil)
 	defer func() { _ = l.Close() }()
 	// Listen blocks until the first connection; closing the listener ends that too.
@@ -67,7 +69,9 @@ func (n *Notifier) Run(ctx context.Context) error {
 				n.wakeAll()
 				continue
 			}
-			n.wake(msg.Channel, msg.Extra)
+			if !n.waker.mine(msg.BePid) {
+				n.wake(msg.Channel, msg.Extra)
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -136,6 +137,43 @@ func TestNotifierWakesWhoeverWaits(t *testing.T) {
 		w.ok(err)
 	case <-deadline.Done():
 		t.Fatal("the notifier did not stop")
+	}
+}
+
+// TestNotifierWakesOtherServers: a server wakes its own without Postgres, all others by it.
+func TestNotifierWakesOtherServers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	there := open(t, w.dsn, w.sealer, postgres.Timing{})
+	deadline := w.within(20 * time.Second)
+	var wakes []<-chan struct{}
+	wait := func(why string) {
+		t.Helper()
+		for i, wake := range wakes {
+			select {
+			case <-wake:
+			case <-deadline.Done():
+				t.Fatalf("server %d was not woken %s", i, why)
+			}
+		}
+	}
+	for _, db := range []*postgres.DB{w.DB, there} {
+		n := db.NewNotifier()
+		wake, stop := n.Subscribe(postgres.ChannelOutbox, "")
+		defer stop()
+		wakes = append(wakes, wake)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Run(ctx) }()
+		defer func() {
+			cancel()
+			w.ok(<-done)
+		}()
+	}
+	wait("when it began to listen")
+	for i := range 3 { // the second and third are collected
+		w.newRun(w.workspace(fmt.Sprint("net", i)), run.Options{})
+		wait("by a row of the outbox")
 	}
 }
 

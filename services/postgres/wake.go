@@ -19,20 +19,38 @@ type wakeUp struct{ channel, payload string }
 
 func (t *txn) wake(channel, payload string) { t.wakes = append(t.wakes, wakeUp{channel, payload}) }
 
-// waker notifies for transactions that have committed. Postgres lets transactions that notify commit only one after the other,
-// each waiting for the disk: a NOTIFY within every change of a run would make all of them as slow as that. Many are sent at
-// once. What is lost with the process, or because Postgres does not answer, costs time only, see Notifier. Safe for concurrent use.
+// waker notifies for transactions that have committed: who waits in this process at once, other servers by NOTIFY. Postgres lets
+// transactions that notify commit only one after the other: a NOTIFY within every change of a run would make all of them as slow
+// as that. Many are sent at once, and none waits for the disk. What is lost with the process, or because Postgres does not
+// answer, costs time only, see Notifier. Safe for concurrent use.
 type waker struct {
-	db *sqlx.DB
+	db *sqlx.DB // one connection, by whose process number its notifications are known
 
 	mu      sync.Mutex
-	pending map[wakeUp]struct{} // guarded by mu
-	sending bool                // guarded by mu
+	pending map[wakeUp]struct{}    // guarded by mu
+	sending bool                   // guarded by mu
+	near    map[*Notifier]struct{} // those of this process that run; guarded by mu
+	pid     int                    // of the connection when it last sent; guarded by mu
 	sender  sync.WaitGroup
 }
 
 // wakeWithin bounds how long Postgres may take for what is to be sent at once.
 const wakeWithin = 10 * time.Second
+
+// wakePause is how long what comes after something was sent is collected.
+const wakePause = 10 * time.Millisecond
+
+// join has the notifier woken at once by what this process does, until leave is called.
+func (w *waker) join(n *Notifier) (leave func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.near[n] = struct{}{}
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.near, n)
+	}
+}
 
 func (w *waker) add(wakes ...wakeUp) {
 	if len(wakes) == 0 {
@@ -42,6 +60,9 @@ func (w *waker) add(wakes ...wakeUp) {
 	defer w.mu.Unlock()
 	for _, u := range wakes {
 		w.pending[u] = struct{}{}
+		for n := range w.near {
+			n.wake(u.channel, u.payload)
+		}
 	}
 	if !w.sending {
 		w.sending = true
@@ -51,11 +72,34 @@ func (w *waker) add(wakes ...wakeUp) {
 
 func (w *waker) send() {
 	for channels, payloads := w.due(); len(channels) > 0; channels, payloads = w.due() {
-		ctx, cancel := context.WithTimeout(context.Background(), wakeWithin)
-		_, _ = w.db.ExecContext(ctx, `SELECT pg_notify(channel, payload) FROM unnest($1::text[], $2::text[]) AS w (channel, payload)`,
-			textArray(channels), textArray(payloads))
-		cancel()
+		w.notify(channels, payloads)
+		time.Sleep(wakePause)
 	}
+}
+
+func (w *waker) notify(channels, payloads []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), wakeWithin)
+	defer cancel()
+	var sent []struct {
+		Sent string `db:"sent"` // nothing
+		PID  int    `db:"pid"`
+	}
+	err := w.db.SelectContext(ctx, &sent, `
+		SELECT pg_notify(channel, payload) AS sent, pg_backend_pid() AS pid
+		FROM set_config('synchronous_commit', 'off', true), unnest($1::text[], $2::text[]) AS w (channel, payload)`, textArray(channels), textArray(payloads))
+	if err != nil || len(sent) == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pid = sent[0].PID
+}
+
+// mine reports whether the notification is of this process, which woke who waits here without it.
+func (w *waker) mine(pid int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return pid == w.pid
 }
 
 // due takes what is pending. When that is nothing, the sender is over.
