@@ -46,7 +46,7 @@ func (n *Notifier) Subscribe(channel, payload string) (wake <-chan struct{}, sto
 // Run listens until ctx ends, reconnecting by itself. What this process does wakes without Postgres, and only while Run runs.
 func (n *Notifier) Run(ctx context.Context) error {
 	defer n.waker.join(n)()
-	l := pq.NewListener(n.dsn, 50*time.Millisecond, 2*time.Second, nil)
+	l := pq.NewDialListener(newDialer(), n.dsn, 50*time.Millisecond, 2*time.Second, nil)
 	defer func() { _ = l.Close() }()
 	// Listen blocks until the first connection; closing the listener ends that too.
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })

@@ -23,6 +23,7 @@ func open(dsn, settings string) (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Dialer(newDialer())
 	return sqlx.NewDb(sql.OpenDB(connector{c, settings}), "postgres"), nil
 }
 
