@@ -14,6 +14,9 @@ import (
 // Connected reports whether the connection to NATS stands at this moment.
 func (b *Bus) Connected() bool { return b.nc.IsConnected() }
 
+// Reconnects is how often the connection was lost and made again. An answer that was waited for meanwhile never came.
+func (b *Bus) Reconnects() uint64 { return b.nc.Stats().Reconnects }
+
 // Lag is how far a reader is behind.
 type Lag struct {
 	Pending uint64        // messages that are not dealt with: not delivered, or delivered and not acknowledged

@@ -1,6 +1,6 @@
 // Package relay carries the outbox to NATS: what a transaction decided to tell the world leaves here, in order, at least
 // once. A row is deleted only after NATS has stored what it says, so a crash in between sends it again, which every reader
-// tolerates. Order matters within a pool only: one whose queue can't be made or written is left alone for a moment, and the others
+// tolerates. Order matters within a pool only: one whose queue can't be made or written is left alone for a while, and the others
 // go on.
 package relay
 
@@ -10,8 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"time"
 
 	"gantry.example/internal/bus"
@@ -27,12 +25,15 @@ const batch = 100
 // poll is how often the outbox is looked at without being woken: the net below a lost notification.
 const poll = time.Second
 
-// retry is the pause after Postgres refused.
+// retry is the pause after Postgres refused, or while NATS is away altogether.
 const retry = 250 * time.Millisecond
 
-// rest is how long a pool is left alone after NATS refused what was for it, so that the others wait for at most one answer in so
-// long. NATS may also be away altogether, and then it is the pause for everything.
-const rest = 500 * time.Millisecond
+// minRest and maxRest are how long a pool is left alone after NATS refused what was for it: twice as long as the refusal took, which
+// is seconds when nobody answers, and twice as long again at each further one until something could be sent.
+const (
+	minRest = 500 * time.Millisecond
+	maxRest = 30 * time.Second
+)
 
 // ensuredFor is how long a consumer is taken to exist: it is deleted when its label set was not used for a day.
 const ensuredFor = time.Hour
@@ -54,12 +55,20 @@ type Relay struct {
 
 	// Used by Run's goroutine only:
 	ensured map[string]time.Time // when streams and consumers were last seen to exist
-	refused map[string]time.Time // until when nothing is sent to a pool, by its id
+	refused map[string]refusal   // the pools that could not be sent to since it last went well, by their ids
+	others  bool                 // the others have their turn: however many pools do not answer, they wait for one at most
+}
+
+// refusal is what a pool gets out of NATS' refusing what is for it.
+type refusal struct {
+	rest  time.Duration
+	until time.Time
 }
 
 // poolError is what kept a row from being sent to its pool.
 type poolError struct {
 	pool string
+	took time.Duration
 	error
 }
 
@@ -67,7 +76,7 @@ func (e *poolError) Unwrap() error { return e.error }
 
 // New returns a relay; replicas is that of the streams it creates.
 func New(db *postgres.DB, b *bus.Bus, n *postgres.Notifier, placer Placer, replicas int, fail *failpoint.Points, log *slog.Logger) *Relay {
-	return &Relay{db: db, bus: b, notifier: n, placer: placer, replicas: replicas, fail: fail, log: log, ensured: map[string]time.Time{}, refused: map[string]time.Time{}}
+	return &Relay{db: db, bus: b, notifier: n, placer: placer, replicas: replicas, fail: fail, log: log, ensured: map[string]time.Time{}, refused: map[string]refusal{}}
 }
 
 // Run sends until ctx ends.
@@ -75,15 +84,15 @@ func (r *Relay) Run(ctx context.Context) error {
 	wake, stop := r.notifier.Subscribe(postgres.ChannelOutbox, "")
 	defer stop()
 	for {
-		n, err := r.db.Relay(ctx, batch, r.resting(), r.send)
+		n, err := r.db.Relay(ctx, batch, r.without(), r.send)
 		wait := poll
 		var of *poolError
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.As(err, &of):
-			r.log.Warn("outbox: something could not be sent to a pool, trying again in a moment", "pool", of.pool, "error", err)
-			r.refused[of.pool] = time.Now().Add(rest)
+			rest := r.refuse(of)
+			r.log.Warn("outbox: something could not be sent to a pool, trying again in a while", "pool", of.pool, "in", rest, "error", err)
 			continue
 		case err != nil:
 			r.log.Warn("outbox: not everything could be sent, trying again", "error", err)
@@ -100,10 +109,24 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// resting are the pools that nothing is sent to now.
-func (r *Relay) resting() []string {
-	maps.DeleteFunc(r.refused, func(_ string, until time.Time) bool { return time.Now().After(until) })
-	return slices.Collect(maps.Keys(r.refused))
+// refuse lets the pool rest, and says how long.
+func (r *Relay) refuse(of *poolError) time.Duration {
+	rest := min(max(minRest, 2*of.took, 2*r.refused[of.pool].rest), maxRest)
+	r.refused[of.pool] = refusal{rest, time.Now().Add(rest)}
+	r.others = true
+	return rest
+}
+
+// without are the pools that nothing is sent to now: those that rest, and right after a refusal all that were refused.
+func (r *Relay) without() []string {
+	var pools []string
+	for pool, of := range r.refused {
+		if r.others || time.Now().Before(of.until) {
+			pools = append(pools, pool)
+		}
+	}
+	r.others = false
+	return pools
 }
 
 // send sends rows in order and returns how many it has sent.
@@ -120,6 +143,7 @@ func (r *Relay) send(ctx context.Context, rows []postgres.OutboxRow) (int, error
 
 func (r *Relay) sendRow(ctx context.Context, row postgres.OutboxRow) error {
 	pool, err := "", error(nil)
+	began, connection := time.Now(), r.bus.Reconnects()
 	switch row.Kind {
 	case postgres.OutboxTask, postgres.OutboxDelete:
 		var t messages.Task
@@ -140,10 +164,15 @@ func (r *Relay) sendRow(ctx context.Context, row postgres.OutboxRow) error {
 	default:
 		return fmt.Errorf("kind %q is not one of this version's", row.Kind)
 	}
-	if err != nil {
-		return &poolError{pool, err}
+	switch {
+	case err == nil:
+		delete(r.refused, pool)
+		return nil
+	case errors.Is(err, bus.ErrDisconnected) || !r.bus.Connected() || r.bus.Reconnects() != connection:
+		return err // nothing that is the pool's
+	default:
+		return &poolError{pool, time.Since(began), err}
 	}
-	return nil
 }
 
 // publish announces a task. Its row's id makes the message id: a row sent twice is stored once, a task queued again (which

@@ -93,19 +93,31 @@ func (w *World) NewRun(o run.Options) run.Run {
 // BrokenPool makes a pool of agents whose queue NATS refuses to make, and a run of another workspace that is to go there.
 func (w *World) BrokenPool() run.Run {
 	w.t.Helper()
-	ctx, name := w.t.Context(), "broken"
+	pool, create := w.Pool("broken")
+	w.NATS.OccupyStream(w.t, messages.TaskStream(pool))
+	return create(run.Options{})
+}
+
+// Pool makes a pool of agents, and gives its id and what creates runs of another workspace that are to go there.
+func (w *World) Pool(name string) (id string, create func(run.Options) run.Run) {
+	w.t.Helper()
+	ctx := w.t.Context()
 	p, err := w.DB.CreatePool(ctx, "default", postgres.PoolChange{Name: &name})
 	ok(w.t, err)
-	w.NATS.OccupyStream(w.t, messages.TaskStream(p.ID))
 	ws, err := w.DB.CreateWorkspace(ctx, postgres.NewWorkspace{Organization: "default", Name: name})
 	ok(w.t, err)
 	cv, err := w.DB.CreateConfigurationVersion(ctx, postgres.NewConfigurationVersion{WorkspaceID: ws.ID})
 	ok(w.t, err)
 	_, err = w.DB.UploadConfiguration(ctx, cv.ID, postgres.InMemory([]byte("an archive")))
 	ok(w.t, err)
-	r, err := w.DB.CreateRun(ctx, postgres.NewRun{WorkspaceID: ws.ID, Execution: messages.Execution{Mode: messages.ModeAgent, AgentPool: messages.Ref(p.ID)}})
-	ok(w.t, err)
-	return r
+	return p.ID, func(o run.Options) run.Run {
+		w.t.Helper()
+		r, err := w.DB.CreateRun(ctx, postgres.NewRun{
+			WorkspaceID: ws.ID, Options: o, CreatedBy: "test", Execution: messages.Execution{Mode: messages.ModeAgent, AgentPool: messages.Ref(p.ID)},
+		})
+		ok(w.t, err)
+		return r
+	}
 }
 
 // Get returns the run as it is now.
