@@ -160,6 +160,9 @@ func (r *attempt) openSession(ctx context.Context) error {
 	if err := r.locateEngine(ctx); err != nil {
 		return err
 	}
+	if err := r.planSomething(); err != nil {
+		return err
+	}
 	host, _ := os.Hostname() // for people; an empty one is fine
 	// Terraform's CLI shows neither the first line of an apply's log, which begin wrote, nor these two: they must be three.
 	r.out.printf("Runner %s on %s\n%s v%s on %s_%s", r.in.AttemptID, host, r.engine.Name(), r.engine.Version, runtime.GOOS, runtime.GOARCH)

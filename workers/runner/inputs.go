@@ -1,7 +1,6 @@
 package runner
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,9 +32,12 @@ func (f *failure) result() wire.Result {
 
 // setupFailure finds the code for what went wrong while preparing.
 func setupFailure(err error) *failure {
+	var known *failure
 	var archive *terraform.ArchiveError
 	var missing *terraform.MissingError
 	switch {
+	case errors.As(err, &known):
+		return known
 	case errors.As(err, &archive):
 		return &failure{messages.CodeConfigurationInvalid, err}
 	case errors.As(err, &missing):
@@ -183,11 +185,6 @@ func (r *attempt) findRoot() error {
 	if err := r.user.Do(isFolder); err != nil {
 		return setupFailure(&terraform.ArchiveError{Problem: fmt.Sprintf("the workspace's working directory %q is not in it", workdir)})
 	}
-	if r.in.Phase == messages.PhasePlan && !r.in.Options.Destroy {
-		if err := r.planSomething(workdir); err != nil {
-			return err
-		}
-	}
 	if err := r.folder.linkRoot(r.root); err != nil {
 		return setupFailure(err)
 	}
@@ -195,21 +192,23 @@ func (r *attempt) findRoot() error {
 }
 
 // planSomething refuses a root module without any configuration, as the engine does: everything in the state would be destroyed. The
-// engine can't tell any more, because a session adds files of its own.
-func (r *attempt) planSomething(workdir string) error {
-	there, err := terraform.HasConfiguration(r.user, r.root, r.in.Execution.Engine)
-	if err != nil {
-		return setupFailure(err)
-	}
-	if there {
+// engine can't tell any more, because a session adds files of its own. What is to destroy needs no configuration, and what only
+// refreshes, as a recovery of that, destroys nothing.
+func (r *attempt) planSomething() error {
+	if o := r.in.Options; r.in.Phase != messages.PhasePlan || o.Destroy || o.RefreshOnly {
 		return nil
 	}
+	there, err := r.engine.HasConfiguration(r.user, r.root)
+	if err != nil || there {
+		return err
+	}
 	where := "the uploaded configuration"
-	if workdir != "" {
+	if workdir := r.in.Execution.Folder(); workdir != "" {
 		where = fmt.Sprintf("the folder %q of the uploaded configuration, the workspace's working directory,", workdir)
 	}
-	return &failure{messages.CodeConfigurationInvalid, fmt.Errorf("%s has no files for %s: a plan of nothing would destroy all that is in the state. "+
-		"Set the working directory to the folder that has them; if everything is to go, start a run that destroys", where, cmp.Or(r.in.Execution.Engine, messages.EngineTerraform))}
+	return &failure{messages.CodeConfigurationInvalid, fmt.Errorf("%s has no files for %s %s, which reads %s: a plan of nothing would destroy all that is in the state. "+
+		"Set the working directory to the folder that has them; if everything is to go, start a run that destroys",
+		where, r.engine.Engine, r.engine.Version, strings.Join(r.engine.Endings(), " and "))}
 }
 
 func intoFile(path string, download func(*os.File) error) error {

@@ -18,6 +18,7 @@ import (
 	"gantry.example/internal/wire"
 	"gantry.example/messages"
 	"gantry.example/workers/runner"
+	"gantry.example/workers/terraform"
 	"gantry.example/workers/terraform/shim"
 )
 
@@ -235,11 +236,29 @@ func TestAPlanOfNothingIsRefused(t *testing.T) {
 			}
 		})
 	}
-	b := setup(t, messages.PhasePlan, map[string]string{"readme.md": "x"})
-	b.assign.Claim.Inputs.Options.Destroy = true
+	for name, options := range map[string]messages.RunOptions{"destroy": {Destroy: true}, "refresh, as of a recovery": {RefreshOnly: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t, messages.PhasePlan, map[string]string{"readme.md": "x"})
+			b.assign.Claim.Inputs.Options = options
+			b.run(t, runner.ExitDelivered)
+			if got := b.onlyResult(t); got.Outcome != wire.OutcomeSucceeded {
+				t.Errorf("got %+v, want it to succeed without configuration", got)
+			}
+		})
+	}
+}
+
+// TestAnEngineThatReadsNothingIsRefused: what counts is the engine that is used, of which the workspace may leave the version open.
+func TestAnEngineThatReadsNothingIsRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, messages.PhasePlan, map[string]string{"main.tofu": oneResource})
+	b.assign.Claim.Inputs.Execution.Engine = messages.EngineOpenTofu
+	b.assign.Engine = terraform.Engine{Path: filepath.Join(t.TempDir(), "tofu"), Version: "1.7.9", Engine: messages.EngineOpenTofu}
 	b.run(t, runner.ExitDelivered)
-	if got := b.onlyResult(t); got.Outcome != wire.OutcomeSucceeded {
-		t.Errorf("a destroy without configuration: got %+v, want it to succeed", got)
+	got := b.onlyResult(t)
+	if got.Code != messages.CodeConfigurationInvalid || !strings.Contains(got.Message, "has no files for tofu 1.7.9, which reads .tf and .tf.json:") {
+		t.Errorf("got %+v, want the configuration refused", got)
 	}
 }
 

@@ -104,3 +104,43 @@ func TestReadSummary(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatAnEngineReads: OpenTofu reads files with its own endings since 1.8, and terraform never does.
+func TestWhatAnEngineReads(t *testing.T) {
+	t.Parallel()
+	terraformOf := func(version string) terraform.Engine {
+		return terraform.Engine{Version: version, Engine: messages.EngineTerraform}
+	}
+	tofuOf := func(version string) terraform.Engine {
+		return terraform.Engine{Version: version, Engine: messages.EngineOpenTofu}
+	}
+	for _, tt := range []struct {
+		engine terraform.Engine
+		file   string
+		want   bool
+	}{
+		{terraformOf("1.11.4"), "main.tf", true},
+		{terraformOf("1.11.4"), "main.tf.json", true},
+		{terraformOf("1.11.4"), "main.tofu", false},
+		{terraformOf("1.11.4"), "main.tofu.json", false},
+		{terraformOf("1.11.4"), "terraform.tfvars", false},
+		{tofuOf("1.7.9"), "main.tf", true},
+		{tofuOf("1.6.0"), "main.tofu", false},
+		{tofuOf("1.7.9"), "main.tofu", false},
+		{tofuOf("1.7.9"), "main.tofu.json", false},
+		{tofuOf("1.8.0"), "main.tofu", true},
+		{tofuOf("1.10.2"), "main.tofu.json", true},
+		{tofuOf("1.12.0-dev"), "main.tofu", true},
+		{tofuOf(""), "main.tofu", false},
+		{tofuOf("1.10.2"), "#main.tofu#", false},
+		{tofuOf("1.10.2"), ".#main.tofu", false},
+	} {
+		root := t.TempDir()
+		if err := os.WriteFile(filepath.Join(root, tt.file), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := tt.engine.HasConfiguration(nil, root); err != nil || got != tt.want {
+			t.Errorf("%s %s, %s: got %v, %v, want %v", tt.engine.Engine, tt.engine.Version, tt.file, got, err, tt.want)
+		}
+	}
+}

@@ -64,18 +64,28 @@ func (s *Session) writeState() error {
 	return newFile(filepath.Join(s.cfg.Root, stateFile), s.cfg.State)
 }
 
+// tofuFiles is the first version of OpenTofu that reads files with its own endings.
+const tofuFiles = "1.8.0"
+
+// Endings are how the names of the files end that the engine reads as a configuration.
+func (e Engine) Endings() []string {
+	endings := []string{".tf", ".tf.json"}
+	if e.Engine == messages.EngineOpenTofu && compareVersions(e.Version, tofuFiles) >= 0 {
+		endings = append(endings, ".tofu", ".tofu.json")
+	}
+	return endings
+}
+
 // HasConfiguration reports whether the engine would find anything in a root module, which is looked at with user's rights. It knows
 // files by their names, as the engine does.
-func HasConfiguration(user *User, root string, engine messages.Engine) (found bool, err error) {
-	suffixes := []string{".tf", ".tf.json"}
-	if engine == messages.EngineOpenTofu {
-		suffixes = append(suffixes, ".tofu", ".tofu.json")
-	}
+func (e Engine) HasConfiguration(user *User, root string) (found bool, err error) {
+	endings := e.Endings()
 	err = user.Do(func() error {
 		entries, err := os.ReadDir(root)
-		found = slices.ContainsFunc(entries, func(e os.DirEntry) bool {
-			editors := strings.HasPrefix(e.Name(), ".") || strings.HasPrefix(e.Name(), "#") && strings.HasSuffix(e.Name(), "#")
-			return !e.IsDir() && !editors && slices.ContainsFunc(suffixes, func(suffix string) bool { return strings.HasSuffix(e.Name(), suffix) })
+		found = slices.ContainsFunc(entries, func(file os.DirEntry) bool {
+			name := file.Name()
+			editors := strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#")
+			return !file.IsDir() && !editors && slices.ContainsFunc(endings, func(ending string) bool { return strings.HasSuffix(name, ending) })
 		})
 		return err
 	})
