@@ -158,6 +158,8 @@ func TestAgentsElsewhere(t *testing.T) {
 	plain, gpu := nets[0].agent(s, url, token, "plain", "production"), nets[1].agent(s, url, token, "gpu", "production,gpu")
 	gpu.args = append(gpu.args, "--run-env", "TF_VAR_agent_*")
 	gpu.env = append(os.Environ(), "TF_VAR_agent_says=what the agent has", "TF_VAR_secret=not for runs")
+	plain.args = append(plain.args, "--run-env", "T*") // what the engine would do by this is not for runs either
+	plain.env = append(os.Environ(), "TF_CLI_ARGS=-no-such-argument")
 	plain.start()
 	gpu.start()
 
