@@ -125,6 +125,19 @@ func (s *Server) OccupyStream(t testing.TB, name string) {
 	}
 }
 
+// OccupySubjects makes a stream of that name which takes these subjects, so that nobody can make the one that they are meant for.
+func (s *Server) OccupySubjects(t testing.TB, name, subjects string) {
+	t.Helper()
+	_, nc := s.open(t, func() (*nats.Conn, error) { return s.Connect("operator") })
+	js, err := jetstream.New(nc)
+	if err == nil {
+		_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subjects}})
+	}
+	if err != nil {
+		t.Fatalf("natstest: occupy %s: %v", subjects, err)
+	}
+}
+
 // As connects over TCP with the permissions of id.
 func (s *Server) As(t testing.TB, id broker.Identity) (*bus.Bus, *nats.Conn) {
 	t.Helper()

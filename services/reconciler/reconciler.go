@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"gantry.example/internal/bus"
@@ -61,19 +62,23 @@ type Reconciler struct {
 	log      *slog.Logger
 	metrics  *metrics
 
-	settled time.Time            // contact is judged from here on
-	absent  map[string]time.Time // since when a started attempt's lease is missing, by attempt id
-	told    time.Time            // when attempts were last told again to stop
-	waited  time.Time            // when the runs that wait were last looked at
-	looked  time.Time            // when lost messages were last looked for
-	tidied  time.Time            // when unused label sets were
-	swept   time.Time            // when what deleted pools left was
-	sealed  time.Time            // when logs without an end were looked for
+	settled  time.Time            // contact is judged from here on
+	settling map[string]time.Time // the same of a pool whose leases could not be read for a while
+	absent   map[string]time.Time // since when a started attempt's lease is missing, by attempt id
+	told     time.Time            // when attempts were last told again to stop
+	waited   time.Time            // when the runs that wait were last looked at
+	looked   time.Time            // when lost messages were last looked for
+	tidied   time.Time            // when unused label sets were
+	swept    time.Time            // when what deleted pools left was
+	sealed   time.Time            // when logs without an end were looked for
 }
 
 // New returns a reconciler. Its fields are used by Run's goroutine only.
 func New(db *postgres.DB, b *bus.Bus, t Timing, replicas int, log *slog.Logger) *Reconciler {
-	return &Reconciler{db: db, bus: b, timing: t, replicas: replicas, log: log, metrics: newMetrics(), absent: map[string]time.Time{}}
+	return &Reconciler{
+		db: db, bus: b, timing: t, replicas: replicas, log: log, metrics: newMetrics(),
+		settling: map[string]time.Time{}, absent: map[string]time.Time{},
+	}
 }
 
 // Run reconciles until ctx ends.
@@ -96,14 +101,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 
 // Round does everything once. Parts do not depend on each other: one that fails does not keep the others from working.
 func (r *Reconciler) Round(ctx context.Context) error {
-	judged := r.attempts(ctx)
-	if judged != nil {
-		// A dependency is down. Runners could not reach it either, so nobody is judged until things have settled again. The other
-		// parts say nothing about that: what is wrong with one pool or run may stay so.
-		r.settled = time.Now().Add(r.timing.Settle)
-		clear(r.absent)
-	}
-	return errors.Join(judged, r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.pools(ctx), r.logs(ctx))
+	return errors.Join(r.attempts(ctx), r.waits(ctx), r.db.FreeGates(ctx), r.messages(ctx), r.labelSets(ctx), r.pools(ctx), r.logs(ctx))
 }
 
 // logs seals those without an end. It looks several times in the time that they are given, not at every round: with a thousand tasks
@@ -130,56 +128,92 @@ func (r *Reconciler) judge(ctx context.Context, runID, attemptID string, verdict
 	}
 }
 
-// attempts judges the open ones.
+// attempts judges the open ones. When Postgres or NATS is down runners could not reach it either, so nobody is judged until things
+// have settled again. What is wrong with one pool or run says nothing about that: it may stay so.
 func (r *Reconciler) attempts(ctx context.Context) error {
 	open, err := r.db.OpenAttempts(ctx)
 	if err != nil {
+		r.unsettle()
 		return fmt.Errorf("open attempts: %w", err)
 	}
-	leases, err := r.leases(ctx, open)
-	if err := errors.Join(err, r.stops(ctx, open, leases)); err != nil {
-		return err
+	leases, failed := r.leases(ctx, open)
+	silent := len(leases) == 0 && errors.Is(failed, context.DeadlineExceeded)
+	err = r.stops(ctx, open, leases)
+	if err != nil || failed != nil && (silent || !r.bus.Connected()) {
+		r.unsettle()
+		return errors.Join(failed, err)
 	}
 	seen := map[string]bool{}
 	for _, a := range open {
 		seen[a.ID] = true
-		verdict := r.verdict(a, leases[a.Pool][a.Key])
+		verdict := r.verdict(a, leases[a.Pool])
 		if verdict == nil {
 			continue
 		}
 		r.log.Info("reconciler: verdict", "run", a.RunID, "task", a.TaskID, "attempt", a.ID, "verdict", fmt.Sprintf("%T", verdict))
 		r.judge(ctx, a.RunID, a.ID, verdict)
 	}
-	for id := range r.absent {
-		if !seen[id] {
-			delete(r.absent, id)
-		}
-	}
-	return nil
+	maps.DeleteFunc(r.absent, func(id string, _ time.Time) bool { return !seen[id] })
+	return failed
 }
 
-// leases reads the leases of the pools that have an open attempt, and makes a bucket again that is gone: without it no
-// runner can begin.
+// unsettle has nobody judged for lost contact for a while.
+func (r *Reconciler) unsettle() {
+	r.settled = time.Now().Add(r.timing.Settle)
+	clear(r.absent)
+}
+
+// settledIn is from when on contact is judged in a pool.
+func (r *Reconciler) settledIn(pool string) time.Time {
+	if of := r.settling[pool]; of.After(r.settled) {
+		return of
+	}
+	return r.settled
+}
+
+// leases reads the leases of the pools that have an open attempt. A pool of which that fails is not among them and has to settle again;
+// the others must not suffer for it, so all are read at the same time: who does not answer takes seconds.
 func (r *Reconciler) leases(ctx context.Context, open []postgres.OpenAttempt) (map[string]map[string]messages.Lease, error) {
-	out := map[string]map[string]messages.Lease{}
+	pools := map[string]bool{}
 	for _, a := range open {
-		if out[a.Pool] != nil {
-			continue
-		}
-		held, err := r.bus.ReadLeases(ctx, a.Pool)
-		if errors.Is(err, bus.ErrNoStream) { // its holders write themselves in again, and nobody is judged meanwhile
-			err = errors.Join(err, r.bus.EnsureLeases(ctx, a.Pool, r.replicas))
-		}
-		if err != nil {
-			return nil, fmt.Errorf("leases: %w", err)
-		}
-		out[a.Pool] = held
+		pools[a.Pool] = true
 	}
-	return out, nil
+	var reads sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	out := map[string]map[string]messages.Lease{}
+	for pool := range pools {
+		reads.Go(func() {
+			held, err := r.leasesOf(ctx, pool)
+			mu.Lock()
+			defer mu.Unlock()
+			if err == nil {
+				out[pool] = held
+				return
+			}
+			failed = errors.Join(failed, err)
+			r.settling[pool] = time.Now().Add(r.timing.Settle)
+		})
+	}
+	reads.Wait()
+	return out, failed
 }
 
-// verdict is what to do about an open attempt whose key has the given lease (the zero value when it has none), or nil.
-func (r *Reconciler) verdict(a postgres.OpenAttempt, held messages.Lease) run.Input {
+// leasesOf reads the leases of a pool, and makes a bucket again that is gone: without it no runner can begin.
+func (r *Reconciler) leasesOf(ctx context.Context, pool string) (map[string]messages.Lease, error) {
+	held, err := r.bus.ReadLeases(ctx, pool)
+	if errors.Is(err, bus.ErrNoStream) { // its holders write themselves in again, and nobody is judged meanwhile
+		err = errors.Join(err, r.bus.EnsureLeases(ctx, pool, r.replicas))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("leases: %w", err)
+	}
+	return held, nil
+}
+
+// verdict is what to do about an open attempt, or nil. leases are those of its pool by key, nil when they could not be read: then
+// nothing is known of its contact.
+func (r *Reconciler) verdict(a postgres.OpenAttempt, leases map[string]messages.Lease) run.Input {
 	now := time.Now()
 	if a.State == run.AttemptClaimed {
 		if now.After(a.StartDeadline) {
@@ -187,14 +221,18 @@ func (r *Reconciler) verdict(a postgres.OpenAttempt, held messages.Lease) run.In
 		}
 		return nil
 	}
-	if held.AttemptID == a.ID {
+	if leases == nil {
+		delete(r.absent, a.ID)
+		return nil
+	}
+	if leases[a.Key].AttemptID == a.ID {
 		delete(r.absent, a.ID)
 		if a.State == run.AttemptLost {
 			return run.RegainContact{AttemptID: a.ID}
 		}
 		return nil
 	}
-	if now.Before(r.settled.Add(time.Duration(a.LeaseTTL) * time.Second)) { // what a pool of its own lease needs longer
+	if now.Before(r.settledIn(a.Pool).Add(time.Duration(a.LeaseTTL) * time.Second)) { // what a pool of its own lease needs longer
 		return nil
 	}
 	if a.State == run.AttemptLost {

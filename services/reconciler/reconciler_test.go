@@ -109,6 +109,37 @@ func TestWhatIsWrongWithOnePool(t *testing.T) {
 	}
 }
 
+// TestLeasesOfOnePoolCannotBeRead: lost attempts of others are judged all the same. Of that pool only claims are, which need no lease,
+// and contact when its leases were readable for a while again.
+func TestLeasesOfOnePoolCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := servicestest.New(t)
+	ensureTasks(t, w)
+	pool, create := w.Pool("broken")
+	w.NATS.OccupySubjects(t, "ELSEWHERE", messages.LeaseSubject(pool, ">"))
+	unread := create(run.Options{PlanOnly: true})
+	w.Begin(unread.ID)
+	claimed := create(run.Options{PlanOnly: true})
+	w.Claim(claimed.ID)
+	lost := w.NewRun(run.Options{})
+	w.Begin(lost.ID)
+	timing := hasty()
+	timing.Settle = 3 * time.Second
+	start(w, timing)
+	again := func(r run.Run) bool { return r.Plan.State == run.TaskQueued && r.Plan.Retries == 1 }
+	w.Until(claimed.ID, "queued again", func(r run.Run) bool { return r.Plan.State == run.TaskQueued && r.Plan.Unstart == 1 })
+	w.Until(lost.ID, "queued again", again)
+	if got := w.Get(unread.ID).Plan; got.State != run.TaskStarted || got.Attempts[0].State != run.AttemptStarted {
+		t.Errorf("got the plan %s and its attempt %s, want them as they were: its lease could not be read", got.State, got.Attempts[0].State)
+	}
+	repaired := time.Now()
+	w.NATS.DeleteStream(t, "ELSEWHERE")
+	w.Until(unread.ID, "queued again", again)
+	if took := time.Since(repaired); took < timing.Settle {
+		t.Errorf("got it judged %s after its leases could be read, want %s at least", took, timing.Settle)
+	}
+}
+
 // TestLostApply: contact is lost, comes back with the lease, is lost again, and is given up in the end: never applied twice.
 func TestLostApply(t *testing.T) {
 	t.Parallel()

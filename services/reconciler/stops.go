@@ -11,8 +11,8 @@ import (
 )
 
 // stops asks attempts that passed a limit to stop, and tells those that were asked before again, because a command is sent
-// on core NATS and may be lost. One that does not answer is judged as any other: by its lease. leases are those of every
-// pool, nil if they could not be read.
+// on core NATS and may be lost. One that does not answer is judged as any other: by its lease. leases are those of
+// each pool of which they could be read.
 func (r *Reconciler) stops(ctx context.Context, open []postgres.OpenAttempt, leases map[string]map[string]messages.Lease) error {
 	var again []postgres.OpenAttempt
 	for _, a := range open {
@@ -50,7 +50,7 @@ func (r *Reconciler) overdue(a postgres.OpenAttempt, connected bool) *run.Timeou
 	if a.PrintedAt != nil && a.PrintedAt.After(heard) {
 		heard = *a.PrintedAt
 	}
-	if limits.Silence > 0 && now.Sub(heard) > limits.Silence && connected && now.After(r.settled) {
+	if limits.Silence > 0 && now.Sub(heard) > limits.Silence && connected && now.After(r.settledIn(a.Pool)) {
 		return &run.Timeout{AttemptID: a.ID, Limit: limits.Silence, Silent: true}
 	}
 	return nil
