@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gantry.example/messages"
+	"gantry.example/services/run"
 )
 
 // BlobKind says what a blob is. Configurations belong to a configuration version, states to a state version, the others to a run.
@@ -96,10 +97,11 @@ func (b *Blob) open(sealed []byte) (err error) {
 // it comes, before the run's lock is taken. Errors: attempt.closed, forbidden, invalid (the body is shorter).
 func (d *DB) PutPlan(ctx context.Context, a Attempt, kind BlobKind, in Upload) error {
 	u, err := d.receive(ctx, a.RunID, kind, in)
-	if err == nil {
-		err = d.putPlan(ctx, a, kind, func(tx *txn) error { return u.store(ctx, d, tx) })
+	defer u.discard(ctx, d)
+	if err != nil {
+		return err
 	}
-	return u.discard(ctx, d, err)
+	return d.putPlan(ctx, a, kind, func(tx *txn) error { return u.store(ctx, d, tx) })
 }
 
 // putPlan has it stored, unless the attempt may not.
@@ -117,12 +119,26 @@ func (d *DB) putPlan(ctx context.Context, a Attempt, kind BlobKind, store func(*
 			return fail(messages.CodeAttemptClosed, "attempt %s is closed or did not start: its %s is not taken", a.ID, kind)
 		}
 		if kind == BlobPlanJSON { // whoever shows it hides these in it
-			if _, err := tx.ExecContext(ctx, `UPDATE attempt_variables SET shown = true WHERE attempt_id = $1`, a.ID); err != nil {
+			if err := showValues(ctx, tx, l.run, *at); err != nil {
 				return err
 			}
 		}
 		return store(tx)
 	})
+}
+
+// showValues keeps the attempt's values as long as its JSON plan. Where there are none, and they may have been swept, that is refused:
+// nobody could tell what is to be hidden in it. Half the time allows for clocks that differ.
+func showValues(ctx context.Context, tx *txn, r run.Run, at run.Attempt) error {
+	kept, err := tx.ExecContext(ctx, `UPDATE attempt_variables SET shown = true WHERE attempt_id = $1`, at.ID)
+	if err != nil {
+		return err
+	}
+	n, err := kept.RowsAffected()
+	if err == nil && n == 0 && r.Status.Final() && at.ClosedAt != nil && now().Sub(*at.ClosedAt) > keepValues/2 {
+		return fail(messages.CodeAttemptClosed, "attempt %s was closed too long ago: the values to hide in its %s are gone, so it is not taken", at.ID, BlobPlanJSON)
+	}
+	return err
 }
 
 // blobPart is the size of all parts of a blob but the last, in bytes. What is not larger has one part.

@@ -93,10 +93,11 @@ func (d *DB) UploadConfiguration(ctx context.Context, id string, in Upload) (Con
 	sum := sha256.New()
 	in.Body = io.TeeReader(in.Body, sum)
 	u, err := d.receive(ctx, id, BlobConfiguration, in)
-	if err == nil {
-		cv, err = d.putConfiguration(ctx, u, sum.Sum(nil))
+	defer u.discard(ctx, d)
+	if err != nil {
+		return cv, err
 	}
-	return cv, u.discard(ctx, d, err)
+	return d.putConfiguration(ctx, u, sum.Sum(nil))
 }
 
 // putConfiguration makes what was received the archive of the version. Its hash is sum.

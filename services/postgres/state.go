@@ -85,6 +85,7 @@ func currentState(ctx context.Context, tx *txn, workspaceID string) (run.StateRe
 // invalid; what its check finds.
 func (d *DB) PutState(ctx context.Context, a Attempt, in Upload) (wire.StateRef, error) {
 	s, err := d.receiveState(ctx, in)
+	defer s.body.discard(ctx, d)
 	var refusal error
 	if err == nil {
 		err = d.tx(ctx, func(tx *txn) (err error) { // its last try is what counts
@@ -92,7 +93,7 @@ func (d *DB) PutState(ctx context.Context, a Attempt, in Upload) (wire.StateRef,
 			return err
 		})
 	}
-	return wire.StateRef{Serial: s.Serial, Lineage: s.Lineage}, firstError(s.body.discard(ctx, d, err), refusal)
+	return wire.StateRef{Serial: s.Serial, Lineage: s.Lineage}, firstError(err, refusal)
 }
 
 // takeState makes the state the current one, or keeps it aside and says why.

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"runtime/debug"
+	"time"
 
 	"gantry.example/messages"
 )
@@ -81,11 +84,12 @@ func (d *DB) receiveParts(ctx context.Context, u received, body io.Reader) error
 	return nil
 }
 
-// readPart fills the part. What a look finds comes as it is.
+// readPart fills the part. What a look finds comes as it is, and that it panicked.
 func readPart(body io.Reader, part []byte) error {
 	_, err := io.ReadFull(body, part)
 	var found *Error
-	if err == nil || errors.As(err, &found) {
+	var panicked *panicError
+	if err == nil || errors.As(err, &found) || errors.As(err, &panicked) {
 		return err
 	}
 	return fail(messages.CodeInvalid, "the body could not be read: %v", err)
@@ -100,7 +104,7 @@ func readAlong(body io.Reader, looks []func(io.Reader) error) (along io.Reader, 
 		from, to := io.Pipe()
 		body, pipes = io.TeeReader(body, to), append(pipes, to)
 		go func() {
-			err := look(from)
+			err := survive(look, from)
 			if err == nil {
 				_, err = io.Copy(io.Discard, from)
 			}
@@ -117,6 +121,25 @@ func readAlong(body io.Reader, looks []func(io.Reader) error) (along io.Reader, 
 		}
 		return err
 	}
+}
+
+// panicError is a panic of a look.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", e.value, e.stack) }
+
+// survive has look read from the body. What it reads comes from outside, and beside a handler nobody else recovers: its panic would
+// end the whole server.
+func survive(look func(io.Reader) error, from io.Reader) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &panicError{p, debug.Stack()}
+		}
+	}()
+	return look(from)
 }
 
 // store makes the upload the blob of its owner. The content of parts is not moved.
@@ -141,14 +164,16 @@ func (u received) store(ctx context.Context, d *DB, tx *txn) error {
 	return nil
 }
 
-// discard deletes what was stored of the upload, unless it is its owner's blob by now, and returns err, with what went wrong.
-func (u received) discard(ctx context.Context, d *DB, err error) error {
+// discardWithin bounds how long who uploaded waits for what is of no concern to it.
+const discardWithin = 10 * time.Second
+
+// discard deletes what was stored of the upload, unless it is its owner's blob by now. That it cannot changes nothing of what became of
+// the upload: the sweep deletes it later.
+func (u received) discard(ctx context.Context, d *DB) {
 	if u.id == "" {
-		return err
+		return
 	}
-	ctx = context.WithoutCancel(ctx)
-	if _, failed := d.q(ctx).ExecContext(ctx, `DELETE FROM blobs WHERE owner = $1 AND kind = $2`, u.id, u.kind); failed != nil {
-		return errors.Join(err, failed)
-	}
-	return err
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), discardWithin)
+	defer cancel()
+	_, _ = d.q(ctx).ExecContext(ctx, `DELETE FROM blobs WHERE owner = $1 AND kind = $2`, u.id, u.kind)
 }

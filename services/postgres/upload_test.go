@@ -43,6 +43,7 @@ func TestALargeArchiveIsImmutable(t *testing.T) {
 		"cut off":      {cutOff(one), messages.CodeInvalid},
 		"bad":          {checked(one, func(int64, error) error { return bad }), messages.CodeConfigurationInvalid},
 		"bad at once":  {postgres.Upload{Body: bytes.NewReader(one), Size: int64(len(one)), Check: func(io.Reader) error { return bad }}, messages.CodeConfigurationInvalid},
+		"panics":       {postgres.Upload{Body: bytes.NewReader(one), Size: int64(len(one)), Check: func(io.Reader) error { panic("a bug") }}, ""},
 		"small, bad":   {checked(one[:7], func(int64, error) error { return bad }), messages.CodeConfigurationInvalid},
 		"small, short": {cutOff(one[:7]), messages.CodeInvalid},
 	} {
@@ -142,6 +143,24 @@ func TestLargeStates(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"current": 3, "aside": 1, "in parts": 3, "uploads": 0, "readable": 0}, got); diff != "" {
 		t.Errorf("states (-want +got):\n%s", diff)
+	}
+}
+
+// TestAnUploadThatIsLeftIsNoError: what cannot be discarded of an upload changes nothing of its success.
+func TestAnUploadThatIsLeftIsNoError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, a := w.applying(w.newRun(w.workspace("net"), run.Options{}).ID)
+	state := stateBody(3, "lin", strings.Repeat("aa", blobPart))
+	_, err := w.PutState(t.Context(), a, postgres.InMemory(state))
+	w.ok(err)
+	w.raw.MustExec(`
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$;
+		CREATE TRIGGER refuse BEFORE DELETE ON blobs FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	_, err = w.PutState(t.Context(), a, postgres.InMemory(state)) // which is stored already, so the upload is of no use
+	w.ok(err)
+	if n := w.uploads(); n != 1 {
+		t.Errorf("got %d uploads left, want the one that could not be discarded", n)
 	}
 }
 

@@ -210,6 +210,33 @@ func TestValuesStayWhileSomebodyNeedsThem(t *testing.T) {
 	}
 }
 
+// TestAPlanWhoseValuesAreGoneIsNotShown: a JSON plan that comes after its values were swept would be shown with nothing hidden.
+func TestAPlanWhoseValuesAreGoneIsNotShown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ws := w.workspace("net")
+	_, err := w.CreateVariable(t.Context(), postgres.Holder{WorkspaceID: ws.ID}, terraformValue("x", "geheim"))
+	w.ok(err)
+	var attempts []postgres.Attempt
+	for _, o := range []run.Options{{PlanOnly: true}, {PlanOnly: true}, {SavePlan: true}} {
+		r := w.newRun(ws, o)
+		_, a := w.started(r.ID)
+		w.result(a, planResult())
+		attempts = append(attempts, a)
+	}
+	gone, kept, waits := attempts[0], attempts[1], attempts[2]
+	w.ok(w.putPlan(kept, postgres.BlobPlanJSON, "{}"))
+	w.exec(`UPDATE attempts SET closed_at = closed_at - interval '2 hours'`)
+	w.exec(`UPDATE runs SET doc = regexp_replace(doc::text, '"closed_at": *"[^"]*"', '"closed_at": "2020-01-01T00:00:00Z"', 'g')::jsonb`)
+	w.sweepsLater(t)
+	w.refused(w.putPlan(gone, postgres.BlobPlanJSON, "{}"), messages.CodeAttemptClosed)
+	if _, err := w.blob(gone.RunID, postgres.BlobPlanJSON); codeOf(err) != messages.CodeNotFound {
+		t.Errorf("the JSON plan of a run whose values are gone: got %v, want none", err)
+	}
+	w.ok(w.putPlan(kept, postgres.BlobPlanJSON, `{"again":true}`))
+	w.ok(w.putPlan(waits, postgres.BlobPlanJSON, "{}"))
+}
+
 // sweepsLater sweeps two hours after all values were given.
 func (w *world) sweepsLater(t *testing.T) {
 	t.Helper()
