@@ -66,6 +66,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 				return nil
 			}
 			if msg == nil { // reconnected: anything may have been missed
+				n.waker.forget()
 				n.wakeAll()
 				continue
 			}

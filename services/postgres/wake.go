@@ -30,7 +30,7 @@ type waker struct {
 	pending map[wakeUp]struct{}    // guarded by mu
 	sending bool                   // guarded by mu
 	near    map[*Notifier]struct{} // those of this process that run; guarded by mu
-	pid     int                    // of the connection when it last sent; guarded by mu
+	pid     int                    // of the connection when it last sent, or 0; guarded by mu
 	sender  sync.WaitGroup
 }
 
@@ -88,11 +88,19 @@ func (w *waker) notify(channels, payloads []string) {
 		SELECT pg_notify(channel, payload) AS sent, pg_backend_pid() AS pid
 		FROM set_config('synchronous_commit', 'off', true), unnest($1::text[], $2::text[]) AS w (channel, payload)`, textArray(channels), textArray(payloads))
 	if err != nil || len(sent) == 0 {
+		w.forget()
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pid = sent[0].PID
+}
+
+// forget is called when the connection may be gone: the next process with its number may be another server's.
+func (w *waker) forget() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.pid = 0
 }
 
 // mine reports whether the notification is of this process, which woke who waits here without it.
