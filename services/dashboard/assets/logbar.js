@@ -8,6 +8,7 @@ export class LogBar {
     this.found = this.bar.querySelector('.found');
     this.hits = [];
     this.at = -1;
+    this.looked = 0; // lines that were searched
     this.input.addEventListener('input', () => this.search());
     this.input.addEventListener('keydown', (e) => {
       if (e.key === 'Enter') {
@@ -36,7 +37,7 @@ export class LogBar {
     for (const line of this.hits) line.classList.remove('hit', 'here');
     this.hits = [];
     this.at = -1;
-    this.looked = 0; // lines that were searched
+    this.looked = 0;
     this.more();
     if (this.input.value === '') this.found.textContent = '';
     else if (this.hits.length === 0) this.found.textContent = 'not found';
