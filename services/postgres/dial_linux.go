@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boundAcks has the system end a connection whose host does not acknowledge what was sent within ackWithin.
+// boundAcks has the system end a connection whose host does not acknowledge what was sent within ackWithin, or acknowledges it but has
+// no room for more as long as that, because who is connected takes nothing.
 func boundAcks(network, _ string, c syscall.RawConn) error {
 	if !strings.HasPrefix(network, "tcp") {
 		return nil
