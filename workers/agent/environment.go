@@ -16,7 +16,7 @@ func (s *Settings) checkRunEnv() error {
 		case ofAgent(beginning):
 			return fmt.Errorf("--run-env %s: variables of the agent itself are not for runs", name)
 		case ofEngine(beginning):
-			return fmt.Errorf("--run-env %s: of the engine's variables, TF_…, runs see only values, TF_VAR_…, because the others would change how the engine works: "+
+			return fmt.Errorf("--run-env %s: of the engine's variables, TF_…, runs see only values, TF_VAR_…, and credentials of registries, TF_TOKEN_…, because the others would change how the engine works: "+
 				"leave it out, or set it as a variable of the workspace", name)
 		}
 	}
@@ -31,7 +31,7 @@ func ofAgent(name string) bool {
 // ofEngine reports whether the variable, or any that begins so, tells the engine how to work: where its files and plugins are, what its
 // arguments are. A session relies on the absence of those that it does not set.
 func ofEngine(name string) bool {
-	return strings.HasPrefix(name, "TF_") && !strings.HasPrefix(name, "TF_VAR_")
+	return strings.HasPrefix(name, "TF_") && !strings.HasPrefix(name, "TF_VAR_") && !strings.HasPrefix(name, "TF_TOKEN_")
 }
 
 // runEnvironment is what runs see of the agent's environment, KEY=VALUE: of the rest, of which some is for the agent only, or for an

@@ -63,7 +63,7 @@ func (s *Settings) Flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.Once, "single", false, "the same as --once")
 	f.DurationVar(&s.DrainTimeout, "drain-timeout", 0, "after draining for this long ask what still runs to stop; 0 waits for as long as it takes")
 	f.StringVar(&s.RunAs, "run-as", station.RunAsAuto, "whom terraform runs as, when this is root: auto (a user id for each run), a range of ids FIRST-LAST, one account for all, or self (root: trusted code only)")
-	f.StringSliceVar(&s.RunEnv, "run-env", nil, "variable of the agent's own environment that runs see, or the beginning of names and a * (AWS_*), of TF_… TF_VAR_… only; may be given more than once, or separated by commas (default: none)")
+	f.StringSliceVar(&s.RunEnv, "run-env", nil, "variable of the agent's own environment that runs see, or the beginning of names and a * (AWS_*), of TF_… TF_VAR_… and TF_TOKEN_… only; may be given more than once, or separated by commas (default: none)")
 	s.MinFreeDisk, s.LogLimit = minFreeDisk, logLimit
 	f.Var(&s.MinFreeDisk, "min-free-disk", "nothing new is taken while the disk of --data-dir has less room; 0 takes the risk")
 	f.Var(&s.LogLimit, "log-limit", "of the log of one attempt no more is stored, but for its end; 0 stores all")

@@ -80,7 +80,7 @@ func TestSettingsThatCannotWork(t *testing.T) {
 		`--run-env "A*B"`:                         {args: append([]string{"--run-env", "A*B"}, good...)},
 		"--run-env GANTRY_AGENT_TOKEN":            {args: append([]string{"--run-env", "GANTRY_AGENT_TOKEN"}, good...)},
 		"--run-env TFC_AGENT_*":                   {args: good, env: map[string]string{"GANTRY_AGENT_RUN_ENV": "TFC_AGENT_*"}},
-		"--run-env TF_*: of the engine's":         {args: append([]string{"--run-env", "TF_VAR_*,TF_*"}, good...)},
+		"--run-env TF_*: of the engine's":         {args: append([]string{"--run-env", "TF_VAR_*,TF_TOKEN_*,TF_*"}, good...)},
 		"--run-env TF_CLI_ARGS_*: of the":         {args: append([]string{"--run-env", "TF_CLI_ARGS_*"}, good...)},
 		"--run-env TF_DATA_DIR: of the":           {args: good, env: map[string]string{"GANTRY_AGENT_RUN_ENV": "TF_DATA_DIR"}},
 		"--concurrency 0":                         {args: append([]string{"--concurrency", "0"}, good...)},
