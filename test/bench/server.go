@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"gantry.example/client"
+	"gantry.example/test/loopback"
 )
 
 // How long a server may take to be ready (it makes a database) and to stop.
@@ -39,7 +39,7 @@ func (b *bench) startServer(ctx context.Context, name string, flags ...string) (
 	data := filepath.Join(b.root, name)
 	args, addresses := []string{"server", "--data-dir", data}, map[string]string{}
 	for _, flag := range []string{"--http", "--https", "--nats"} {
-		address, err := freeAddress(ctx)
+		address, err := loopback.Free(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -74,15 +74,6 @@ func (b *bench) serverEnv() []string {
 		}
 	}
 	return env
-}
-
-// freeAddress is a loopback address that nothing listens on now.
-func freeAddress(ctx context.Context) (string, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // launch starts the process and waits for the line "ready <address>".

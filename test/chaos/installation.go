@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"gantry.example/client"
 	"gantry.example/internal/pgserver"
 	"gantry.example/messages"
+	"gantry.example/test/loopback"
 )
 
 // installation is a Gantry of which every part can be broken.
@@ -190,11 +190,11 @@ func (in *installation) databaseArgs() []string {
 
 // describeSingle is one process with everything in it, NATS too.
 func (in *installation) describeSingle(ctx context.Context) error {
-	api, err := freeAddress(ctx)
+	api, err := loopback.Free(ctx)
 	if err != nil {
 		return err
 	}
-	nats, err := freeAddress(ctx)
+	nats, err := loopback.Free(ctx)
 	if err != nil {
 		return err
 	}
@@ -225,14 +225,6 @@ func startPostgres(ctx context.Context, root string) (*pgserver.Server, error) {
 	return pgserver.Start(ctx, pgserver.Config{
 		Home: pgserver.Home(root), Binaries: binaries, RunAs: user, Durable: true, DieWithParent: true, Log: log,
 	})
-}
-
-func freeAddress(ctx context.Context) (string, error) {
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
 }
 
 // connect waits for the server and makes the users' client.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"gantry.example/internal/bus/broker"
+	"gantry.example/test/loopback"
 )
 
 const (
@@ -28,7 +29,7 @@ func (in *installation) describeSplit(ctx context.Context) error {
 	}
 	var apis []string
 	for n := range splitAPIs {
-		address, err := freeAddress(ctx)
+		address, err := loopback.Free(ctx)
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gantry.example/test/loopback"
 )
 
 // binary is the program under test: GANTRY_BIN, or bin/gantry of this checkout.
@@ -94,15 +95,13 @@ func newServer(t *testing.T) *server {
 	return s
 }
 
-// freeAddress is a loopback address that nothing listens on now.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := loopback.Free(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	return address
 }
 
 // launch starts the server process without waiting for it.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"gantry.example/client"
+	"gantry.example/test/loopback"
 )
 
 const (
@@ -39,12 +39,7 @@ func (f *fleet) startServer(ctx context.Context) (*server, error) {
 	}
 	var free [2]string
 	for i := range free {
-		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		free[i] = ln.Addr().String()
-		if err := ln.Close(); err != nil {
+		if free[i], err = loopback.Free(ctx); err != nil {
 			return nil, err
 		}
 	}
