@@ -312,11 +312,7 @@ func (a *app) listTeamTokens(ctx context.Context, text string) error {
 		return a.show(all, func(t *table) {
 			t.head("ID", "DESCRIPTION", "CREATED", "EXPIRES")
 			for _, one := range all {
-				expires := any("never")
-				if one.ExpiresAt != nil {
-					expires = *one.ExpiresAt
-				}
-				t.row(one.ID, one.Description, one.CreatedAt, expires)
+				t.row(one.ID, one.Description, one.CreatedAt, expiry(one.ExpiresAt))
 			}
 		})
 	})

@@ -75,11 +75,7 @@ func (a *app) listTokens(ctx context.Context) error {
 	return a.show(all, func(t *table) {
 		t.head("ID", "DESCRIPTION", "OF", "CREATED", "EXPIRES")
 		for _, one := range all {
-			expires := any("never")
-			if one.ExpiresAt != nil {
-				expires = *one.ExpiresAt
-			}
-			t.row(one.ID, one.Description, tokenOwner(one), one.CreatedAt, expires)
+			t.row(one.ID, one.Description, tokenOwner(one), one.CreatedAt, expiry(one.ExpiresAt))
 		}
 	})
 }
@@ -146,4 +142,12 @@ func (a *app) revokeToken(ctx context.Context, id string, yes bool) error {
 			t.line("It was the one this command used: log in with another one by gantry login.")
 		}
 	})
+}
+
+// expiry is when a token expires, as tables show it; nil means never.
+func expiry(at *time.Time) any {
+	if at == nil {
+		return "never"
+	}
+	return *at
 }
